@@ -1,0 +1,113 @@
+"""What lies in the spool between collect and deliver: plain values, no I/O.
+
+Draft ──append──▶ Message ──ack──▶ Receipt
+                     └────bury───▶ DeadLetter
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
+Cursor: TypeAlias = "Mapping[str, JsonValue]"
+"""How far a source was read; its keys belong to the kind of source. Stored as JSON."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """One HTTP request to make, before it is in the spool."""
+
+    body: bytes
+    """Gzipped (RFC 1952): as it lies in the spool, and as it leaves where the target takes gzip."""
+    size: int
+    """Bytes of the body before gzip."""
+    records: int
+    """Records in the body; 1 for a whole file."""
+    content_type: str
+    path: str | None = None
+    """What the target's path template became for this record, percent-encoded; None: no template."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """What the target's header templates became for this record; never a secret."""
+    lane: int = 0
+    """Messages of one job and one lane stay in order."""
+    origin: str = ""
+    """Where it came from, for people: `positions.csv rows 1-500`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Message(Draft):
+    """A draft that is durable: it leaves the spool only as a receipt or as a dead letter."""
+
+    id: int
+    """Grows with every append: the order in which messages of a lane are sent."""
+    job: str
+    key: str
+    """The idempotency key: made at append, never changed, sent as `Idempotency-Key`."""
+    run: int
+    file: int | None = None
+    """The row of the source file whose content this is, or None."""
+    spooled_at: float = 0.0
+    attempts: int = 0
+    """Attempts that failed so far (401 is not an attempt)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """What the target said, as it is kept. The body is cut at 4 KiB."""
+
+    status: int | None
+    """None when there was no answer at all."""
+    reason: str
+    """In one line, for people: `200 OK`, `connection refused`."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Receipt:
+    """What is kept of a delivered message."""
+
+    job: str
+    lane: int
+    key: str
+    run: int
+    records: int
+    size: int
+    origin: str
+    spooled_at: float
+    delivered_at: float
+    attempts: int
+    """All attempts, the good one included."""
+    method: str
+    url: str
+    answer: Answer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeadLetter:
+    """A message that the target refused for good, with the bytes sent and the answer."""
+
+    id: int = 0
+    job: str
+    lane: int
+    key: str
+    run: int
+    file: int | None = None
+    records: int
+    size: int
+    origin: str
+    spooled_at: float
+    died_at: float
+    attempts: int
+    reason: str
+    """One word for filters: `refused`, `misdirected`, `bad record`."""
+    method: str
+    url: str
+    content_type: str
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """As sent, without `Authorization` and everything else the session added."""
+    body: bytes = field(default=b"", repr=False)
+    """Gzipped, as it lay in the spool."""
+    answer: Answer
