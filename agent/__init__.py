@@ -1,1 +1,33 @@
+"""push-agent: drop a YAML file into a folder; the data arrives at the platform.
 
+A schedule says when; collect reads a source, maps its records to bodies and puts them into the
+spool; deliver takes them from the spool, in order, to the target, signed in by the session; reload
+swaps the plan when a file changes.
+
+    commands/       the subcommands; one handler turns errors into exit codes
+    errors.py       the exception tree
+    logs.py         structured logs; clock.py: time, passed in
+    config/         file → frozen values: find, read, scan, check, build, relate
+    sources/        one file per kind of source; duck.py: the locked-down DuckDB
+    mapping.py      map tree → SQL text
+    render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
+    collect/        one run: render → spool, the cursor in the same transaction
+    spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
+    deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
+    request.py      message + route → the exact HTTP request
+    target.py       one HTTP attempt → Outcome; the only table of status codes
+    connections.py  an open connection: session, client, limits
+    pacing.py       backoff, Retry-After, rate limit
+    auth/           the session: one rotating token for every job of a connection
+    finish.py       a file is moved when what it held was delivered or refused
+    schedule/       announces `due(job, time)`; watch.py: folders
+    reload/         watch, settle, load, prepare, fence, swap
+    daemon.py       wiring and life
+    status.py       what is going on, as values; web/ shows it: pages, metrics, control socket
+    systemd.py      sd_notify
+    sandbox/        a local stand-in of the platform
+"""
+
+from __future__ import annotations
+
+__version__ = "0.1.0"

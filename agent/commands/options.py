@@ -1,0 +1,63 @@
+"""Options that most commands share, and what they resolve to."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+DEFAULT_CONFIG = "/etc/push-agent"
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+config_option = click.option(
+    "--config",
+    "config",
+    type=click.Path(path_type=Path, file_okay=False),
+    envvar="PUSH_AGENT_CONFIG",
+    default=DEFAULT_CONFIG,
+    show_default=True,
+    show_envvar=True,
+    help="Folder with agent.yaml, connections/ and jobs/.",
+)
+state_option = click.option(
+    "--state",
+    "state",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="State folder. [default: what agent.yaml says]",
+)
+output_option = click.option(
+    "--output",
+    "output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="For people, or for programs.",
+)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on standard output."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def state_folder(config: Path, state: Path | None) -> Path:
+    """`--state` if given, else what agent.yaml says, else its default.
+
+    A broken agent.yaml is no reason not to look at the state: its default is used then.
+    """
+    if state is not None:
+        return state.absolute()
+    from agent.config import load_settings  # noqa: PLC0415 - yaml costs 30 ms
+
+    return load_settings(config).state
+
+
+def on_terminal() -> bool:
+    """Whether standard output is a terminal that wants colours and progress."""
+    return os.isatty(1) and os.environ.get("TERM") != "dumb"
