@@ -1,0 +1,160 @@
+"""`push-agent status`: what each job and connection is doing, and why it waits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
+from agent.commands.screen import age, bad, counted, good, moment, note, number, size, table
+
+# A daemon that is alive answers in milliseconds.
+PATIENCE = 5.0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  push-agent status
+  push-agent status --output json | jq '.jobs[] | select(.dead > 0)'
+"""
+)
+@config_option
+@state_option
+@output_option
+def command(config: Path, state: Path | None, output: str) -> int:
+    """Show what each job and connection is doing, and why.
+
+    Works with and without a running daemon: without one it shows what the state folder holds.
+    """
+    snapshot = take(state_folder(config, state))
+    if output == "json":
+        print_json(snapshot)
+    else:
+        click.echo(text(snapshot))
+    return 0
+
+
+def take(state: Path) -> dict[str, Any]:
+    """From the daemon if one runs, else from the state folder, which is only read."""
+    from agent.errors import ControlError  # noqa: PLC0415 - beside what needs it
+    from agent.web.control import call_and_wait  # noqa: PLC0415 - aiohttp costs 280 ms
+
+    try:
+        return dict(call_and_wait(state, "status", {}, timeout=PATIENCE))
+    except ControlError:
+        from agent.offline import offline_snapshot  # noqa: PLC0415 - sqlalchemy costs 250 ms
+        from agent.status import to_json  # noqa: PLC0415
+
+        return to_json(offline_snapshot(state))
+
+
+def text(snapshot: dict[str, Any]) -> str:
+    """The whole snapshot for a person."""
+    parts = [_head(snapshot)]
+    if snapshot["jobs"]:
+        parts.append(_jobs(snapshot["jobs"]))
+    parts += [line for job in snapshot["jobs"] for line in _trouble(job)]
+    if snapshot["connections"]:
+        parts.append(_connections(snapshot["connections"]))
+    parts += _rejected(snapshot["config"]["rejected"])
+    return "\n\n".join(parts)
+
+
+def _head(snapshot: dict[str, Any]) -> str:
+    started = snapshot["started_at"]
+    life = good(f"running since {moment(started)}") if started else note("not running")
+    spool = snapshot["spool"]
+    used = size(spool["bytes"]) + (f" of {size(spool['max_bytes'])}" if spool["max_bytes"] else "")
+    line = f"push-agent {snapshot['version']}: {life}; state {snapshot['state']}, spool {used}"
+    if spool["recovered"]:
+        line += "\n" + bad("the state database was damaged; what could be read of it was saved (see *.bad.*)")
+    return line
+
+
+def _jobs(jobs: list[dict[str, Any]]) -> str:
+    heads = ("JOB", "NEXT DUE", "LAST RUN", "WAITING", "SIZE", "OLDEST", "DELIVERED", "LAST", "DEAD")
+    rows = []
+    for job in jobs:
+        oldest = job["oldest_waiting_seconds"]
+        rows.append(
+            (
+                job["name"],
+                moment(job["next_due_at"]),
+                _last_run(job),
+                number(job["waiting_messages"]),
+                size(job["waiting_bytes"]),
+                "-" if oldest is None else age(oldest),
+                number(job["delivered_records"]),
+                moment(job["last_delivered_at"]),
+                number(job["dead"]),
+            )
+        )
+    return table(heads, rows, right=frozenset({3, 4, 5, 6, 8}))
+
+
+def _last_run(job: dict[str, Any]) -> str:
+    run = job["last_run"]
+    if job["collecting"]:
+        return str(job["collecting"])
+    return f"{moment(run['due_at'])} {run['state']}" if run else "-"
+
+
+def _trouble(job: dict[str, Any]) -> list[str]:
+    """One line for each thing that a person should know of a job."""
+    lines = []
+    name = job["name"]
+    run = job["last_run"]
+    if job["quarantined"]:
+        lines.append(bad(f"{name}: ") + job["quarantined"])
+    if run and run["state"] in {"failed", "skipped"} and run["reason"]:
+        lines.append(note(f"{name}: ") + f"last run {run['state']}: {run['reason']}")
+    lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
+    if job["dead"]:
+        letters = counted(job["dead"], "dead letter")
+        lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")
+    return lines
+
+
+def _connections(connections: list[dict[str, Any]]) -> str:
+    heads = ("CONNECTION", "SESSION", "GENERATION", "EXPIRES", "REFRESHES", "LOGINS", "IN FLIGHT")
+    rows = [
+        (
+            one["name"],
+            one["session"] or "-",
+            number(one["generation"]),
+            moment(one["expires_at"]),
+            number(one["refreshes"]),
+            number(one["logins"]),
+            number(one["in_flight"]),
+        )
+        for one in connections
+    ]
+    lines = [table(heads, rows, right=frozenset({2, 4, 5, 6}))]
+    for one in connections:
+        if one["last_error"]:
+            again = f"; next try at {moment(one['next_try_at'])}" if one["next_try_at"] else ""
+            lines.append(note(f"{one['name']}: ") + one["last_error"] + again)
+        if one["paused_until_at"]:
+            until = moment(one["paused_until_at"])
+            lines.append(note(f"{one['name']}: ") + f"the target asked for a pause until {until}")
+    return "\n".join(lines)
+
+
+def _rejected(files: list[dict[str, Any]]) -> list[str]:
+    parts = []
+    for file in files:
+        lines = [
+            bad(f"{file['file']} is rejected")
+            + ("; its last good version goes on" if file["kept"] else "; it is not running")
+        ]
+        for problem in file["problems"]:
+            place = f"{problem['line']}:{problem['column']}: " if problem["line"] else ""
+            where = f"{problem['path']}: " if problem["path"] else ""
+            lines.append(f"  {place}{where}{problem['message']}")
+            if problem["hint"]:
+                lines.append(f"    hint: {problem['hint']}")
+        parts.append("\n".join(lines))
+    return parts
