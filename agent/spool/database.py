@@ -1,0 +1,201 @@
+"""The connection and its statements. Everything that only SQLite says stands here and in `quota`.
+
+Statements are written once in SQLAlchemy Core, compiled once for the database's dialect, and then
+run on the driver's own cursor: 4 µs instead of 45 µs for each, which is what an ack is made of.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TypeAlias
+
+from sqlalchemy import Table, and_, bindparam, insert, update
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+
+from agent.errors import SpoolFull, StateError
+
+Value: TypeAlias = "str | int | float | bytes | None"
+Row: TypeAlias = "tuple[Value, ...]"
+
+DATABASE = "state.db"
+CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: small, so that a full disk leaves room for acks
+WAL_LIMIT = 16_000_000  # bytes; a WAL that one big append made longer is cut back to this
+BUSY_MS = 10_000  # only a backup tool can hold a lock here: this process owns the folder
+_DIALECT = SQLiteDialect_pysqlite(paramstyle="qmark")
+
+
+class Statement:
+    """A Core statement, compiled. Parameters that it does not name itself are given by name."""
+
+    def __init__(self, clause: ClauseElement) -> None:
+        compiled = clause.compile(dialect=_DIALECT)
+        assert isinstance(compiled, SQLCompiler)
+        self.text = str(compiled)
+        self.names = tuple(compiled.positiontup or ())
+        self._fixed: Mapping[str, Value] = compiled.params
+
+    def bind(self, values: Mapping[str, Value]) -> Row:
+        """The parameters in the order of the text."""
+        fixed = self._fixed
+        return tuple([values[name] if name in values else fixed[name] for name in self.names])
+
+
+def insert_all(table: Table, *, without: tuple[str, ...] = ()) -> Statement:
+    """An insert of every column but those, in the order of the table."""
+    columns = [column.name for column in table.columns if column.name not in without]
+    return Statement(insert(table).values({name: bindparam(name) for name in columns}))
+
+
+class Saved:
+    """Update the row with this key, or insert it: the upsert that every database understands."""
+
+    def __init__(self, table: Table) -> None:
+        keys = [column.name for column in table.primary_key]
+        others = [column.name for column in table.columns if column.name not in keys]
+        where = and_(*(table.columns[name] == bindparam(f"at_{name}") for name in keys))
+        self._keys = keys
+        self._update = Statement(
+            update(table).where(where).values({name: bindparam(name) for name in others})
+        )
+        self._insert = insert_all(table)
+
+    def put(self, db: Database, values: Mapping[str, Value]) -> None:
+        """Write the whole row."""
+        where = {f"at_{name}": values[name] for name in self._keys}
+        if not db.execute(self._update, **where, **values).rowcount:
+            db.execute(self._insert, **values)
+
+
+class Database:
+    """One connection, owned by one thread. Transactions are begun and ended by hand."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self.raw = raw
+        self.appended: list[str] = []
+        """Jobs whose messages became visible in this transaction."""
+        self._synchronous = ""
+        self._page_limit = 0
+
+    def execute(self, statement: Statement, **values: Value) -> sqlite3.Cursor:
+        """Run one statement; rows come as tuples in the order of its columns."""
+        return self.raw.execute(statement.text, statement.bind(values))
+
+    def many(self, statement: Statement, rows: Iterable[Row]) -> None:
+        """Run one statement for many rows, given in the order of its parameters."""
+        self.raw.executemany(statement.text, rows)
+
+    def number(self, sql: str) -> int:
+        """The one number that a PRAGMA answers."""
+        row = self.raw.execute(sql).fetchone()
+        return int(row[0]) if row else 0
+
+    def begin(self, *, durable: bool) -> None:
+        """Take the write lock. Durable: the commit waits for the disk (a power cut loses nothing)."""
+        wanted = "FULL" if durable else "NORMAL"
+        if wanted != self._synchronous:  # has no effect inside a transaction
+            self.raw.execute(f"PRAGMA synchronous={wanted}")
+            self._synchronous = wanted
+        self.raw.execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        """End the transaction; when this raises, nothing of it counts as done."""
+        self.raw.execute("COMMIT")
+
+    def rollback(self) -> None:
+        """End the transaction without a trace, also when SQLite has done so already."""
+        if self.raw.in_transaction:
+            self.raw.execute("ROLLBACK")
+
+    def mark(self) -> None:
+        """Begin a piece that can be undone alone."""
+        self.raw.execute("SAVEPOINT piece")
+
+    def undo(self) -> None:
+        """Undo the piece."""
+        self.raw.execute("ROLLBACK TO piece")
+        self.raw.execute("RELEASE piece")
+
+    def keep(self) -> None:
+        """End the piece."""
+        self.raw.execute("RELEASE piece")
+
+    def limit(self, pages: int) -> None:
+        """The file must not grow beyond this many pages (it never shrinks by it)."""
+        if pages != self._page_limit:
+            self.raw.execute(f"PRAGMA max_page_count={pages}")
+            self._page_limit = pages
+
+    def tolerate(self) -> None:
+        """From now on read text that is no UTF-8 too: the bytes were changed on the disk."""
+        self.raw.text_factory = lambda data: data.decode("utf-8", "replace")
+
+    def close(self) -> None:
+        """Fold the WAL into the database, so that a stopped state is one file."""
+        try:
+            self.rollback()
+            self.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error:
+            pass  # the WAL stays: the next start reads it
+        finally:
+            self.raw.close()
+
+
+def connect(path: Path) -> Database:
+    """Open for writing. Raises sqlite3.Error. The caller owns the state folder's lock."""
+    raw = sqlite3.connect(path, isolation_level=None, check_same_thread=False, cached_statements=512)
+    try:
+        raw.execute(f"PRAGMA busy_timeout={BUSY_MS}")
+        raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file only
+        raw.execute("PRAGMA journal_mode=WAL")
+        raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
+        raw.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
+        raw.execute("PRAGMA temp_store=MEMORY")
+        raw.execute("PRAGMA cell_size_check=ON")
+    except BaseException:
+        raw.close()
+        raise
+    return Database(raw)
+
+
+def rows_of(db: Database, statement: Statement, **values: Value) -> Iterator[dict[str, Value]]:
+    """Rows as dicts by column name: for tables whose rows are few."""
+    cursor = db.execute(statement, **values)
+    names = [column[0] for column in cursor.description]
+    for row in cursor:
+        yield dict(zip(names, row, strict=True))
+
+
+def code_of(error: BaseException) -> int:
+    """SQLite's primary result code; 0 when the error is none of SQLite's."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def is_damage(error: BaseException) -> bool:
+    """The database itself is broken: only setting it aside helps."""
+    return code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def needs_new_connection(error: BaseException) -> bool:
+    """After an I/O error what this connection believes about the disk may be wrong."""
+    return is_damage(error) or code_of(error) in {
+        sqlite3.SQLITE_IOERR,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_NOMEM,
+        sqlite3.SQLITE_PROTOCOL,
+    }
+
+
+def translate(error: BaseException) -> BaseException:
+    """SQLite's errors in the words of this product; all others as they are."""
+    if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.ProgrammingError):
+        return error
+    if code_of(error) == sqlite3.SQLITE_FULL:
+        return SpoolFull("the disk is full, or the spool is at its limit", hint="free space on the disk")
+    if is_damage(error):
+        return StateError(f"the state database is damaged ({error})", hint="it is repaired now; see the log")
+    return StateError(f"the state database cannot be used now ({error})", hint="look at the disk")

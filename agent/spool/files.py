@@ -1,0 +1,197 @@
+"""Source files: which were met, which are held while they are read, which are ready to be moved.
+
+open ──▶ reading ───release──▶ spooled ──▶ (its messages leave) ──finish──▶ done or failed
+     └─▶ streaming ──release──▶ spooled      note ──▶ duplicate, failed ──finish──▶ …
+         reading ──abandon──▶ failed: its held messages go, which no lane ever saw
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from sqlalchemy import bindparam, or_, select, update
+
+from agent.spool import counters
+from agent.spool.database import Database, Statement, Value, insert_all, rows_of
+from agent.spool.queue import remove_of_file
+from agent.spool.rows import file_of
+from agent.spool.tables import files
+from agent.spool.values import FileRow, FileStamp, SettledFile
+
+_INSERT = insert_all(files, without=("id",))
+_ZEROS = dict.fromkeys(("waiting", "waiting_records", "waiting_bytes", "delivered", "dead"), 0)
+_ROW = Statement(select(files).where(files.c.id == bindparam("file")))
+_BY_STAMP = Statement(
+    select(files)
+    .where(
+        files.c.job == bindparam("job"),
+        files.c.path == bindparam("path"),
+        files.c.device == bindparam("device"),
+        files.c.inode == bindparam("inode"),
+        files.c.size == bindparam("size"),
+        files.c.mtime_ns == bindparam("mtime_ns"),
+    )
+    .order_by(files.c.id.desc())
+    .limit(1)
+)
+_BY_CONTENT = Statement(
+    select(files)
+    .where(files.c.job == bindparam("job"), files.c.sha256 == bindparam("sha256"))
+    .order_by(files.c.id.desc())
+)
+_BY_PATH = Statement(
+    select(files)
+    .where(files.c.job == bindparam("job"), files.c.path == bindparam("path"))
+    .order_by(files.c.id.desc())
+)
+_REOPEN = Statement(
+    update(files)
+    .where(files.c.id == bindparam("file"))
+    .values(
+        run=bindparam("new_run"),
+        path=bindparam("new_path"),
+        device=bindparam("new_device"),
+        inode=bindparam("new_inode"),
+        size=bindparam("new_size"),
+        mtime_ns=bindparam("new_mtime_ns"),
+    )
+)
+_STATE = Statement(
+    update(files)
+    .where(files.c.id == bindparam("file"))
+    .values(state=bindparam("new_state"), reason=bindparam("why"))
+)
+_EMPTIED = Statement(
+    update(files).where(files.c.id == bindparam("file")).values(waiting=0, waiting_records=0, waiting_bytes=0)
+)
+_SETTLED = Statement(
+    select(files)
+    .where(
+        files.c.settled_at.is_(None),
+        or_(*(files.c.state == state for state in ("spooled", "duplicate", "failed"))),
+        files.c.waiting == 0,
+    )
+    .order_by(files.c.id)
+)
+_FINISH = Statement(
+    update(files)
+    .where(files.c.id == bindparam("file"))
+    .values(
+        state=bindparam("new_state"),
+        reason=bindparam("why"),
+        moved_to=bindparam("new_place"),
+        settled_at=bindparam("now"),
+    )
+)
+
+
+def _stamp(stamp: FileStamp, prefix: str = "") -> dict[str, Value]:
+    return {
+        f"{prefix}path": stamp.path,
+        f"{prefix}device": str(stamp.device),
+        f"{prefix}inode": str(stamp.inode),
+        f"{prefix}size": stamp.size,
+        f"{prefix}mtime_ns": stamp.mtime_ns,
+    }
+
+
+def by_stamp(db: Database, job: str, stamp: FileStamp) -> FileRow | None:
+    """The newest row with exactly this stamp."""
+    row = next(rows_of(db, _BY_STAMP, job=job, **_stamp(stamp)), None)
+    return None if row is None else file_of(row)
+
+
+def by_content(db: Database, job: str, sha256: str) -> list[FileRow]:
+    """Rows with this content, newest first."""
+    return [file_of(row) for row in rows_of(db, _BY_CONTENT, job=job, sha256=sha256)]
+
+
+def by_path(db: Database, job: str, path: str) -> list[FileRow]:
+    """Rows of this path, newest first."""
+    return [file_of(row) for row in rows_of(db, _BY_PATH, job=job, path=path)]
+
+
+def open_file(
+    db: Database, job: str, run: int, stamp: FileStamp, sha256: str, *, hold: bool, now: float
+) -> int:
+    """A new row; or the one that a crash left open with the same content, its own path first."""
+    left_open = [row for row in by_content(db, job, sha256) if row.state in {"reading", "streaming"}]
+    if left_open:
+        row = min(left_open, key=lambda row: (row.path != stamp.path, -row.id))
+        db.execute(_REOPEN, file=row.id, new_run=run, **_stamp(stamp, "new_"))
+        return row.id
+    return _insert(db, job, run, stamp, sha256, "reading" if hold else "streaming", "", now)
+
+
+def note(  # noqa: PLR0917
+    db: Database, job: str, run: int, stamp: FileStamp, sha256: str, state: str, reason: str, now: float
+) -> int:
+    """A file from which nothing is sent."""
+    return _insert(db, job, run, stamp, sha256, state, reason, now)
+
+
+def _insert(  # noqa: PLR0917
+    db: Database, job: str, run: int, stamp: FileStamp, sha256: str, state: str, reason: str, now: float
+) -> int:
+    values: dict[str, Value] = {"job": job, "run": run, "sha256": sha256, "state": state, "reason": reason}
+    values |= {"seen_at": now, "settled_at": None, "moved_to": None}
+    return db.execute(_INSERT, **values, **_stamp(stamp), **_ZEROS).lastrowid or 0
+
+
+def _row(db: Database, file: int) -> dict[str, Value]:
+    row = next(rows_of(db, _ROW, file=file), None)
+    if row is None:
+        raise LookupError(f"there is no file {file}")
+    return row
+
+
+def _waiting(row: dict[str, Value]) -> tuple[int, int, int]:
+    messages, records, size = row["waiting"], row["waiting_records"], row["waiting_bytes"]
+    assert isinstance(messages, int)
+    assert isinstance(records, int)
+    assert isinstance(size, int)
+    return messages, records, size
+
+
+def release(db: Database, file: int) -> None:
+    """All of it is in the spool. Twice is fine. Raises LookupError for a file that was given up."""
+    row = _row(db, file)
+    if row["state"] == "spooled":
+        return
+    if row["state"] not in {"reading", "streaming"}:
+        raise LookupError(f"file {file} is not open: {row['state']!s}")
+    db.execute(_STATE, file=file, new_state="spooled", why="")
+    if row["state"] == "reading":
+        job = str(row["job"])
+        counters.released(db, job, *_waiting(row))
+        db.appended.append(job)
+
+
+def abandon(db: Database, file: int, reason: str) -> None:
+    """Send nothing of it; what streamed already stays in the queue. Twice is fine."""
+    row = _row(db, file)
+    if row["state"] not in {"reading", "streaming"}:
+        return
+    db.execute(_STATE, file=file, new_state="failed", why=reason)
+    if row["state"] == "reading":
+        job = str(row["job"])
+        messages, records, size = _waiting(row)
+        remove_of_file(db, job, file)
+        counters.appended(db, job, -messages, -records, -size, held=True)
+        db.execute(_EMPTIED, file=file)
+
+
+def settled(db: Database) -> list[SettledFile]:
+    """Files that are ready to be moved, oldest first."""
+    return [
+        SettledFile(file=file_of(row), delivered=int(row["delivered"] or 0), dead=int(row["dead"] or 0))
+        for row in rows_of(db, _SETTLED)
+    ]
+
+
+def finish(  # noqa: PLR0917
+    db: Database, file: int, state: Literal["done", "failed"], moved_to: str | None, reason: str, now: float
+) -> None:
+    """The file is dealt with for good. Without a new reason the old one stays."""
+    why = reason or _row(db, file)["reason"]
+    db.execute(_FINISH, file=file, new_state=state, why=why, new_place=moved_to, now=now)

@@ -1,0 +1,67 @@
+"""Source files, as `Spool` shows them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from agent.spool import files
+from agent.spool.desk import Desk
+from agent.spool.thread import Pending
+from agent.spool.values import FileRow, FileStamp, SettledFile
+
+
+class FilesApi(Desk):
+    """Which source files were met, and how far they are. States: see `agent.spool.files`."""
+
+    def file_by_stamp(self, job: str, stamp: FileStamp) -> Pending[FileRow | None]:
+        """The newest row of a file that was not touched since: known and unchanged."""
+        return self._read(lambda db: files.by_stamp(db, job, stamp))
+
+    def files_by_content(self, job: str, sha256: str) -> Pending[list[FileRow]]:
+        """Rows with this content, newest first."""
+        return self._read(lambda db: files.by_content(db, job, sha256))
+
+    def files_by_path(self, job: str, path: str) -> Pending[list[FileRow]]:
+        """Rows of this path, newest first."""
+        return self._read(lambda db: files.by_path(db, job, path))
+
+    def open_file(self, job: str, run: int, stamp: FileStamp, sha256: str, *, hold: bool) -> Pending[int]:
+        """The row to append to; hold: no lane sees its messages until `release_file`.
+
+        A row of the job with this content that a crash left open is taken up again, as it was opened.
+        """
+        return self._durably(
+            lambda db: files.open_file(db, job, run, stamp, sha256, hold=hold, now=self._clock.now())
+        )
+
+    def release_file(self, file: int) -> Pending[None]:
+        """All of it is in the spool, durably. Raises LookupError for a file that was given up."""
+        return self._durably(lambda db: files.release(db, file))
+
+    def abandon_file(self, file: int, reason: str) -> Pending[None]:
+        """Nothing more of it is sent; held messages go, which no lane ever saw."""
+        return self._durably(lambda db: files.abandon(db, file, reason))
+
+    def note_file(  # noqa: PLR0917
+        self,
+        job: str,
+        run: int,
+        stamp: FileStamp,
+        sha256: str,
+        state: Literal["duplicate", "failed"],
+        reason: str,
+    ) -> Pending[int]:
+        """A file from which nothing is sent, and why."""
+        return self._durably(
+            lambda db: files.note(db, job, run, stamp, sha256, state, reason, self._clock.now())
+        )
+
+    def settled_files(self) -> Pending[list[SettledFile]]:
+        """Files none of whose messages waits any more and that are not finished, oldest first."""
+        return self._read(files.settled)
+
+    def finish_file(
+        self, file: int, *, state: Literal["done", "failed"], moved_to: str | None, reason: str = ""
+    ) -> Pending[None]:
+        """The file was moved, or stays where it is for good. Raises LookupError."""
+        return self._write(lambda db: files.finish(db, file, state, moved_to, reason, self._clock.now()))

@@ -1,0 +1,120 @@
+"""Small things that must survive: cursors, schedule memory, config texts, waits, sessions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+from sqlalchemy import bindparam, delete, select, update
+
+from agent.message import Cursor
+from agent.spool.database import Database, Saved, Statement, insert_all, rows_of
+from agent.spool.rows import config_of, session_of, wait_of
+from agent.spool.tables import configs, cursors, dues, sessions, waits
+from agent.spool.values import ConfigRow, LaneWait, SessionRow
+
+_CURSOR = Statement(select(cursors.c.value).where(cursors.c.job == bindparam("job")))
+_SAVE_CURSOR = Saved(cursors)
+_DUE = Statement(
+    select(dues.c.due, dues.c.first_seen).where(
+        dues.c.job == bindparam("job"), dues.c.ident == bindparam("ident")
+    )
+)
+_SET_DUE = Statement(
+    update(dues)
+    .where(dues.c.job == bindparam("of_job"), dues.c.ident == bindparam("of_ident"))
+    .values(due=bindparam("due"))
+)
+_NEW_DUE = insert_all(dues)
+_CONFIGS = Statement(select(configs).order_by(configs.c.path))
+_SAVE_CONFIG = Saved(configs)
+_DROP_CONFIG = Statement(delete(configs).where(configs.c.path == bindparam("path")))
+_WAITS = Statement(select(waits).order_by(waits.c.job, waits.c.lane))
+_SAVE_WAIT = Saved(waits)
+_CLEAR_WAIT = Statement(
+    delete(waits).where(waits.c.job == bindparam("job"), waits.c.lane == bindparam("lane"))
+)
+_SESSIONS = Statement(select(sessions).order_by(sessions.c.connection))
+_SESSION = Statement(select(sessions).where(sessions.c.connection == bindparam("connection")))
+_SAVE_SESSION = Saved(sessions)
+
+
+def cursor(db: Database, job: str) -> Cursor | None:
+    """How far the job's source was read."""
+    row = db.execute(_CURSOR, job=job).fetchone()
+    if row is None:
+        return None
+    value: Cursor = json.loads(row[0])
+    return value
+
+
+def set_cursor(db: Database, job: str, value: Cursor, now: float) -> None:
+    """Remember how far the source was read."""
+    _SAVE_CURSOR.put(db, {"job": job, "value": json.dumps(dict(value)), "updated_at": now})
+
+
+def last_due(db: Database, job: str, ident: str) -> float | None:
+    """The last occurrence of this schedule that was announced."""
+    row = db.execute(_DUE, job=job, ident=ident).fetchone()
+    return None if row is None else row[0]
+
+
+def set_last_due(db: Database, job: str, ident: str, due: float, now: float) -> None:
+    """Remember the occurrence."""
+    if not db.execute(_SET_DUE, of_job=job, of_ident=ident, due=due).rowcount:
+        db.execute(_NEW_DUE, job=job, ident=ident, due=due, first_seen=now)
+
+
+def first_seen(db: Database, job: str, ident: str, now: float) -> float | None:
+    """When this schedule was first asked about; None when that is now."""
+    row = db.execute(_DUE, job=job, ident=ident).fetchone()
+    if row is None:
+        db.execute(_NEW_DUE, job=job, ident=ident, due=None, first_seen=now)
+        return None
+    return float(row[1])
+
+
+def config_rows(db: Database) -> list[ConfigRow]:
+    """Every accepted text, by path."""
+    return [config_of(row) for row in rows_of(db, _CONFIGS)]
+
+
+def keep_config(db: Database, row: ConfigRow) -> None:
+    """Remember the text."""
+    _SAVE_CONFIG.put(db, {**asdict(row), "deleted": int(row.deleted)})
+
+
+def drop_config(db: Database, path: str) -> None:
+    """Forget the text."""
+    db.execute(_DROP_CONFIG, path=path)
+
+
+def lane_waits(db: Database) -> list[LaneWait]:
+    """Every lane that waits, and why."""
+    return [wait_of(row) for row in rows_of(db, _WAITS)]
+
+
+def set_wait(db: Database, wait: LaneWait) -> None:
+    """Remember why the lane waits."""
+    _SAVE_WAIT.put(db, asdict(wait))
+
+
+def clear_wait(db: Database, job: str, lane: int) -> None:
+    """The lane sends again."""
+    db.execute(_CLEAR_WAIT, job=job, lane=lane)
+
+
+def sessions_all(db: Database) -> list[SessionRow]:
+    """Every session, by connection."""
+    return [session_of(row) for row in rows_of(db, _SESSIONS)]
+
+
+def session(db: Database, connection: str) -> SessionRow | None:
+    """One session."""
+    row = next(rows_of(db, _SESSION, connection=connection), None)
+    return None if row is None else session_of(row)
+
+
+def store_session(db: Database, row: SessionRow) -> None:
+    """Replace the connection's session."""
+    _SAVE_SESSION.put(db, asdict(row))

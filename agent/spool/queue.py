@@ -1,0 +1,232 @@
+"""The queue itself: what comes in, what stands at the head of a lane, what leaves.
+
+A message whose file is in the state `reading` is held: it lies here, but no lane sees it.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zlib
+from collections.abc import Mapping, Sequence
+
+from sqlalchemy import bindparam, delete, exists, or_, select, update
+from sqlalchemy.sql.elements import ColumnElement
+
+from agent.message import Cursor, Draft, Message
+from agent.spool import counters
+from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.memory import set_cursor
+from agent.spool.tables import files, jobs, messages, runs
+
+MESSAGE_COLUMNS = tuple(column.name for column in messages.columns)
+INSERT_MESSAGE = insert_all(messages, without=("id",))
+
+
+def visible() -> ColumnElement[bool]:
+    """Not held: released in one step for any number of messages, because only its file's row changes."""
+    reading = exists().where(files.c.id == messages.c.file, files.c.state == "reading")
+    return or_(messages.c.file.is_(None), ~reading)
+
+
+_RUN_JOB = Statement(select(runs.c.job).where(runs.c.id == bindparam("run")))
+_FILE_STATE = Statement(select(files.c.state).where(files.c.id == bindparam("file")))
+_RUN_SUMS = Statement(
+    update(runs)
+    .where(runs.c.id == bindparam("run"))
+    .values(
+        messages=runs.c.messages + bindparam("add_messages"),
+        records=runs.c.records + bindparam("add_records"),
+        bytes=runs.c.bytes + bindparam("add_bytes"),
+    )
+)
+_FILE_SUMS = Statement(
+    update(files)
+    .where(files.c.id == bindparam("file"))
+    .values(
+        waiting=files.c.waiting + bindparam("add_waiting"),
+        waiting_records=files.c.waiting_records + bindparam("add_records"),
+        waiting_bytes=files.c.waiting_bytes + bindparam("add_bytes"),
+    )
+)
+_OLDEST = Statement(
+    select(messages)
+    .where(
+        messages.c.job == bindparam("job"),
+        messages.c.lane == bindparam("lane"),
+        messages.c.id > bindparam("after"),
+        visible(),
+    )
+    .order_by(messages.c.id)
+    .limit(bindparam("limit"))
+)
+_JOBS_WAITING = Statement(select(jobs.c.job).where(jobs.c.waiting > 0).order_by(jobs.c.job))
+_NEXT_LANE = Statement(
+    select(messages.c.lane)
+    .where(messages.c.job == bindparam("job"), messages.c.lane > bindparam("lane"))
+    .order_by(messages.c.lane)
+    .limit(1)
+)
+_ANY_VISIBLE = Statement(
+    select(messages.c.id)
+    .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
+    .limit(1)
+)
+_ATTEMPT = Statement(
+    update(messages).where(messages.c.id == bindparam("message")).values(attempts=messages.c.attempts + 1)
+)
+_REMOVE_OF_FILE = Statement(
+    delete(messages).where(messages.c.job == bindparam("job"), messages.c.file == bindparam("file"))
+)
+
+
+def check_sum(draft: Draft, job: str, key: str, headers: str) -> int:
+    """CRC-32 of everything that a request is made of."""
+    words = f"{job}\0{key}\0{draft.lane}\0{draft.content_type}\0{draft.path}\0{headers}"
+    return zlib.crc32(draft.body, zlib.crc32(words.encode("utf-8", "replace")))
+
+
+def dump_headers(headers: Mapping[str, str]) -> str:
+    """Headers as JSON text."""
+    return json.dumps(dict(headers)) if headers else "{}"
+
+
+def append(  # noqa: PLR0917
+    db: Database,
+    run: int,
+    drafts: Sequence[Draft],
+    keys: Sequence[str],
+    cursor: Cursor | None,
+    file: int | None,
+    now: float,
+) -> None:
+    """Messages, sums and cursor together. Raises LookupError for a run or file that is not there."""
+    job = job_of_run(db, run)
+    held = _is_held(db, file)
+    rows = [_row(draft, job, key, run, file, now) for draft, key in zip(drafts, keys, strict=True)]
+    db.many(INSERT_MESSAGE, rows)
+    records = sum(draft.records for draft in drafts)
+    size = sum(draft.size for draft in drafts)
+    db.execute(_RUN_SUMS, run=run, add_messages=len(drafts), add_records=records, add_bytes=size)
+    counters.appended(db, job, len(drafts), records, size, held=held)
+    if file is not None:
+        change_file(db, file, len(drafts), records, size)
+    if cursor is not None:
+        set_cursor(db, job, cursor, now)
+    if drafts and not held:
+        db.appended.append(job)
+
+
+def job_of_run(db: Database, run: int) -> str:
+    """The job of a run. Raises LookupError."""
+    row = db.execute(_RUN_JOB, run=run).fetchone()
+    if row is None:
+        raise LookupError(f"there is no run {run}")
+    return str(row[0])
+
+
+def _is_held(db: Database, file: int | None) -> bool:
+    if file is None:
+        return False
+    row = db.execute(_FILE_STATE, file=file).fetchone()
+    if row is None or row[0] not in {"reading", "streaming"}:
+        raise LookupError(f"file {file} is not open: {row[0] if row else 'it is not known'}")
+    return bool(row[0] == "reading")
+
+
+def _row(draft: Draft, job: str, key: str, run: int, file: int | None, now: float) -> Row:  # noqa: PLR0917
+    headers = dump_headers(draft.headers)
+    crc = check_sum(draft, job, key, headers)
+    return (
+        *(job, draft.lane, key, run, file, draft.records, draft.size, 0, now, draft.origin),
+        *(draft.content_type, draft.path, headers, crc, draft.body),
+    )
+
+
+def change_file(db: Database, file: int, waiting: int, records: int, size: int) -> None:
+    """So many messages of the file more (or fewer) lie in the queue."""
+    db.execute(_FILE_SUMS, file=file, add_waiting=waiting, add_records=records, add_bytes=size)
+
+
+def oldest(  # noqa: PLR0917
+    db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
+) -> tuple[list[Message], list[int]]:
+    """The head of a lane, at least one message when there is any; and ids whose bytes were damaged."""
+    try:
+        return _read_head(db, job, lane, after, limit, max_bytes)
+    except sqlite3.OperationalError as error:
+        if "decode" not in str(error):
+            raise
+        db.tolerate()
+        return _read_head(db, job, lane, after, limit, max_bytes)
+
+
+def _read_head(  # noqa: PLR0917
+    db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
+) -> tuple[list[Message], list[int]]:
+    found: list[Message] = []
+    damaged: list[int] = []
+    weight = 0
+    for row in db.execute(_OLDEST, job=job, lane=lane, after=after, limit=limit):
+        message = read_message(row)
+        if message is None:
+            damaged.append(row[0])
+            continue
+        weight += len(message.body)
+        if found and weight > max_bytes:
+            break
+        found.append(message)
+    return found, damaged
+
+
+def read_message(row: Row) -> Message | None:
+    """A row of `messages` as a value; None when its bytes are not those that were appended."""
+    values = dict(zip(MESSAGE_COLUMNS, row, strict=True))
+    crc = values.pop("crc")
+    text = values["headers"]
+    values["headers"] = {} if text == "{}" else _load_headers(text)  # type: ignore[assignment]
+    message = Message(**values)  # type: ignore[arg-type]
+    try:
+        good = check_sum(message, message.job, message.key, str(text)) == crc
+    except (TypeError, ValueError):
+        return None
+    return message if good else None
+
+
+def _load_headers(text: object) -> Mapping[str, str]:
+    try:
+        headers = json.loads(str(text))
+    except ValueError:
+        return {}
+    return headers if isinstance(headers, dict) else {}
+
+
+def lanes(db: Database, only: str | None = None) -> list[tuple[str, int]]:
+    """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them."""
+    waiting = [only] if only is not None else [str(row[0]) for row in db.execute(_JOBS_WAITING)]
+    return [
+        (job, lane)
+        for job in waiting
+        for lane in lanes_of(db, job)
+        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone()
+    ]
+
+
+def lanes_of(db: Database, job: str) -> list[int]:
+    """All lanes of a job with messages, held ones too."""
+    found: list[int] = []
+    lane = -(2**62)
+    while row := db.execute(_NEXT_LANE, job=job, lane=lane).fetchone():
+        lane = row[0]
+        found.append(lane)
+    return found
+
+
+def note_attempt(db: Database, message: int) -> None:
+    """One more attempt failed."""
+    db.execute(_ATTEMPT, message=message)
+
+
+def remove_of_file(db: Database, job: str, file: int) -> None:
+    """Held messages of a file that is given up: no lane ever saw them."""
+    db.execute(_REMOVE_OF_FILE, job=job, file=file)

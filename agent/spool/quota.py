@@ -1,0 +1,76 @@
+"""The limit on appends, kept below the disk's and below everybody else's.
+
+    0 ───────── messages ─────────▶ max_bytes ── reserve ──▶ hard limit (max_page_count)
+                appends stop here ──────┘            └── acks, burials, sessions go on up to here
+
+A really full disk fails DELETE and checkpoint too, so appends also keep away from the last bytes of
+the disk: deliveries can then always be recorded, and make room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.errors import SpoolFull
+from agent.spool.database import Database
+
+_RESERVE_SHARE = 10  # one tenth of max_bytes, but …
+_RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
+_DISK_SHARE = 20  # one twentieth of the disk, but …
+_DISK_LEAST, _DISK_MOST = 2_000_000, 200_000_000  # bytes
+ROW_BYTES = 600  # of the database for a message besides its body: columns and three index entries
+
+
+class Quota:
+    """How much may be appended to the database in `state`. Sizes in bytes."""
+
+    def __init__(self, state: Path, max_bytes: int) -> None:
+        self._state = state
+        self.max_bytes = max_bytes
+        self._reserve = min(max(max_bytes // _RESERVE_SHARE, _RESERVE_LEAST), _RESERVE_MOST)
+
+    def install(self, db: Database) -> None:
+        """From now on the file cannot outgrow the limit and its reserve."""
+        page = db.number("PRAGMA page_size")
+        db.limit((self.max_bytes + self._reserve) // page)
+
+    def used(self, db: Database) -> int:
+        """Bytes in use; pages that acks freed count no more."""
+        pages = db.number("PRAGMA page_count") - db.number("PRAGMA freelist_count")
+        return pages * db.number("PRAGMA page_size")
+
+    @contextmanager
+    def appending(self, db: Database, need: int) -> Iterator[None]:
+        """Within: room for `need` bytes, under the lower limit. Raises SpoolFull."""
+        page = db.number("PRAGMA page_size")
+        free_pages = db.number("PRAGMA freelist_count")
+        pages = db.number("PRAGMA page_count")
+        if (pages - free_pages) * page + need > self.max_bytes:
+            raise SpoolFull(
+                f"the spool is at its limit of {self.max_bytes} bytes",
+                hint="it empties when the target takes messages; or raise spool.max_bytes",
+            )
+        self._check_disk(need, growth=max(0, need - free_pages * page))
+        db.limit(max(pages, self.max_bytes // page))
+        try:
+            yield
+        finally:
+            db.limit((self.max_bytes + self._reserve) // page)
+
+    def _check_disk(self, need: int, growth: int) -> None:
+        """What is written goes to the WAL first, and what has no free page makes the database grow.
+
+        A database full of free pages needs the WAL only, and may take half of the reserve for it: the
+        reserve would otherwise lock an empty spool on a full disk.
+        """
+        disk = os.statvfs(self._state)
+        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        reserve = min(max(total // _DISK_SHARE, _DISK_LEAST), _DISK_MOST)
+        if (need + growth > free - reserve) if growth else (need > free - reserve // 2):
+            raise SpoolFull(
+                f"the disk under {self._state} has only {free} bytes left",
+                hint="free space on the disk; collecting goes on by itself then",
+            )

@@ -1,0 +1,190 @@
+"""What `status`, `find` and `dead list` read: beside a running daemon, after a stop, after a kill.
+
+Not one byte of the state folder is written (see `readonly`).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Self, TypeVar
+
+from sqlalchemy import bindparam, select
+
+from agent.errors import StateError
+from agent.message import Cursor, DeadLetter, Receipt
+from agent.spool import memory, queue
+from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
+from agent.spool.migrations import HEAD
+from agent.spool.readonly import ReadOnly, connect_readonly
+from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
+from agent.spool.tables import dead, files, jobs, messages, receipts, runs
+from agent.spool.values import ConfigRow, FileRow, JobOverview, LaneWait, RunRow, SessionRow
+
+T = TypeVar("T")
+
+_OVERVIEW = Statement(select(jobs).order_by(jobs.c.job))
+_RUN = Statement(select(runs).where(runs.c.id == bindparam("run")))
+_RECEIPT = Statement(select(receipts).where(receipts.c.id == bindparam("receipt")))
+_BY_KEY = Statement(select(receipts).where(receipts.c.key == bindparam("key")).order_by(receipts.c.id))
+_OLDEST_OF_LANE = Statement(
+    select(messages.c.id, messages.c.spooled_at)
+    .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), queue.visible())
+    .order_by(messages.c.id)
+    .limit(1)
+)
+_QUEUED = Statement(
+    select(messages.c.job, messages.c.lane, messages.c.spooled_at, messages.c.attempts).where(
+        messages.c.key == bindparam("key")
+    )
+)
+_RUNS = Statement(
+    select(runs).where(runs.c.job == bindparam("job")).order_by(runs.c.id.desc()).limit(bindparam("limit"))
+)
+_DEAD = Statement(select(dead).order_by(dead.c.id.desc()).limit(bindparam("limit")))
+_DEAD_OF = Statement(
+    select(dead).where(dead.c.job == bindparam("job")).order_by(dead.c.id.desc()).limit(bindparam("limit"))
+)
+_LETTER = Statement(select(dead).where(dead.c.id == bindparam("letter")))
+_FILES = Statement(
+    select(files).where(files.c.job == bindparam("job")).order_by(files.c.id.desc()).limit(bindparam("limit"))
+)
+
+
+class Reader:
+    """Reads one state folder. Made by `Reader.open`; use it in a `with`. A folder without state is empty."""
+
+    def __init__(self, path: Path, reading: ReadOnly | None) -> None:
+        self._path = path
+        self._reading = reading
+
+    @classmethod
+    def open(cls, state: Path) -> Self:
+        """Raises StateError when the database cannot be read, is damaged, or of another version."""
+        path = state / DATABASE
+        reader = cls(path, None)
+        try:
+            if path.exists():
+                reader._reading = connect_readonly(path)
+            version = reader.schema_version()
+        except (OSError, sqlite3.Error) as error:
+            reader.close()
+            raise StateError(f"the state in {state} cannot be read: {error}") from error
+        if version not in {"", HEAD}:
+            reader.close()
+            age = "a newer" if version > HEAD else "an older"
+            raise StateError(
+                f"the state in {state} was made by {age} version of push-agent (schema {version})",
+                hint=f"this version reads schema {HEAD}",
+            )
+        return reader
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close it. Twice is fine."""
+        if self._reading is not None:
+            self._reading.close()
+            self._reading = None
+
+    def _ask(self, work: Callable[[Database], T], empty: T) -> T:
+        """Once again on a new connection when a daemon started or stopped underneath."""
+        if self._reading is None:
+            return empty
+        try:
+            return work(Database(self._reading.raw))
+        except sqlite3.Error:
+            self.close()
+        try:
+            self._reading = connect_readonly(self._path)
+            return work(Database(self._reading.raw))
+        except (OSError, sqlite3.Error) as error:
+            raise StateError(f"the state in {self._path.parent} cannot be read: {error}") from error
+
+    def _rows(self, make: Callable[[RowDict], T], statement: Statement, **values: Value) -> list[T]:
+        return self._ask(lambda db: [make(row) for row in rows_of(db, statement, **values)], [])
+
+    def schema_version(self) -> str:
+        """Four digits; "" when there is no state yet."""
+        if self._reading is None:
+            return ""
+        row = self._reading.raw.execute("SELECT version_num FROM alembic_version").fetchone()
+        return str(row[0]) if row else ""
+
+    def overview(self) -> list[JobOverview]:
+        """Where every job stands, by name; from counters, so it takes as long for a million messages."""
+        return self._ask(_overview, [])
+
+    def runs(self, job: str, limit: int = 20) -> list[RunRow]:
+        """Newest first."""
+        return self._rows(run_of, _RUNS, job=job, limit=limit)
+
+    def dead(self, job: str | None = None, limit: int = 100) -> list[DeadLetter]:
+        """Dead letters, newest first, with their bodies."""
+        if job is None:
+            return self._rows(letter_of, _DEAD, limit=limit)
+        return self._rows(letter_of, _DEAD_OF, job=job, limit=limit)
+
+    def dead_letter(self, letter_id: int) -> DeadLetter | None:
+        """One of them."""
+        return next(iter(self._rows(letter_of, _LETTER, letter=letter_id)), None)
+
+    def receipts(self, key: str) -> list[Receipt]:
+        """Every delivery with this idempotency key: one, or more after a repeat by hand."""
+        return self._rows(receipt_of, _BY_KEY, key=key)
+
+    def is_waiting(self, key: str) -> bool:
+        """Whether the message with this key still lies in the queue."""
+        return bool(self._ask(lambda db: db.execute(_QUEUED, key=key).fetchall(), []))
+
+    def waits(self) -> list[LaneWait]:
+        """Every lane that waits, and why."""
+        return self._ask(memory.lane_waits, [])
+
+    def sessions(self) -> list[SessionRow]:
+        """Every session; its tokens stay sealed."""
+        return self._ask(memory.sessions_all, [])
+
+    def config_rows(self) -> list[ConfigRow]:
+        """The last accepted text of every config file."""
+        return self._ask(memory.config_rows, [])
+
+    def cursor(self, job: str) -> Cursor | None:
+        """How far the job's source was read."""
+        return self._ask(lambda db: memory.cursor(db, job), None)
+
+    def files(self, job: str, limit: int = 100) -> list[FileRow]:
+        """Source files that the job has met, newest first."""
+        return self._rows(file_of, _FILES, job=job, limit=limit)
+
+
+def _overview(db: Database) -> list[JobOverview]:
+    waits: dict[str, list[LaneWait]] = {}
+    for wait in memory.lane_waits(db):
+        waits.setdefault(wait.job, []).append(wait)
+    return [_job_overview(db, row, tuple(waits.get(str(row["job"]), ()))) for row in rows_of(db, _OVERVIEW)]
+
+
+def _job_overview(db: Database, row: RowDict, waits: tuple[LaneWait, ...]) -> JobOverview:
+    run = next(rows_of(db, _RUN, run=row["last_run"]), None)
+    receipt = next(rows_of(db, _RECEIPT, receipt=row["last_receipt"]), None)
+    left_out = {"last_run", "last_receipt", "held_records", "held_bytes"}
+    plain = {name: value for name, value in row.items() if name not in left_out}
+    return JobOverview(
+        **plain,  # type: ignore[arg-type]
+        oldest_at=_oldest_at(db, str(row["job"])) if row["waiting"] else None,
+        last_run=run_of(run) if run else None,
+        last_receipt=receipt_of(receipt) if receipt else None,
+        waits=waits,
+    )
+
+
+def _oldest_at(db: Database, job: str) -> float | None:
+    heads = [db.execute(_OLDEST_OF_LANE, job=job, lane=lane).fetchone() for lane in queue.lanes_of(db, job)]
+    found = [head for head in heads if head]
+    return min(found)[1] if found else None

@@ -1,0 +1,76 @@
+"""A connection that reads the database without writing one byte into its folder.
+
+no -wal, or an empty one   immutable=1: only the database file is read
+-wal and -shm              readonly_shm=1: the log is read as it lies, beside a living writer or after a kill
+-wal without -shm          both are copied to a temporary folder and opened there
+"""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from agent.spool.folder import is_locked
+
+
+@dataclass(kw_only=True, slots=True)
+class ReadOnly:
+    """The connection, and the temporary folder that goes with it."""
+
+    raw: sqlite3.Connection
+    temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def close(self) -> None:
+        """Close and tidy up."""
+        self.raw.close()
+        if self.temporary is not None:
+            self.temporary.cleanup()
+
+
+def connect_readonly(path: Path) -> ReadOnly:
+    """Open it. Raises sqlite3.Error and OSError."""
+    wal = Path(f"{path}-wal")
+    if not _has_bytes(wal) and not is_locked(path.parent):
+        return ReadOnly(raw=_connect(path, "mode=ro&immutable=1"))
+    try:
+        return ReadOnly(raw=_connect(path, "mode=ro&readonly_shm=1"))
+    except sqlite3.OperationalError:
+        return _connect_copy(path, wal)
+
+
+def _has_bytes(path: Path) -> bool:
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def _connect(path: Path, options: str) -> sqlite3.Connection:
+    raw = sqlite3.connect(f"file:{quote(str(path))}?{options}", uri=True, isolation_level=None)
+    try:
+        raw.execute("PRAGMA query_only=ON")
+        raw.execute("PRAGMA busy_timeout=5000")
+        raw.execute(
+            "SELECT count(*) FROM sqlite_master"
+        ).fetchone()  # nothing is opened before the first read
+    except BaseException:
+        raw.close()
+        raise
+    return raw
+
+
+def _connect_copy(path: Path, wal: Path) -> ReadOnly:
+    temporary = tempfile.TemporaryDirectory(prefix="push-agent-", ignore_cleanup_errors=True)
+    try:
+        copy = Path(temporary.name) / path.name
+        shutil.copyfile(path, copy)
+        if _has_bytes(wal):
+            shutil.copyfile(wal, f"{copy}-wal")
+        return ReadOnly(raw=_connect(copy, "mode=rw"), temporary=temporary)
+    except BaseException:
+        temporary.cleanup()
+        raise

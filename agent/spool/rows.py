@@ -1,0 +1,75 @@
+"""Rows of the database as values, for all who read them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from agent.message import Answer, DeadLetter, Receipt
+from agent.spool.database import Value
+from agent.spool.values import ConfigRow, FileRow, LaneWait, RunRow, SessionRow
+
+RowDict: TypeAlias = "Mapping[str, Value]"
+
+
+def load_headers(text: Value) -> Mapping[str, str]:
+    """Headers from JSON text; nothing when the text was damaged: headers of the past only inform."""
+    try:
+        headers = json.loads(str(text))
+    except ValueError:
+        return {}
+    return headers if isinstance(headers, dict) else {}
+
+
+def _answer(row: RowDict) -> Answer:
+    return Answer(
+        status=row["status"],  # type: ignore[arg-type]
+        reason=str(row["answer"]),
+        headers=load_headers(row["answer_headers"]),
+        body=str(row["answer_body"]),
+    )
+
+
+_ANSWER = ("status", "answer", "answer_headers", "answer_body")
+
+
+def receipt_of(row: RowDict) -> Receipt:
+    """A row of `receipts`."""
+    plain = {name: value for name, value in row.items() if name not in {"id", *_ANSWER}}
+    return Receipt(**plain, answer=_answer(row))  # type: ignore[arg-type]
+
+
+def letter_of(row: RowDict) -> DeadLetter:
+    """A row of `dead`."""
+    left_out = {"path", "draft_headers", "headers", *_ANSWER}
+    plain = {name: value for name, value in row.items() if name not in left_out}
+    return DeadLetter(**plain, headers=load_headers(row["headers"]), answer=_answer(row))  # type: ignore[arg-type]
+
+
+def run_of(row: RowDict) -> RunRow:
+    """A row of `runs`."""
+    return RunRow(**row)  # type: ignore[arg-type]
+
+
+def file_of(row: RowDict) -> FileRow:
+    """A row of `files`, without its counters."""
+    left_out = {"waiting", "waiting_records", "waiting_bytes", "delivered", "dead", "device", "inode"}
+    plain = {name: value for name, value in row.items() if name not in left_out}
+    numbers = {"device": int(str(row["device"])), "inode": int(str(row["inode"]))}
+    return FileRow(**plain, **numbers)  # type: ignore[arg-type]
+
+
+def wait_of(row: RowDict) -> LaneWait:
+    """A row of `waits`."""
+    return LaneWait(**row)  # type: ignore[arg-type]
+
+
+def session_of(row: RowDict) -> SessionRow:
+    """A row of `sessions`."""
+    return SessionRow(**row)  # type: ignore[arg-type]
+
+
+def config_of(row: RowDict) -> ConfigRow:
+    """A row of `configs`."""
+    return ConfigRow(**{**row, "deleted": bool(row["deleted"])})  # type: ignore[arg-type]

@@ -1,0 +1,227 @@
+"""The spool as both halves of the agent know it. Every method queues its work and returns a `Pending`."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal, Self
+
+from agent.clock import Clock
+from agent.logs import get_log
+from agent.message import Cursor, DeadLetter, Draft, Message, Receipt
+from agent.spool import prune, queue, runs, settle
+from agent.spool.database import Database
+from agent.spool.files_api import FilesApi
+from agent.spool.folder import StateLock, check_machine, prepare
+from agent.spool.memory_api import MemoryApi
+from agent.spool.opening import open_database
+from agent.spool.quota import ROW_BYTES, Quota
+from agent.spool.thread import DatabaseThread, Pending
+from agent.spool.values import Recovered
+
+log = get_log("spool")
+
+
+class Spool(FilesApi, MemoryApi):
+    """The durable state of one state folder. Made by `Spool.open`.
+
+    What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
+    StateError (the database cannot be used now; nothing of it counts as done, repeat it later).
+    """
+
+    recovered: Recovered | None = None
+    """Set when the database was damaged and what could be read was saved."""
+
+    def __init__(self, lock: StateLock, thread: DatabaseThread, quota: Quota, clock: Clock) -> None:
+        super().__init__(thread, clock)
+        self._lock = lock
+        self._quota = quota
+
+    @classmethod
+    def open(cls, state: Path, *, max_bytes: int, clock: Clock, owner: str = "daemon") -> Self:
+        """Take the folder. Blocks. Raises StateLocked, and StateError when it is unusable or newer."""
+        prepare(state)
+        lock = StateLock(state, owner)
+        lock.take()
+        try:
+            return cls._open(state, lock, max_bytes, clock)
+        except BaseException:
+            lock.release()
+            raise
+
+    @classmethod
+    def _open(cls, state: Path, lock: StateLock, max_bytes: int, clock: Clock) -> Self:
+        check_machine(state)
+        quota = Quota(state, max_bytes)
+        db, recovered = open_database(state)
+        quota.install(db)
+
+        def reopen(damage: str) -> Database:
+            again, saved = open_database(state, damage)
+            quota.install(again)
+            spool.recovered = saved or spool.recovered
+            return again
+
+        spool = cls(lock, DatabaseThread(db, reopen), quota, clock)
+        spool.recovered = recovered
+        count = spool._write(lambda db: runs.interrupt(db, clock.now())).result()
+        if count:
+            log.warning("runs were interrupted when the last process ended", runs=count)
+        return spool
+
+    def close(self) -> None:
+        """Do everything that was submitted, then let the folder go. Blocks; twice is fine."""
+        self._thread.close()
+        self._lock.release()
+
+    @property
+    def on_append(self) -> Callable[[str], None] | None:
+        """Called in the spool's thread with a job's name when messages of it became visible."""
+        return self._thread.on_append
+
+    @on_append.setter
+    def on_append(self, listener: Callable[[str], None] | None) -> None:
+        self._thread.on_append = listener
+
+    # ------------------------------------------------------------------------------ collecting
+
+    def start_run(self, job: str, due: float, trigger: str, job_sha: str) -> Pending[int]:
+        """A run begins; its id."""
+        return self._write(lambda db: runs.start(db, job, due, trigger, job_sha, self._clock.now()))
+
+    def end_run(self, run: int, *, state: Literal["done", "failed"], reason: str = "") -> Pending[None]:
+        """A run ends; its sums were kept by `append`."""
+        return self._write(lambda db: runs.end(db, run, state, reason, self._clock.now()))
+
+    def skip(self, job: str, due: float, trigger: str, reason: str) -> Pending[None]:
+        """An occurrence that did not run, and why."""
+        return self._write(lambda db: runs.skip(db, job, due, trigger, reason, self._clock.now()))
+
+    def interrupted_runs(self, job: str, job_sha: str) -> Pending[int]:
+        """How many of the last runs of this text of the job died with the process, in a row."""
+        return self._read(lambda db: runs.interrupted(db, job, job_sha))
+
+    def append(
+        self, run: int, drafts: Sequence[Draft], *, cursor: Cursor | None = None, file: int | None = None
+    ) -> Pending[list[str]]:
+        """Messages, cursor and sums in one durable transaction; the new idempotency keys.
+
+        Raises SpoolFull (nothing was appended) and LookupError for an unknown run or a file not open.
+        """
+        batch = tuple(drafts)
+        start = secrets.token_hex(16)  # the index keeps the keys of one append side by side in their index
+        keys = [f"{start}-{index}" for index in range(len(batch))]
+        weight = sum(len(draft.body) for draft in batch) + ROW_BYTES * len(batch)
+
+        def work(db: Database) -> list[str]:
+            with self._quota.appending(db, weight):
+                queue.append(db, run, batch, keys, cursor, file, self._clock.now())
+            return keys
+
+        return self._thread.submit(work, durable=True, weight=weight)
+
+    # ------------------------------------------------------------------------------ delivering
+
+    def lanes(self, job: str | None = None) -> Pending[list[tuple[str, int]]]:
+        """(job, lane) of every lane that has something to send; of one job, or of all."""
+        return self._read(lambda db: queue.lanes(db, job))
+
+    def oldest(
+        self, job: str, lane: int, *, after: int = 0, limit: int = 64, max_bytes: int = 8_000_000
+    ) -> Pending[list[Message]]:
+        """The head of a lane, in order, behind the message `after`; one at least if there is any.
+
+        `max_bytes` counts bodies as they lie in the spool. A message whose bytes were damaged on the
+        disk is left out and becomes a dead letter (reason `damaged`).
+        """
+
+        def work(db: Database) -> list[Message]:
+            found, damaged = queue.oldest(db, job, lane, after, limit, max_bytes)
+            if damaged:
+                self._durably(lambda db: settle.bury_damaged(db, damaged, self._clock.now()))
+            return found
+
+        return self._read(work)
+
+    def ack(self, message: Message, receipt: Receipt) -> Pending[None]:
+        """Message → receipt. Again for the same message: no effect."""
+        return self._write(lambda db: settle.settle(db, message, (receipt,), ()))
+
+    def bury(self, message: Message, letter: DeadLetter) -> Pending[None]:
+        """Message → dead letter, durable. Again for the same message: no effect."""
+        return self._durably(lambda db: settle.settle(db, message, (), (letter,)), weight=len(letter.body))
+
+    def settle(
+        self, message: Message, *, receipts: Sequence[Receipt], letters: Sequence[DeadLetter]
+    ) -> Pending[None]:
+        """A message that was split: its parts' receipts and dead letters, all in one step."""
+        got, dead = tuple(receipts), tuple(letters)
+        if not got and not dead:
+            raise ValueError("a message leaves only as a receipt or as a dead letter")
+        weight = sum(len(letter.body) for letter in dead)
+        return self._thread.submit(
+            lambda db: settle.settle(db, message, got, dead), durable=bool(dead), weight=weight
+        )
+
+    def note_attempt(self, message_id: int) -> Pending[None]:
+        """One more attempt failed."""
+        return self._write(lambda db: queue.note_attempt(db, message_id))
+
+    def add_dead(self, letter: DeadLetter) -> Pending[int]:
+        """A record that never became a message; the letter's id."""
+        return self._durably(lambda db: settle.add_dead(db, letter), weight=len(letter.body))
+
+    def revive(self, letter_id: int) -> Pending[str]:
+        """A dead letter back into its lane, at the end, with its old key; the job. Raises LookupError."""
+        return self._durably(lambda db: settle.revive(db, letter_id))
+
+    def drop_dead(self, letter_id: int) -> Pending[None]:
+        """Forget a dead letter, by a person's wish. Raises LookupError."""
+        return self._durably(lambda db: settle.drop(db, letter_id))
+
+    # ------------------------------------------------------------------------------ housekeeping
+
+    def prune(self, receipts_keep: timedelta) -> Pending[int]:
+        """Forget older receipts and runs beyond the last 1,000 of a job; how many rows went.
+
+        In small pieces with other work between them; the pending is done when the last piece is.
+        """
+        done: Pending[int] = Pending()
+        before = self._clock.now() - receipts_keep.total_seconds()
+
+        def step(gone: int) -> None:
+            piece = self._write(lambda db: prune.prune_receipts(db, before))
+            piece.add_done_callback(lambda each: on(each, gone))
+
+        def on(piece: object, gone: int) -> None:
+            assert isinstance(piece, Pending)
+            error = piece.exception()
+            if error is not None:
+                done.set_exception(error)
+            elif piece.result():
+                step(gone + piece.result())
+            else:
+                last = self._write(lambda db: (runs.prune(db), prune.shrink(db))[0])
+                last.add_done_callback(lambda each: finish(each, gone))
+
+        def finish(piece: object, gone: int) -> None:
+            assert isinstance(piece, Pending)
+            error = piece.exception()
+            if error is None:
+                done.set_result(gone + piece.result())
+            else:
+                done.set_exception(error)
+
+        step(0)
+        return done
+
+    def used_bytes(self) -> Pending[int]:
+        """Bytes of the database in use."""
+        return self._read(self._quota.used)
+
+    @property
+    def max_bytes(self) -> int:
+        """Where appends stop."""
+        return self._quota.max_bytes

@@ -1,0 +1,172 @@
+"""The rows that the spool gives and takes, as plain values. Times are seconds since 1970 in UTC."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from agent.message import Receipt
+
+FileState: TypeAlias = Literal["reading", "streaming", "spooled", "duplicate", "failed", "done"]
+RunState: TypeAlias = Literal["collecting", "done", "failed", "interrupted", "skipped"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileStamp:
+    """What `stat` says of a source file: equal stamps mean that it was not touched."""
+
+    path: str
+    device: int
+    inode: int
+    size: int
+    """Bytes."""
+    mtime_ns: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileRow(FileStamp):
+    """A source file that a job has met."""
+
+    id: int
+    job: str
+    sha256: str
+    state: FileState
+    """`reading`: its messages are held back; `streaming`: they leave while it is read; `spooled`: all of
+    it is in the spool; `duplicate`, `failed`: nothing is sent from it; `done`, `failed` with
+    `settled_at`: finished for good."""
+    reason: str
+    run: int
+    seen_at: float
+    settled_at: float | None
+    """When it was finished (moved, or left where it is), or None."""
+    moved_to: str | None
+
+    @property
+    def stamp(self) -> FileStamp:
+        """The stamp alone."""
+        return FileStamp(
+            path=self.path, device=self.device, inode=self.inode, size=self.size, mtime_ns=self.mtime_ns
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettledFile:
+    """A file none of whose messages waits any more: ready to be finished."""
+
+    file: FileRow
+    delivered: int
+    """Messages of it that were delivered."""
+    dead: int
+    """Dead letters that came from it."""
+
+    @property
+    def ends(self) -> Literal["done", "failed"]:
+        """One dead letter is enough for a file to end as failed."""
+        return "failed" if self.dead or self.file.state == "failed" else "done"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunRow:
+    """One collect of one job for one scheduled time, or the record of why there was none."""
+
+    id: int
+    job: str
+    due: float
+    trigger: str
+    job_sha: str
+    state: RunState
+    reason: str
+    started_at: float
+    ended_at: float | None
+    messages: int
+    records: int
+    bytes: int
+    """Before gzip."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneWait:
+    """Why a lane does not send now."""
+
+    job: str
+    lane: int
+    kind: str
+    """One word: `retry`, `misdirected`, `not signed in`, `paused`, …"""
+    reason: str
+    since: float
+    until: float | None
+    """When it will try again; None when only a change helps."""
+    attempts: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionRow:
+    """What a session must remember over restarts. The spool never looks into `sealed`."""
+
+    connection: str
+    identity: str
+    """Of whom the tokens are: another identity makes the row worthless."""
+    generation: int
+    sealed: bytes | None
+    """The tokens, encrypted; None when there are none."""
+    refreshing: int | None
+    """The generation that was being refreshed when this was written."""
+    failures: int
+    """Failed logins in a row."""
+    blocked_until: float | None
+    secret_mark: str
+    """Changes when the secret does; never the secret."""
+    logins: int
+    refreshes: int
+    last_error: str
+    updated_at: float
+    expires_at: float | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConfigRow:
+    """The last text of a config file that was accepted."""
+
+    path: str
+    """Below the config folder."""
+    kind: Literal["job", "connection", "agent"]
+    name: str
+    text: bytes
+    sha256: str
+    accepted_at: float
+    deleted: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Recovered:
+    """What became of a damaged database."""
+
+    set_aside: Path
+    """The damaged file, beside the new one."""
+    reason: str
+    rows: tuple[tuple[str, int], ...]
+    """Rows saved, by table."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobOverview:
+    """Where one job stands."""
+
+    job: str
+    waiting: int
+    """Messages that can be sent."""
+    waiting_records: int
+    waiting_bytes: int
+    """Before gzip."""
+    held: int
+    """Messages of files that are still being read."""
+    oldest_at: float | None
+    """When the oldest waiting message entered the spool."""
+    delivered: int
+    delivered_records: int
+    dead: int
+    """Dead letters that are kept."""
+    last_run: RunRow | None
+    last_receipt: Receipt | None
+    waits: tuple[LaneWait, ...]
