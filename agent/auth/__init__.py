@@ -1,1 +1,112 @@
+"""Signing in: one session for each connection, shared by all of its jobs.
 
+session   the words and what is asked of others     token    one pair, with its moments
+rotating  who waits, when, for which generation     exchange one POST and what its answer means
+renewal   one way from a pair to the next           memory   what survives a restart
+password  the platform's dialect                    fixed    none, basic, bearer, header
+vault     how tokens rest                           pause    how long to wait
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+from agent.auth.fixed import FixedSession, NoSession, basic_headers, bearer_headers, own_header
+from agent.auth.session import (
+    Sealer,
+    Secret,
+    Secrets,
+    Session,
+    SessionStatus,
+    SessionStore,
+    Signed,
+    VaultError,
+)
+from agent.clock import Clock
+from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, NoAuth, PasswordAuth
+
+if TYPE_CHECKING:
+    import aiohttp
+
+__all__ = [
+    "Sealer",
+    "Secret",
+    "Secrets",
+    "Session",
+    "SessionStatus",
+    "SessionStore",
+    "Signed",
+    "VaultError",
+    "open_session",
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Means:
+    """What sessions are made of."""
+
+    secrets: Secrets
+    store: SessionStore
+    vault: Sealer
+    clock: Clock
+    client: aiohttp.ClientSession
+
+
+def open_session(  # noqa: PLR0917 - one of each kind, in the order of the rooms
+    connection: Connection,
+    secrets: Secrets,
+    store: SessionStore,
+    vault: Sealer,
+    clock: Clock,
+    client: aiohttp.ClientSession,
+) -> Session:
+    """The session of a connection. Nothing is read, sent or started before its first `sign`.
+
+    `client` carries the connection's TLS, stays the caller's to close, and is to be made with
+    `trust_env=False` and without cookies.
+    """
+    means = _Means(secrets=secrets, store=store, vault=vault, clock=clock, client=client)
+    return _OPENERS[type(connection.auth)](connection.name, connection.auth, means)
+
+
+def _open_none(name: str, _auth: NoAuth, _means: _Means) -> Session:
+    return NoSession(name)
+
+
+def _open_basic(name: str, auth: BasicAuth, means: _Means) -> Session:
+    return FixedSession(name, lambda: basic_headers(auth, means.secrets), means.clock)
+
+
+def _open_bearer(name: str, auth: BearerAuth, means: _Means) -> Session:
+    return FixedSession(name, lambda: bearer_headers(auth, means.secrets), means.clock)
+
+
+def _open_header(name: str, auth: HeaderAuth, means: _Means) -> Session:
+    return FixedSession(name, lambda: own_header(auth, means.secrets), means.clock)
+
+
+def _open_password(name: str, auth: PasswordAuth, means: _Means) -> Session:
+    # Late, since aiohttp is slow to import and most commands never sign in.
+    from agent.auth.exchange import AuthApi  # noqa: PLC0415
+    from agent.auth.memory import SessionMemory  # noqa: PLC0415
+    from agent.auth.password import PasswordGrant  # noqa: PLC0415
+    from agent.auth.renewal import Renewal  # noqa: PLC0415
+    from agent.auth.rotating import RotatingSession  # noqa: PLC0415
+
+    memory = SessionMemory(name, means.store, means.vault, means.clock)
+    grant = PasswordGrant(auth, AuthApi(means.client, means.clock), means.secrets, means.vault)
+    renewal = Renewal(grant, memory, means.clock)
+    return RotatingSession(renewal, memory, means.clock, renew_before=auth.renew_before.total_seconds())
+
+
+_Opener: TypeAlias = "Callable[[str, Any, _Means], Session]"
+
+_OPENERS: Final[Mapping[type, _Opener]] = {
+    NoAuth: _open_none,
+    BasicAuth: _open_basic,
+    BearerAuth: _open_bearer,
+    HeaderAuth: _open_header,
+    PasswordAuth: _open_password,
+}

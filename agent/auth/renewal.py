@@ -1,0 +1,191 @@
+"""One renewal: from the pair there is to the next one, or to the reason why not. Never two at a time.
+
+newer pair in the store ──────────────────────────────▶ adopt
+refresh ── Granted ──▶ store ──▶ use
+        ── Lost ─────▶ the same once more, at once ──▶ …
+        ── Denied, in login_again_on ──▶ newer in the store? adopt : login
+        ── anything else ──▶ Trouble: the pair stays, nobody logs in
+login   ── Granted ──▶ store ──▶ use
+        ── Denied ───▶ counted, over restarts
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from agent.auth.exchange import Denied, Exchange, Failed, Granted, Lost
+from agent.auth.memory import Credentials, MemoryUnreadable, SessionMemory
+from agent.auth.password import PasswordGrant
+from agent.auth.token import Moment, Token
+from agent.clock import Clock
+from agent.logs import get_log
+
+REPLAY_WINDOW = 30.0
+"""Seconds of CLOCK_BOOTTIME after sending in which a lost answer may be replayed. Servers that allow it
+at all allow it briefly, and a machine that slept in between must not do it blindly."""
+SECRET_PAUSE = 30.0
+"""Seconds until an unreadable secret is looked at again."""
+
+log = get_log("auth")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """Why there is no new pair, and how to go on."""
+
+    text: str
+    hint: str = ""
+    at_least: float | None = None
+    """Seconds to wait at least."""
+    slow: bool = False
+    """Asking again soon cannot help."""
+    blocked: bool = False
+    """Failed logins stopped it."""
+    forget: Literal["", "refresh", "all"] = ""
+    """What of the old pair must not be used again; an access token may outlive its refresh token."""
+
+
+class Renewal:
+    """Makes the next pair."""
+
+    def __init__(self, grant: PasswordGrant, memory: SessionMemory, clock: Clock) -> None:
+        self._grant = grant
+        self._memory = memory
+        self._clock = clock
+        self._name = memory.row.connection
+        self._replayed = -1
+        """The generation whose refresh token has had its one replay."""
+
+    def moment(self) -> Moment:
+        """Now, on both clocks."""
+        return Moment(wall=self._clock.now(), boot=self._clock.boottime())
+
+    async def load(self) -> Token | None:
+        """The pair of the last run of the agent, if it is still ours. Raises MemoryUnreadable."""
+        token = await self._memory.load(self._grant.auth.login_limit)
+        if self._memory.row.refreshing is not None:
+            # That answer is long gone: the stored token gets one plain try, not a try and a replay.
+            self._replayed = self._memory.row.generation
+        return self._memory.recognise(await self._credentials(), token)
+
+    async def secret_changed(self) -> bool:
+        """Whether other credentials are there than those that failed."""
+        who = await self._credentials()
+        return bool(who.mark) and who.mark != self._memory.row.secret_mark
+
+    async def run(self, token: Token | None, rejected: int) -> Token | Trouble:
+        """The next pair; generations up to `rejected` are known to be dead."""
+        try:
+            newer = await self._memory.newer()
+            if newer is not None:
+                token = newer
+                if newer.generation > rejected and newer.valid(self.moment()):
+                    return newer
+            who = await self._credentials()
+            ours = self._memory.recognise(who, token)
+            if ours is not None and ours.refresh and (done := await self._refresh(ours)) is not None:
+                return done
+            done = await self._login(who)
+            if isinstance(done, Trouble) and ours is None:
+                done = replace(done, forget="all")
+            return done  # noqa: TRY300 - the except is for all of it
+        except MemoryUnreadable as error:
+            return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
+
+    async def _refresh(self, token: Token) -> Token | Trouble | None:
+        """The next pair, a trouble, or None: the Auth API itself wants a login."""
+        await self._memory.intend(token.generation)
+        sent = self.moment()
+        answer = await self._grant.refresh(token.refresh)
+        if isinstance(answer, Lost) and self._may_replay(token, sent):
+            log.warning("an answer was lost: the same refresh token once more", connection=self._name)
+            self._replayed = token.generation
+            sent = self.moment()
+            answer = await self._grant.refresh(token.refresh)
+        match answer:
+            case Granted(grant=grant):
+                if grant.note:
+                    log.warning("odd answer of refresh", connection=self._name, note=grant.note)
+                return await self._memory.keep(grant, sent, token)
+            case Denied(status=status, text=text) if status in self._grant.auth.login_again_on:
+                log.warning("the refresh token is dead", connection=self._name, answer=text)
+                return await self._memory.newer()
+            case _:
+                return _refused_refresh(answer)
+
+    def _may_replay(self, token: Token, sent: Moment) -> bool:
+        age = self._clock.boottime() - sent.boot
+        return self._replayed != token.generation and 0 <= age <= REPLAY_WINDOW
+
+    async def _login(self, who: Credentials) -> Token | Trouble:
+        if (wait := self._memory.blocked_for()) > 0:
+            return _blocked(self._memory.row.failures, wait)
+        if not who.form:
+            return Trouble(
+                text=who.problem, hint="it is read again by itself", at_least=SECRET_PAUSE, forget="refresh"
+            )
+        limit = self._grant.auth.login_limit
+        await self._memory.count_login(limit)
+        sent = self.moment()
+        answer = await self._grant.login(who)
+        match answer:
+            case Granted(grant=grant):
+                if grant.note or not grant.refresh:
+                    note = grant.note or "the answer has no `refresh_token`: each renewal is a login"
+                    log.warning("odd answer of login", connection=self._name, note=note)
+                return await self._memory.keep(grant, sent, None)
+            case Denied(credentials=True, text=text):
+                wait = self._memory.blocked_for()
+                hint = "check username and password; new ones are picked up by themselves"
+                return Trouble(
+                    text=f"the login was refused: {text}",
+                    hint=hint,
+                    at_least=wait if wait > 0 else None,
+                    blocked=wait > 0,
+                    forget="refresh",
+                )
+            case _:
+                await self._memory.uncount_login()
+                return _unheard_login(answer)
+
+    async def _credentials(self) -> Credentials:
+        return await asyncio.to_thread(self._grant.credentials)
+
+
+def _refused_refresh(answer: Exchange) -> Trouble:
+    match answer:
+        case Denied(status=status, text=text, credentials=True):
+            hint = f"if {status} means here that a refresh token is dead, add it to `login_again_on`"
+            return Trouble(text=f"refresh was refused: {text}", hint=hint, slow=True)
+        case Denied(text=text):
+            return Trouble(text=f"refresh: {text}", hint="check `auth.url`", slow=True)
+        case Failed(text=text, retry_after=after):
+            return Trouble(text=f"refresh failed: {text}", at_least=after)
+        case Lost(text=text):
+            return Trouble(text=f"the answer of refresh was lost: {text}")
+        case Granted():
+            raise AssertionError(answer)
+
+
+def _unheard_login(answer: Exchange) -> Trouble:
+    match answer:
+        case Denied(text=text):
+            return Trouble(text=f"login: {text}", hint="check `auth.url`", slow=True, forget="refresh")
+        case Failed(text=text, retry_after=after):
+            return Trouble(text=f"login failed: {text}", at_least=after, forget="refresh")
+        case Lost(text=text):
+            return Trouble(text=f"the answer of login was lost: {text}", forget="refresh")
+        case Granted():
+            raise AssertionError(answer)
+
+
+def _blocked(failures: int, wait: float) -> Trouble:
+    return Trouble(
+        text=f"{failures} logins in a row were refused; the next one is allowed in {wait:.0f} s",
+        hint="check username and password; new ones are picked up by themselves",
+        at_least=wait,
+        blocked=True,
+        forget="refresh",
+    )

@@ -1,0 +1,98 @@
+"""What a session is to the rest of the agent, and what it asks of the rest: words and protocols only."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, Protocol, TypeAlias
+
+from agent.config.model import SecretRef
+from agent.session_row import SessionRow
+
+State: TypeAlias = Literal["signed in", "refreshing", "not signed in", "blocked"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signed:
+    """What makes a request ours, and which generation of the token it is."""
+
+    generation: int
+    headers: Mapping[str, str] = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SessionStatus:
+    """How a session is, for people; never holds a token. Times are wall clock seconds."""
+
+    generation: int
+    expires_at: float | None
+    """None: never, or there is no token."""
+    refreshes: int
+    logins: int
+    failures: int
+    """Failed logins in a row."""
+    state: State
+    last_error: str
+    """Empty while all is well."""
+    next_try: float | None
+    """None: nothing is planned."""
+
+
+class Session(Protocol):
+    """One per connection, shared by every job of it."""
+
+    async def sign(self) -> Signed:
+        """Headers for one request. Waits for a refresh under way; raises NotSignedIn."""
+
+    async def rejected(self, generation: int) -> None:
+        """The target answered 401 to `generation`: returns once a newer one is there; raises NotSignedIn."""
+
+    async def changed(self) -> None:
+        """Wait until the state changes."""
+
+    def status(self) -> SessionStatus:
+        """How it is now."""
+
+    async def close(self) -> None:
+        """Let a refresh under way finish (bounded), then stop. Twice is fine."""
+
+
+class Secret(Protocol):
+    """A secret's value, which shows itself only when asked by name."""
+
+    def reveal(self) -> str:
+        """The value."""
+
+
+class Secrets(Protocol):
+    """Where secrets are looked up; reads anew at every call. Blocking."""
+
+    def resolve(self, ref: SecretRef, /) -> Secret:
+        """Raises SecretError."""
+
+
+class SessionStore(Protocol):
+    """The part of the spool that a session needs."""
+
+    def session(self, connection: str, /) -> Awaitable[SessionRow | None]:
+        """The row last stored."""
+
+    def store_session(self, row: SessionRow, /) -> Awaitable[None]:
+        """Durable once awaited; cancelling the wait does not stop the work."""
+
+
+class Sealer(Protocol):
+    """What a session needs of the vault."""
+
+    def seal(self, text: bytes, context: str) -> bytes:
+        """Encrypt; only the same context opens it again."""
+
+    def open(self, sealed: bytes, context: str) -> bytes:
+        """Raises VaultError when this was not sealed with this key and context."""
+
+    def mark(self, secret: str) -> str:
+        """A keyed fingerprint: tells a change, tells nothing else."""
+
+
+class VaultError(Exception):
+    """Sealed bytes cannot be opened: another key, or damaged."""

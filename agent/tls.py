@@ -1,0 +1,51 @@
+"""From `tls:` of a connection to an `ssl.SSLContext`. The environment has no say in it."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from agent.config.model import Tls
+from agent.errors import ConfigError, Problem
+
+
+def ssl_context(tls: Tls) -> ssl.SSLContext:
+    """How one platform's certificate is checked; TLS 1.2 or newer.
+
+    `ca` replaces the system's authorities. SSL_CERT_FILE, SSL_CERT_DIR and SSLKEYLOGFILE are ignored:
+    a bare `SSLContext` logs no keys, and the system's folder is taken as OpenSSL was built.
+    Blocking (reads files). Raises ConfigError when a file is missing or is not what it should be.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not tls.verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    elif tls.ca is not None:
+        try:
+            context.load_verify_locations(cafile=tls.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise _unusable(tls.ca, "no PEM file of certificate authorities", error) from error
+    else:
+        _load_system(context)
+    if tls.certificate is not None:
+        try:
+            # An empty password: an encrypted key is an error, never a question on a terminal.
+            context.load_cert_chain(tls.certificate, tls.key, password="")
+        except (OSError, ssl.SSLError) as error:
+            text = "no PEM certificate with a matching, unencrypted key"
+            raise _unusable(tls.certificate, text, error) from error
+    return context
+
+
+def _load_system(context: ssl.SSLContext) -> None:
+    paths = ssl.get_default_verify_paths()
+    cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
+    capath = paths.openssl_capath if Path(paths.openssl_capath).is_dir() else None
+    if cafile or capath:
+        context.load_verify_locations(cafile=cafile, capath=capath)
+
+
+def _unusable(path: Path, what: str, error: Exception) -> ConfigError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else what
+    return ConfigError((Problem(file=str(path), path="tls", message=reason),))
