@@ -1,0 +1,110 @@
+"""Whether a job fits its source: every expression is parsed, and bound to the columns where a file is there."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+from agent.config.model import FileSource, Job, JsonBody, RecordSource
+from agent.errors import Problem, SourceError
+from agent.render.values import Context
+from agent.sources.file import whole
+from agent.sources.files import SourceFile, list_files, opened
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+def check_job(job: Job, ctx: Context) -> list[Problem]:
+    """All that is wrong with the expressions of a job, at their lines in the YAML.
+
+    With a file there, the newest settled one is opened: a missing column or a wrong type is found. Without
+    one, only syntax can be. A file that cannot be read is a warning: it is not the job that is wrong.
+    """
+    listed = list_files(job.source.files, ctx.clock).files
+    newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
+    if isinstance(job.source, FileSource):
+        return _whole(job, job.source, newest) if newest is not None else []
+    if not isinstance(job.body, JsonBody):
+        return []
+    problems = _syntax(job, job.source, job.body, ctx)
+    return problems or (_against(job, job.source, newest, ctx) if newest is not None else [])
+
+
+def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:
+    try:
+        with opened(file) as descriptor:
+            next(whole(descriptor, source, path=str(file.path)), None)
+    except SourceError as error:
+        return [_of_file(job, error)]
+    return []
+
+
+def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> list[Problem]:
+    from agent.sources import duck  # noqa: PLC0415 - whole-file jobs never load DuckDB
+
+    con = duck.connect(file="/dev/null", temp=ctx.temp, memory=ctx.memory, threads=1, timezone="UTC")
+    try:
+        return _types(con, job, source) + _parsed(con, job, source, body)
+    finally:
+        con.close()
+
+
+def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonBody) -> list[Problem]:
+    from agent.sources.query import Wanted, parsed  # noqa: PLC0415
+
+    wanted = Wanted(body=body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
+    return parsed(con, wanted)[2]
+
+
+def _types(con: DuckDBPyConnection, job: Job, source: RecordSource) -> list[Problem]:
+    from agent.sources.expressions import wrong_type  # noqa: PLC0415
+
+    return [
+        Problem(
+            file=job.file,
+            line=source.where.line,
+            column=source.where.column,
+            path=f"source.types.{name}",
+            message=f"{type_}: {wrong}",
+            hint="a DuckDB type, such as VARCHAR, BIGINT, DOUBLE, DECIMAL(10,2), BOOLEAN, DATE, TIMESTAMPTZ",
+        )
+        for name, type_ in source.types.items()
+        if (wrong := wrong_type(con, type_))
+    ]
+
+
+def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> list[Problem]:
+    import duckdb  # noqa: PLC0415
+
+    from agent.render.records import UnfitError, open_file  # noqa: PLC0415
+    from agent.sources import faults  # noqa: PLC0415
+    from agent.sources.relation import Opened  # noqa: PLC0415
+
+    try:
+        with ExitStack() as stack:
+            descriptor = stack.enter_context(opened(file))
+            open_file(job, source, file, descriptor, ctx, stack, start_row=0)
+    except UnfitError as unfit:
+        return list(unfit.problems)
+    except SourceError as error:
+        return [_of_file(job, error)]
+    except duckdb.Error as error:
+        path = str(file.path)
+        found = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
+        return [_of_file(job, found)] if isinstance(found, SourceError) else []
+    return []
+
+
+def _of_file(job: Job, error: SourceError) -> Problem:
+    """A missing column is an error of the two together; a file that is gone or busy only a warning."""
+    where = job.source.where
+    return Problem(
+        file=job.file,
+        line=where.line,
+        column=where.column,
+        path="source",
+        message=error.message,
+        hint=error.hint,
+        severity="error" if error.lasting else "warning",
+    )

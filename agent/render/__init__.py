@@ -1,0 +1,51 @@
+"""From a source file to drafts: bodies ready to be spooled or shown. Knows neither spool nor network.
+
+`render_file` is a generator for a worker thread: it reads a file once, in order, in flat memory, and gives
+chunks that are each worth one transaction. `start_row` goes on where an interrupted run stopped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.bodies import Gzip
+from agent.config.model import FileSource, Job
+from agent.message import Draft
+from agent.render.values import BadRecord, Chunk, Context
+from agent.sources.file import whole
+from agent.sources.files import SourceFile, opened
+
+__all__ = ["BadRecord", "Chunk", "Context", "SourceFile", "render_file"]
+
+
+def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0) -> Iterator[Chunk]:
+    """Read a file and give its drafts in order.
+
+    Raises RecordError when a record is bad and the job says `on_bad_row: fail`; SourceError when the file
+    cannot be read, changed since it was listed or while it was read, or does not hold what the job says.
+    Both name the file, and the line and column where there is one.
+    """
+    if isinstance(job.source, FileSource):
+        yield from _whole(job, job.source, file, start_row)
+        return
+    # DuckDB and Arrow cost 40 MB and 200 ms: only jobs that read records pay for them
+    from agent.render.records import records  # noqa: PLC0415
+
+    yield from records(job, job.source, file, ctx, start_row=start_row)
+
+
+def _whole(job: Job, source: FileSource, file: SourceFile, start_row: int) -> Iterator[Chunk]:
+    with opened(file) as descriptor:
+        gzip = Gzip()
+        for piece in whole(descriptor, source, path=str(file.path)):
+            gzip.add(piece)
+    if start_row:  # its one draft was spooled already
+        return
+    draft = Draft(
+        body=gzip.finish(),
+        size=gzip.size,
+        records=1,
+        content_type=job.body.content_type,
+        origin=file.path.name,
+    )
+    yield Chunk(drafts=(draft,), rows=1)

@@ -1,0 +1,243 @@
+"""Sources that are read record by record: DuckDB computes the texts, Arrow carries them, `bodies` cuts them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import duckdb
+
+from agent.bodies import Cut, Cutter, TooLarge, gzipped
+from agent.config.model import JsonBody, Job, RecordSource
+from agent.errors import RecordError, SourceError
+from agent.message import Draft
+from agent.render.values import BadRecord, Chunk, Context
+from agent.sources import duck, expressions, faults, reader
+from agent.sources.files import SourceFile, opened, unchanged
+from agent.sources.query import Query, Wanted, build, parsed
+from agent.sources.relation import Opened, Relation
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from duckdb import DuckDBPyConnection
+
+ROWS = 4096
+"""Rows that DuckDB hands over at once: two of its vectors, a few MB."""
+CHUNK_BATCHES = 50
+CHUNK_RECORDS = 1000
+"""Drafts in a chunk, `per: batch` and `per: record`."""
+LINES_TOLD = 20
+"""Bad records of a chunk that are told their line."""
+CHUNK_BYTES = 8_000_000
+"""Bytes of bodies, before gzip, after which a chunk is given away."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A file that is open in a connection, and what is asked of it."""
+
+    con: DuckDBPyConnection
+    file: Opened
+    relation: Relation
+    query: Query
+    dead_letter: bool
+
+
+def records(
+    job: Job, source: RecordSource, file: SourceFile, ctx: Context, *, start_row: int
+) -> Iterator[Chunk]:
+    """See `render_file`."""
+    assert isinstance(job.body, JsonBody), "the schema lets raw bodies stand with whole files only"
+    with ExitStack() as stack:
+        descriptor = stack.enter_context(opened(file))
+        try:
+            reading = open_file(job, source, file, descriptor, ctx, stack, start_row=start_row)
+        except duckdb.Error as error:
+            unchanged(file, descriptor, "while it was read")
+            raise faults.translated(error, _named(file, descriptor)) from error
+        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
+        try:
+            for table in _stream(reading, file, ctx):
+                yield from pack.take(table)
+            if reading.relation.rejects:
+                pack.reject(faults.rejected(reading.con))
+        except duckdb.Error as error:
+            unchanged(file, descriptor, "while it was read")
+            raise faults.of_record(reading.con, error, reading.file, reading.relation, reading.query) from error
+        yield from pack.end()
+
+
+def open_file(
+    job: Job,
+    source: RecordSource,
+    file: SourceFile,
+    descriptor: int,
+    ctx: Context,
+    stack: ExitStack,
+    *,
+    start_row: int,
+) -> Reading:
+    """Open a connection on the file and bind the job to it. Raises SourceError where they do not fit."""
+    assert isinstance(job.body, JsonBody)
+    found = _named(file, descriptor)
+    kind = reader(source)
+    if hasattr(kind, "prepare"):
+        temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
+        rewritten = kind.prepare(found, source, temp)
+        if rewritten is not None:
+            found = Opened(path=found.path, reading=str(rewritten), gzipped=False)
+    timezone = job.schedules[0].timezone if job.schedules else "UTC"
+    con = stack.enter_context(
+        closing(
+            duck.connect(
+                file=found.reading, temp=ctx.temp, memory=ctx.memory, threads=ctx.threads, timezone=timezone
+            )
+        )
+    )
+    wanted = Wanted(body=job.body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
+    leaves, fillings, problems = parsed(con, wanted)
+    if not problems:
+        uses = expressions.uses(leaves, fillings, record=job.body.map is None)
+        relation = cast("Relation", kind.relation(con, found, source, uses))
+        query = build(con, relation, wanted, leaves, start_row=start_row)
+        if isinstance(query, Query):
+            return Reading(con=con, file=found, relation=relation, query=query, dead_letter=wanted.dead_letter)
+        problems = query
+    raise UnfitError(problems, found)
+
+
+class UnfitError(SourceError):
+    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
+
+    def __init__(self, problems: Sequence[object], file: Opened) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
+        self.problems = tuple(problems)
+
+
+def _named(file: SourceFile, descriptor: int) -> Opened:
+    path = str(file.path)
+    return Opened(path=path, reading=duck.descriptor_path(descriptor), gzipped=path.endswith(".gz"))
+
+
+def _stream(reading: Reading, file: SourceFile, ctx: Context) -> Iterator[pa.RecordBatch]:
+    for table in duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS):
+        if ctx.cancelled():
+            raise SourceError(f"{file.path.name}: reading was cancelled")
+        yield table
+
+
+@dataclass(kw_only=True)
+class Packer:
+    """Makes drafts of Arrow batches, and chunks of drafts."""
+
+    job: Job
+    body: JsonBody
+    reading: Reading
+    start_row: int
+    row: int = field(init=False)
+    """The last row taken, from the start of the file."""
+    done: int = field(init=False)
+    """The last row that is in a chunk, as a draft or as a bad record."""
+    drafts: list[Draft] = field(default_factory=list)
+    bad: list[tuple[int, BadRecord]] = field(default_factory=list)
+    size: int = 0
+
+    def __post_init__(self) -> None:
+        self.row = self.done = self.start_row
+        self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
+
+    def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
+        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
+        texts = table.column("body")
+        rows: Sequence[int] = range(self.row + 1, self.row + 1 + table.num_rows)
+        self.row += table.num_rows
+        if texts.null_count:
+            good = texts.is_valid().to_pylist()
+            self._refuse(table, [number for number, fine in enumerate(good) if not fine], rows)
+            rows = [row for row, fine in zip(rows, good, strict=True) if fine]
+            table = table.filter(texts.is_valid())
+            texts = table.column("body")
+        if self.body.per == "record":
+            yield from self._each(table, rows)
+        else:
+            yield from self._cut(self.cutter.feed(texts, rows))
+
+    def _refuse(self, table: pa.RecordBatch, which: list[int], rows: Sequence[int]) -> None:
+        refused = table.select(["why", "shown"]).take(which).to_pylist()
+        for number, found in zip(which, refused, strict=True):
+            row = rows[number]
+            # a line costs reading the file again up to it: only the first bad rows are told theirs
+            line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
+            reason = found["why"] or "the map cannot be computed for this record"
+            self.bad.append((row, BadRecord(line=line, text=found["shown"] or "", reason=reason)))
+
+    def _cut(self, cuts: Iterator[Cut | TooLarge]) -> Iterator[Chunk]:
+        for cut in cuts:
+            if isinstance(cut, TooLarge):
+                self._too_large(cut)
+                continue
+            body = Draft(
+                body=gzipped(cut.body),
+                size=len(cut.body),
+                records=cut.records,
+                content_type=self.body.content_type,
+                origin=f"{self.reading.file.name} rows {cut.first}-{cut.last}",
+            )
+            yield from self._put(body, cut.last, CHUNK_BATCHES)
+
+    def _too_large(self, cut: TooLarge) -> None:
+        where = faults.place(self.reading.file, self.reading.relation, cut.row)
+        said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
+        if not self.reading.dead_letter:
+            raise RecordError(f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`")
+        line = self.reading.relation.line_of(cut.row)
+        self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
+
+    def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
+        names = self.reading.query.headers
+        texts = table.column("body").to_pylist()
+        paths = table.column("path").to_pylist() if "path" in table.schema.names else [None] * len(texts)
+        values = [table.column(f"h{number}").to_pylist() for number in range(len(names))]
+        for number, (row, text, path) in enumerate(zip(rows, texts, paths, strict=True)):
+            plain = text.encode()
+            draft = Draft(
+                body=gzipped(plain),
+                size=len(plain),
+                records=1,
+                content_type=self.body.content_type,
+                path=path,
+                headers={name: value[number] for name, value in zip(names, values, strict=True)},
+                origin=f"{self.reading.file.name} row {row}",
+            )
+            yield from self._put(draft, row, CHUNK_RECORDS)
+
+    def _put(self, draft: Draft, last: int, most: int) -> Iterator[Chunk]:
+        self.drafts.append(draft)
+        self.size += draft.size
+        self.done = last
+        if len(self.drafts) >= most or self.size >= CHUNK_BYTES:
+            yield self._chunk()
+
+    def _chunk(self) -> Chunk:
+        """What is done. A bad record behind the last draft waits: going on from here meets it again."""
+        bad = tuple(record for row, record in self.bad if row <= self.done)
+        self.bad = [(row, record) for row, record in self.bad if row > self.done]
+        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad)
+        self.drafts, self.size = [], 0
+        return chunk
+
+    def reject(self, found: list[tuple[int, str, str]]) -> None:
+        """Rows that DuckDB could not split: known only at the end, so they go into the last chunk."""
+        self.bad += [(self.row, BadRecord(line=line, text=text, reason=why)) for line, text, why in found]
+
+    def end(self) -> Iterator[Chunk]:
+        """The last chunk, unless there is nothing in it."""
+        yield from self._cut(iter(self.cutter.rest()))
+        self.done = self.row
+        if self.drafts or self.bad:
+            yield self._chunk()
+

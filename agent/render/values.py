@@ -1,0 +1,45 @@
+"""What a rendering takes and gives: plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.message import Draft
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Context:
+    """What a rendering may use."""
+
+    temp: Path
+    """An existing folder for what does not fit into memory and for files rewritten as UTF-8."""
+    memory: int
+    """Bytes for DuckDB."""
+    threads: int
+    clock: Clock
+    cancelled: Callable[[], bool]
+    """Asked between chunks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BadRecord:
+    """A record that became no draft (`on_bad_row: dead_letter`)."""
+
+    line: int | None
+    """In the file, from 1; None where the kind of source has no lines."""
+    text: str
+    """The record as JSON, or the raw line."""
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """What is appended in one transaction."""
+
+    drafts: tuple[Draft, ...]
+    rows: int
+    """Rows of the file done so far, from its start: the `start_row` to go on from."""
+    bad: tuple[BadRecord, ...] = ()

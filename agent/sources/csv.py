@@ -1,0 +1,157 @@
+"""`type: csv`: RFC 4180. Columns are text unless `types` says otherwise.
+
+An empty field is null; an empty field in quotes (`""`) is the empty text, where the column is text.
+Blank lines are no records (in a file of one column they are: one null each).
+"""
+
+# ruff: noqa: A005 - the file has the name of the word that the user wrote
+from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import io
+import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config.model import CsvSource
+from agent.errors import RecordError, SourceError
+from agent.mapping import literal
+from agent.sources import duck
+from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+LONGEST_LINE = 256_000_000
+"""Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
+
+
+def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
+    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies."""
+    if source.encoding == "utf-8":
+        return None
+    target = temp / f"utf-8-{file.name}.csv"
+    decoder = codecs.getincrementaldecoder(source.encoding)()
+    lines = 1
+    with _opened(file) as binary, target.open("w", encoding="utf-8", newline="") as out:
+        while True:
+            piece = binary.read(1 << 20)
+            try:
+                text = decoder.decode(piece, final=not piece)
+            except UnicodeError as error:
+                said = f"{file.name} line {lines} or later: not {source.encoding}: {error}"
+                raise RecordError(said, hint="check `encoding` of the source") from error
+            out.write(text)
+            lines += text.count("\n")
+            if not piece:
+                return target
+
+
+def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
+    """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
+    del uses  # text costs little: every column is there
+    header = names(file, source)
+    unique(file, header) if source.header else None
+    require(file, (*source.columns, *source.types), header)
+    inner = tuple(f"__c{number}" for number in range(len(header)))
+    types = _sniffed(con, file, source, header) if source.sniff else dict(source.types)
+    columns: list[Column] = []
+    checks: list[str] = []
+    for name, column in zip(header, inner, strict=True):
+        if types.get(name, "VARCHAR").upper() in ("VARCHAR", "TEXT", "STRING"):
+            columns.append(Column(name=name, sql=column))
+        else:
+            read, check = typed(name, column, types[name])
+            columns.append(read)
+            checks.append(check)
+    shown = "concat('[', concat_ws(',', " + ", ".join(f"coalesce(to_json({c}), 'null')" for c in inner) + "), ']')"
+    return Relation(
+        base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, inner)}",
+        columns=tuple(columns),
+        names=header,
+        entries=tuple((name, column.sql) for name, column in zip(header, columns, strict=True)),
+        shown=shown,
+        checks=tuple(checks),
+        rejects=source.on_bad_row == "dead_letter",
+        line_of=partial(line_of, file, source),
+    )
+
+
+def _reader(file: Opened, source: CsvSource, inner: tuple[str, ...]) -> str:
+    columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in inner)
+    rejects = ", store_rejects=true" if source.on_bad_row == "dead_letter" else ""
+    return (
+        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(file, source)}, auto_detect=false, "
+        f"nullstr='', allow_quoted_nulls=false{rejects})"
+    )
+
+
+def _dialect(file: Opened, source: CsvSource) -> str:
+    return (
+        f"header={'true' if source.header else 'false'}, delim={literal(source.delimiter)}, "
+        f"quote={literal(source.quote)}, escape={literal(source.quote)}, strict_mode=true, "
+        f"max_line_size={LONGEST_LINE}, compression={literal('gzip' if file.gzipped else 'none')}"
+    )
+
+
+def _sniffed(
+    con: DuckDBPyConnection, file: Opened, source: CsvSource, header: tuple[str, ...]
+) -> dict[str, str]:
+    """Types by looking at the whole file: a type that holds for the first rows only would lose the rest."""
+    found = duck.rows(
+        con,
+        f"DESCRIBE SELECT * FROM read_csv({literal(file.reading)}, {_dialect(file, source)}, sample_size=-1)",
+    )
+    return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
+
+
+def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
+    """The columns of the file: its first record, or `column0`, `column1`, … without a header."""
+    with _records(file, source) as reader:
+        try:
+            first = next(reader, None)
+        except (csv.Error, UnicodeError) as error:
+            raise RecordError(f"{file.name} line 1: the header cannot be read: {error}") from error
+    if not first:
+        said = f"{file.name} is empty: " + ("there is no header" if source.header else "there is no record")
+        raise SourceError(said, lasting=True)
+    return tuple(first) if source.header else tuple(f"column{number}" for number in range(len(first)))
+
+
+def line_of(file: Opened, source: CsvSource, row: int) -> int | None:
+    """The line on which record `row` (from 1, the header not counted) ends."""
+    with _records(file, source) as reader:
+        try:
+            records = (line for line in reader if line)
+            if next(itertools.islice(records, row if source.header else row - 1, None), None) is None:
+                return None
+        except (csv.Error, UnicodeError):
+            return None
+        return int(reader.line_num)
+
+
+@contextmanager
+def _records(file: Opened, source: CsvSource) -> Iterator[csv._reader]:
+    # the file that `reading` names is UTF-8 always: `prepare` saw to it
+    with _opened(file) as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
+        if source.quote:
+            yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
+        else:
+            yield csv.reader(text, delimiter=source.delimiter, quoting=csv.QUOTE_NONE)
+
+
+@contextmanager
+def _opened(file: Opened) -> Iterator[io.BufferedReader]:
+    with Path(file.reading).open("rb") as plain:
+        if file.gzipped:
+            with gzip.GzipFile(fileobj=plain) as unpacked:
+                yield io.BufferedReader(unpacked)
+        else:
+            yield plain
+
+

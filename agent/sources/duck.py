@@ -1,0 +1,108 @@
+"""The locked-down DuckDB: what an expression may reach is the one file being read, and nothing else.
+
+Imported only for sources that are read record by record; whole-file jobs never load it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+import duckdb
+
+from agent.errors import SourceError
+from agent.mapping import SqlType, literal
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection, DuckDBPyRelation
+
+_STRINGS = r""" '"(?:[^"\\]|\\.)*"' """
+_NOT_JSON = r""" '(?i)nan|inf|,\s*[\]}]' """
+"""What DuckDB's JSON takes and RFC 8259 does not, once the strings are taken out of the text."""
+
+MACROS = (
+    # A cast that fails: unlike error() it is not volatile, so TRY may stand around it. The second
+    # argument ties it to the record: otherwise it is a constant and fails when it is planned.
+    "CREATE MACRO __fail(said, x) AS CAST('push-agent: ' || said || left(coalesce(x, ''), 0) AS INTEGER)",
+    f"CREATE MACRO __json_ok(x) AS NOT regexp_matches(x, {_NOT_JSON}) "
+    f"OR NOT regexp_matches(regexp_replace(x, {_STRINGS}, '', 'g'), {_NOT_JSON})",
+    "CREATE MACRO __json(x) AS CASE WHEN x IS NULL OR __json_ok(x) THEN x "
+    "ELSE CAST(__fail('NaN, Infinity and trailing commas are not JSON: ' || left(x, 60), x) AS VARCHAR) END",
+    # years 1 to 9999, as RFC 3339 has them; an infinity is NULL. The cast to text trims the fraction.
+    "CREATE MACRO __rfc3339(t) AS CASE "
+    "WHEN epoch_us(t) BETWEEN -62135596800000000 AND 253402300799999999 "
+    "THEN replace(CAST(make_timestamp(epoch_us(t)) AS VARCHAR), ' ', 'T') || 'Z' "
+    "WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR), "
+    "CAST(t AS VARCHAR)) AS VARCHAR) END",
+    "CREATE MACRO utc(x) AS __rfc3339(CAST(x AS TIMESTAMPTZ))",
+)
+
+
+def connect(*, file: str, temp: Path, memory: int, threads: int, timezone: str) -> DuckDBPyConnection:
+    """Open a connection that can read `file` and nothing else.
+
+    `memory` is in bytes; `temp` is the folder it may spill to. `timezone` is how naive times are read.
+    """
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "autoinstall_known_extensions": "false",
+        "autoload_known_extensions": "false",
+        "allow_community_extensions": "false",
+        "allow_unsigned_extensions": "false",
+        "python_enable_replacements": "false",
+    }
+    con = duckdb.connect(":memory:", config=settings)
+    try:
+        for statement in (
+            f"SET memory_limit={literal(f'{max(memory, 32_000_000)}B')}",
+            f"SET threads={max(1, threads)}",
+            f"SET temp_directory={literal(str(temp))}",
+            f"SET TimeZone={literal(timezone)}",
+            "SET preserve_insertion_order=true",
+            f"SET allowed_paths=[{literal(file)}]",
+            *MACROS,
+            # From here on nothing can be reached and nothing can be set back.
+            "SET enable_external_access=false",
+            "SET lock_configuration=true",
+        ):
+            con.execute(statement)
+    except duckdb.Error as error:
+        con.close()
+        said = str(error).splitlines()[0]
+        raise SourceError(f"DuckDB cannot be set up: {said}", hint="check the schedule's timezone") from error
+    return con
+
+
+def query(con: DuckDBPyConnection, sql: str) -> DuckDBPyRelation:
+    """The relation of a SELECT, not yet run."""
+    relation = con.sql(sql)
+    assert relation is not None
+    return relation
+
+
+def rows(con: DuckDBPyConnection, sql: str) -> list[tuple[object, ...]]:
+    """Run a SELECT and fetch all of it: for answers of a few rows."""
+    return cast("list[tuple[object, ...]]", query(con, sql).fetchall())
+
+
+def types(con: DuckDBPyConnection, sql: str) -> list[SqlType]:
+    """The types of a SELECT's columns; it is bound, not run."""
+    return [sql_type(found) for found in query(con, sql).types]
+
+
+def sql_type(found: object) -> SqlType:
+    """What DuckDB says of a type, as our value."""
+    if str(found) == "JSON":
+        return SqlType(kind="json")
+    kind = str(getattr(found, "id", found)).lower()
+    if kind in ("struct", "list", "map", "array", "tuple"):
+        children = cast("list[tuple[str, object]]", getattr(found, "children", []))
+        return SqlType(
+            kind=kind,
+            children=tuple((name, sql_type(child)) for name, child in children if name != "size" or kind == "struct"),
+        )
+    return SqlType(kind=kind)
+
+
+def descriptor_path(descriptor: int) -> str:
+    """A name for an open file that no rename, symbolic link or glob character can turn into another."""
+    return f"/proc/self/fd/{descriptor}"

@@ -1,0 +1,186 @@
+"""The user's expressions: each is looked at alone, before it is spliced into anything.
+
+What is allowed is one scalar expression. Whether it is one is asked of DuckDB's own parser (its syntax tree
+as JSON) and of its binder: in a WHERE neither aggregates nor window functions nor UNNEST can stand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.config.model import Expr
+from agent.errors import Problem
+from agent.mapping import SqlType, literal, spliced
+from agent.sources import duck
+from agent.sources.relation import Uses
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+REFUSED = {
+    "SUBQUERY": "a subquery",
+    "WINDOW": "a window function",
+    "STAR": "a star",
+    "PARAMETER": "a parameter",
+    "DEFAULT": "DEFAULT",
+}
+EMPTY_PARTS = ("where_clause", "having", "sample", "qualify", "modifiers", "group_expressions", "group_sets")
+SCALAR = "an expression is one SQL value, computed from the columns of one record"
+TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?(?:\[\d*\])*")
+"""One word or several, precision, lists: nothing that could end the cast it stands in."""
+LONGEST_LIST = 30
+"""Columns named in a hint."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parsed:
+    """An expression that is one."""
+
+    expr: Expr
+    columns: frozenset[str]
+    """Names that may be columns, in lower case (a name of a lambda's parameter is among them)."""
+    bare: str | None
+    """The column, where the expression is nothing else; in lower case."""
+
+
+def parse(con: DuckDBPyConnection, expr: Expr) -> Parsed | Problem:
+    """Whether an expression is one scalar expression."""
+    try:
+        sql = f"SELECT\n{expr.sql}\n"
+        sql.encode()
+        tree = json.loads(str(duck.rows(con, f"SELECT json_serialize_sql({literal(sql)})")[0][0]))
+    except UnicodeEncodeError:
+        return _problem(expr, "holds a lone surrogate")
+    if tree["error"]:
+        return _problem(expr, _first_line(str(tree.get("error_message", "cannot be parsed"))))
+    refusal = _refusal(tree["statements"])
+    if refusal:
+        return _problem(expr, refusal, hint=SCALAR)
+    root = tree["statements"][0]["node"]["select_list"][0]
+    nodes = list(_nodes(root))
+    for node in nodes:
+        if node.get("class") in REFUSED:
+            return _problem(expr, f"holds {REFUSED[node['class']]}", hint=SCALAR)
+    columns = frozenset(
+        name.lower() for node in nodes if node.get("class") == "COLUMN_REF" for name in node["column_names"][:1]
+    )
+    alone = root["class"] == "COLUMN_REF" and len(root["column_names"]) == 1
+    return Parsed(expr=expr, columns=columns, bare=root["column_names"][0].lower() if alone else None)
+
+
+def _refusal(statements: list[dict[str, object]]) -> str:
+    if len(statements) != 1:
+        return "holds more than one statement"
+    node = statements[0]["node"]
+    assert isinstance(node, dict)
+    if node["type"] != "SELECT_NODE" or node["cte_map"]["map"] or any(node.get(part) for part in EMPTY_PARTS):
+        return "holds more than an expression"
+    if node["from_table"]["type"] != "EMPTY":
+        return "holds a FROM"
+    chosen = node["select_list"]
+    if len(chosen) != 1:
+        return "holds a comma: these are several expressions"
+    return "names its result (AS …)" if chosen[0].get("alias") else ""
+
+
+def _nodes(tree: object) -> Iterator[dict[str, object | list[str]]]:
+    """Every node of the tree, without recursion: an expression may be nested deeply."""
+    todo = [tree]
+    while todo:
+        node = todo.pop()
+        if isinstance(node, dict):
+            yield node
+            todo.extend(node.values())
+        elif isinstance(node, list):
+            todo.extend(node)
+
+
+def uses(leaves: Iterable[Parsed], others: Iterable[Parsed], *, record: bool) -> Uses:
+    """Which columns are named, by the leaves of the map and by templates."""
+    leaves = list(leaves)
+    return Uses(
+        bare=frozenset(leaf.bare for leaf in leaves if leaf.bare is not None),
+        compound=frozenset().union(
+            *(leaf.columns for leaf in leaves if leaf.bare is None), *(other.columns for other in others)
+        ),
+        record=record,
+    )
+
+
+def bind(
+    con: DuckDBPyConnection, rows: str, expressions: list[Expr], names: tuple[str, ...]
+) -> tuple[dict[str, SqlType], list[Problem]]:
+    """The type of every expression over `rows` (a FROM item), by its SQL; or what is wrong with which.
+
+    `names` are the columns there are, for the hint.
+    """
+    import duckdb  # noqa: PLC0415
+
+    if not expressions:
+        return {}, []
+    try:
+        return _bound(con, rows, expressions), []
+    except duckdb.Error:
+        pass
+    found: dict[str, SqlType] = {}
+    problems: list[Problem] = []
+    for expr in expressions:
+        try:
+            found |= _bound(con, rows, [expr])
+        except duckdb.Error as error:
+            problems.append(_explained(expr, error, names))
+    return found, problems
+
+
+def _bound(con: DuckDBPyConnection, rows: str, expressions: list[Expr]) -> dict[str, SqlType]:
+    condition = " AND ".join(f"{spliced(expr.sql)} IS NULL" for expr in expressions)
+    duck.types(con, f"SELECT 1 FROM {rows} WHERE {condition}")
+    chosen = ", ".join(f"{spliced(expr.sql)} AS __v{number}" for number, expr in enumerate(expressions))
+    types = duck.types(con, f"SELECT {chosen} FROM {rows}")
+    return {expr.sql: type_ for expr, type_ in zip(expressions, types, strict=True)}
+
+
+def _explained(expr: Expr, error: Exception, names: tuple[str, ...]) -> Problem:
+    text = str(error)
+    missing = re.search(r'Referenced (?:column|table) "(.+?)" not found', text)
+    if missing is None:
+        return _problem(expr, _first_line(text))
+    name = missing.group(1)
+    close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+    listed = ", ".join(names[:LONGEST_LIST]) + (", …" if len(names) > LONGEST_LIST else "")
+    hint = (f"did you mean {close[0]}? " if close else "") + f"columns there are: {listed}"
+    return _problem(expr, f"there is no column {name}", hint=hint)
+
+
+def _first_line(text: str) -> str:
+    line = text.splitlines()[0] if text else text
+    return re.sub(r"^(?:Binder|Parser|Catalog|Conversion|Invalid Input|Not implemented) Error: ", "", line)
+
+
+def _problem(expr: Expr, message: str, *, hint: str = "") -> Problem:
+    return Problem(
+        file=expr.where.file,
+        line=expr.where.line,
+        column=expr.where.column,
+        path=expr.where.path,
+        message=f"={expr.sql}: {message}",
+        hint=hint,
+    )
+
+
+def wrong_type(con: DuckDBPyConnection, type_: str) -> str:
+    """What is wrong with the name of a type; empty when nothing is. It is parsed alone, never spliced before."""
+    import duckdb  # noqa: PLC0415
+
+    if not TYPE_NAME.fullmatch(type_):
+        return "is not the name of a type"
+    try:
+        duck.types(con, f"SELECT CAST(NULL AS {type_})")
+    except duckdb.Error as error:
+        return _first_line(str(error))
+    return ""

@@ -1,0 +1,108 @@
+"""What DuckDB says, in our words: the only table of its errors."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from agent.errors import AgentError, RecordError, SourceError
+from agent.sources import duck
+from agent.sources.query import Query
+from agent.sources.relation import Opened, Relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+LONGEST = 200
+"""Characters of a record or a message in an error."""
+
+
+def translated(error: Exception, file: Opened) -> AgentError:
+    """An error of DuckDB that is not about a value of a record. Names the file and, if known, the line."""
+    import duckdb  # noqa: PLC0415
+
+    text = str(error)
+    csv = re.search(r"CSV Error on Line: (\d+)\n", text)
+    if csv is not None:
+        return _csv(file, int(csv.group(1)), text)
+    if "state machine reached an invalid state" in text:
+        said = f"{file.name}: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed"
+        return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
+    if isinstance(error, duckdb.OutOfMemoryException):
+        said = f"{file.name}: not enough memory"
+        return SourceError(said, hint="raise `collect.memory` in agent.yaml, or make the records smaller")
+    if isinstance(error, duckdb.InterruptException):
+        return SourceError(f"{file.name}: reading was cancelled")
+    broken = re.search(r'Malformed JSON in file ".*?", (at byte \d+ in (?:line|record/value) \d+): (.*)', text)
+    if broken is not None:
+        return RecordError(f"{file.name} {broken.group(1)}: not valid JSON: {broken.group(2).strip()[:LONGEST]}")
+    if isinstance(error, duckdb.IOException | duckdb.PermissionException):
+        return SourceError(f"{file.name}: cannot be read: {_said(file, text)}")
+    return SourceError(f"{file.name}: {_said(file, text)}", lasting=True)
+
+
+def _csv(file: Opened, line: int, text: str) -> RecordError:
+    expected = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
+    if expected is not None:
+        said, hint = f"{expected.group(2)} fields instead of {expected.group(1)}", "see `on_bad_row: dead_letter`"
+    elif "Invalid unicode" in text:
+        said, hint = "not UTF-8", "set `encoding` of the source"
+    elif "unterminated quote" in text:
+        said, hint = "a quote that does not end, or text after it", "quotes inside a field are doubled (RFC 4180)"
+    elif "Maximum line size" in text:
+        said, hint = "the line is longer than 256 MB", "is a quote or a line ending missing?"
+    else:
+        said, hint = text.split("\n", 2)[-1].splitlines()[0][:LONGEST], ""
+    return RecordError(f"{file.name} line {line}: {said}", hint=hint)
+
+
+def of_record(
+    con: DuckDBPyConnection, error: Exception, file: Opened, relation: Relation, query: Query
+) -> AgentError:
+    """An error of DuckDB in mid-stream. Where a value made it, the record is looked for and named."""
+    import duckdb  # noqa: PLC0415
+
+    about_values = (
+        duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.InvalidInputException, duckdb.TypeMismatchException
+    )
+    if not isinstance(error, about_values):
+        return translated(error, file)
+    try:
+        found = duck.rows(con, query.first_bad)
+    except duckdb.Error:  # the file itself is bad: then so is the first message
+        found = []
+    if not found:
+        return translated(error, file)
+    row, why, shown = found[0]
+    return RecordError(
+        f"{place(file, relation, int(str(row)))}: {_detail(str(why), str(error))}", hint=f"the record: {short(str(shown))}"
+    )
+
+
+def place(file: Opened, relation: Relation, row: int) -> str:
+    """`devices.csv record 3 (line 4)`."""
+    line = relation.line_of(row)
+    return f"{file.name} record {row}" + (f" (line {line})" if line else "")
+
+
+def _detail(why: str, error: str) -> str:
+    ours = re.search(r"Could not convert string ['\"]push-agent: (.*?)['\"] to INT32", error, re.DOTALL)
+    if ours is not None:
+        return short(ours.group(1))
+    first = error.splitlines()[0].split(" Error: ", 1)[-1]
+    return f"{short(why)}: {short(first)}" if why else short(first)
+
+
+def short(text: str) -> str:
+    """A text cut to what fits into a message."""
+    return text if len(text) <= LONGEST else text[:LONGEST] + "…"
+
+
+def _said(file: Opened, text: str) -> str:
+    return short(text.splitlines()[0].split(" Error: ", 1)[-1].replace(file.reading, file.name))
+
+
+def rejected(con: DuckDBPyConnection) -> list[tuple[int, str, str]]:
+    """Rows that could not be split into fields, after the stream has ended: line, text, why."""
+    sql = 'SELECT line, any_value(csv_line), any_value(error_message) FROM reject_errors GROUP BY line ORDER BY line'
+    return [(int(str(line)), str(text), str(why)) for line, text, why in duck.rows(con, sql)]

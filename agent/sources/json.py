@@ -1,0 +1,60 @@
+"""`type: json`: an array of objects, or one object. The whole file is one JSON text (RFC 8259)."""
+
+# ruff: noqa: A005 - the file has the name of the word that the user wrote
+from __future__ import annotations
+
+import gzip
+import shutil
+from codecs import BOM_UTF8
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config.model import JsonSource
+from agent.errors import SourceError
+from agent.mapping import literal
+from agent.sources import documents
+from agent.sources.relation import Opened, Relation, Uses
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+LARGEST_OBJECT = 64_000_000
+"""Bytes of one record. DuckDB's own limit is 16 MB."""
+SPACE = b" \t\r\n"
+
+
+def prepare(file: Opened, source: JsonSource, temp: Path) -> Path | None:
+    """Copy a file with a byte order mark without it into `temp`; None: it is read as it lies."""
+    del source
+    with Path(file.reading).open("rb") as plain:
+        content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
+        if content.read(3) != BOM_UTF8:
+            return None
+        target = temp / f"no-mark-{file.name}.json"
+        with target.open("wb") as out:
+            shutil.copyfileobj(content, out)
+        return target
+
+
+def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:
+    """The records of a JSON file. Raises SourceError when it is empty or holds neither array nor object."""
+    first = _first_byte(file)
+    if first not in (b"[", b"{"):
+        said = "is empty" if not first else "holds neither an array nor an object"
+        raise SourceError(f"{file.name} {said}", lasting=True)
+    shape = "array" if first == b"[" else "unstructured"
+    texts = (
+        f"SELECT CAST(json AS VARCHAR) AS __l FROM read_json_objects({literal(file.reading)}, "
+        f"format={literal(shape)}, maximum_object_size={LARGEST_OBJECT}, "
+        f"compression={literal('gzip' if file.gzipped else 'none')})"
+    )
+    return documents.over(con, file, source, uses, texts, lambda _row: None)
+
+
+def _first_byte(file: Opened) -> bytes:
+    with Path(file.reading).open("rb") as plain:
+        content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
+        while piece := content.read(4096):
+            if piece.strip(SPACE):
+                return piece.lstrip(SPACE)[:1]
+    return b""
