@@ -27,7 +27,6 @@ from agent.spool.thread import Pending
 from agent.spool.values import (
     ConfigRow,
     FileRow,
-    FileStamp,
     FileState,
     JobOverview,
     LaneWait,
@@ -41,7 +40,6 @@ from agent.spool.values import (
 __all__ = [
     "ConfigRow",
     "FileRow",
-    "FileStamp",
     "FileState",
     "JobOverview",
     "LaneWait",

@@ -11,12 +11,14 @@ from typing import Literal
 
 from sqlalchemy import bindparam, or_, select, update
 
+from agent.message import DeadLetter
 from agent.spool import counters
 from agent.spool.database import Database, Statement, Value, insert_all, rows_of
 from agent.spool.queue import remove_of_file
-from agent.spool.rows import file_of
-from agent.spool.tables import files
-from agent.spool.values import FileRow, FileStamp, SettledFile
+from agent.spool.rows import file_of, letter_of
+from agent.spool.tables import dead, files
+from agent.spool.values import FileRow, SettledFile
+from agent.stamp import FileStamp
 
 _INSERT = insert_all(files, without=("id",))
 _ZEROS = dict.fromkeys(("waiting", "waiting_records", "waiting_bytes", "delivered", "dead"), 0)
@@ -72,6 +74,9 @@ _SETTLED = Statement(
         files.c.waiting == 0,
     )
     .order_by(files.c.id)
+)
+_LETTERS = Statement(
+    select(dead).where(dead.c.file == bindparam("file")).order_by(dead.c.id).limit(bindparam("limit"))
 )
 _FINISH = Statement(
     update(files)
@@ -187,6 +192,11 @@ def settled(db: Database) -> list[SettledFile]:
         SettledFile(file=file_of(row), delivered=int(row["delivered"] or 0), dead=int(row["dead"] or 0))
         for row in rows_of(db, _SETTLED)
     ]
+
+
+def letters(db: Database, file: int, limit: int) -> list[DeadLetter]:
+    """The first dead letters of a file."""
+    return [letter_of(row) for row in rows_of(db, _LETTERS, file=file, limit=limit)]
 
 
 def finish(  # noqa: PLR0917

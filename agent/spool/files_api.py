@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import Literal
 
+from agent.message import DeadLetter
 from agent.spool import files
 from agent.spool.desk import Desk
 from agent.spool.thread import Pending
-from agent.spool.values import FileRow, FileStamp, SettledFile
+from agent.spool.values import FileRow, SettledFile
+from agent.stamp import FileStamp
 
 
 class FilesApi(Desk):
@@ -59,6 +61,10 @@ class FilesApi(Desk):
     def settled_files(self) -> Pending[list[SettledFile]]:
         """Files none of whose messages waits any more and that are not finished, oldest first."""
         return self._read(files.settled)
+
+    def letters_of_file(self, file: int, limit: int) -> Pending[list[DeadLetter]]:
+        """The first dead letters that came from it, with their bodies."""
+        return self._read(lambda db: files.letters(db, file, limit))
 
     def finish_file(
         self, file: int, *, state: Literal["done", "failed"], moved_to: str | None, reason: str = ""

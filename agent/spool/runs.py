@@ -30,6 +30,7 @@ _LATEST = Statement(
     .order_by(runs.c.id.desc())
     .limit(_LOOK_BACK)
 )
+_SHA = Statement(select(runs.c.job_sha).where(runs.c.id == bindparam("run")))
 _JOBS = Statement(select(runs.c.job).distinct())
 _LIMIT_ID = Statement(
     select(runs.c.id)
@@ -75,9 +76,15 @@ def start(db: Database, job: str, due: float, trigger: str, job_sha: str, now: f
     return _insert(db, job, due, trigger, job_sha, "collecting", "", now)
 
 
-def end(db: Database, run: int, state: Literal["done", "failed"], reason: str, now: float) -> None:
+def end(db: Database, run: int, state: Literal["done", "failed", "stopped"], reason: str, now: float) -> None:
     """A run ends."""
     db.execute(_END, run=run, new_state=state, why=reason, now=now)
+
+
+def job_sha(db: Database, run: int) -> str | None:
+    """Of the job's text in that run; None when the run is no longer kept."""
+    row = db.execute(_SHA, run=run).fetchone()
+    return None if row is None else str(row[0])
 
 
 def skip(db: Database, job: str, due: float, trigger: str, reason: str, now: float) -> None:  # noqa: PLR0917

@@ -91,8 +91,10 @@ class Spool(FilesApi, MemoryApi):
         """A run begins; its id."""
         return self._write(lambda db: runs.start(db, job, due, trigger, job_sha, self._clock.now()))
 
-    def end_run(self, run: int, *, state: Literal["done", "failed"], reason: str = "") -> Pending[None]:
-        """A run ends; its sums were kept by `append`."""
+    def end_run(
+        self, run: int, *, state: Literal["done", "failed", "stopped"], reason: str = ""
+    ) -> Pending[None]:
+        """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on."""
         return self._write(lambda db: runs.end(db, run, state, reason, self._clock.now()))
 
     def skip(self, job: str, due: float, trigger: str, reason: str) -> Pending[None]:
@@ -102,6 +104,10 @@ class Spool(FilesApi, MemoryApi):
     def interrupted_runs(self, job: str, job_sha: str) -> Pending[int]:
         """How many of the last runs of this text of the job died with the process, in a row."""
         return self._read(lambda db: runs.interrupted(db, job, job_sha))
+
+    def job_sha_of_run(self, run: int) -> Pending[str | None]:
+        """Which text of its job a run had; None when the run is no longer kept."""
+        return self._read(lambda db: runs.job_sha(db, run))
 
     def append(
         self, run: int, drafts: Sequence[Draft], *, cursor: Cursor | None = None, file: int | None = None

@@ -7,21 +7,10 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agent.message import Receipt
+from agent.stamp import FileStamp
 
 FileState: TypeAlias = Literal["reading", "streaming", "spooled", "duplicate", "failed", "done"]
-RunState: TypeAlias = Literal["collecting", "done", "failed", "interrupted", "skipped"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileStamp:
-    """What `stat` says of a source file: equal stamps mean that it was not touched."""
-
-    path: str
-    device: int
-    inode: int
-    size: int
-    """Bytes."""
-    mtime_ns: int
+RunState: TypeAlias = Literal["collecting", "done", "failed", "stopped", "interrupted", "skipped"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
