@@ -1,0 +1,182 @@
+"""An open connection: session, HTTP client, and the gate that every request of every job passes.
+
+sign ─▶ gate (pause · rate · concurrency) ─▶ attempt
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from dataclasses import dataclass
+
+import aiohttp
+
+from agent.auth.session import Session, Signed
+from agent.clock import Clock
+from agent.config.model import Connection, Limits
+from agent.logs import get_log
+from agent.pacing import Random, RateLimit
+from agent.target import open_client
+from agent.tls import ssl_context
+
+log = get_log("connection")
+
+CLOSE_GRACE = 30.0
+"""Seconds that requests in flight get to end when their connection is replaced or removed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionState:
+    """How a connection is, for people. Times are wall clock seconds."""
+
+    name: str
+    in_flight: int
+    paused_until: float | None
+    """The target asked for silence (Retry-After); None: it did not."""
+    failing_since: float | None
+    """When the target stopped to answer at all; None: it answers."""
+    last_error: str
+
+
+class Gate:
+    """Limits what is in flight, how fast requests start, and for how long none starts at all."""
+
+    def __init__(self, limits: Limits, *, clock: Clock, random: Random) -> None:
+        self.in_flight = 0
+        self._clock = clock
+        self._random = random
+        self._slots = asyncio.Semaphore(limits.concurrency)  # serves its waiters in their order
+        self._rate = RateLimit(limits.rate, clock) if limits.rate is not None else None
+        self._paused_until = 0.0
+
+    def try_enter(self) -> bool:
+        """Pass if nothing at all is in the way. The fast path: no task, no wait."""
+        if self._rate is not None or self._slots.locked() or self.paused_for() > 0:
+            return False
+        self._slots._value -= 1  # noqa: SLF001 - what `acquire` does when not locked, without a coroutine
+        self.in_flight += 1
+        return True
+
+    async def enter(self) -> None:
+        """Wait until one more request may start. Whoever comes in must `leave`; cancelled, it is not in."""
+        await self._slots.acquire()
+        try:
+            while True:
+                while (left := self.paused_for()) > 0:
+                    # Each of those that wait comes back at its own moment, not all of them at once.
+                    await self._clock.sleep(left + self._random() * min(1.0, left / 10))
+                if self._rate is not None:
+                    await self._rate.take()
+                if self.paused_for() <= 0:
+                    break
+        except BaseException:
+            self._slots.release()
+            raise
+        self.in_flight += 1
+
+    def leave(self) -> None:
+        """The answer is there, or there will be none."""
+        self.in_flight -= 1
+        self._slots.release()
+
+    def pause(self, seconds: float) -> None:
+        """Let nobody start for so long. A shorter pause never ends a longer one."""
+        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
+
+    def paused_for(self) -> float:
+        """Seconds that are left of the pause; 0 or less when there is none."""
+        return self._paused_until - self._clock.monotonic() if self._paused_until else 0.0
+
+
+class OpenConnection:
+    """What all jobs of one connection share. Lives until its config changes."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        session: Session,
+        client: aiohttp.ClientSession,
+        *,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.connection = connection
+        self.session = session
+        self.client = client
+        self.gate = Gate(connection.limits, clock=clock, random=random)
+        self._clock = clock
+        self._generation = -1
+        self._generation_since = 0.0
+        self._failing_since: float | None = None
+        self._last_error = ""
+        self._idle = asyncio.Event()
+        self._closed = False
+
+    async def sign(self) -> Signed:
+        """The session's headers for one request. Raises NotSignedIn."""
+        signed = await self.session.sign()
+        if signed.generation != self._generation:
+            self._generation = signed.generation
+            self._generation_since = self._clock.monotonic()
+        return signed
+
+    def token_age(self, generation: int) -> float:
+        """Seconds since this generation was first used here; without end for one that is not the current."""
+        if generation != self._generation:
+            return float("inf")
+        return self._clock.monotonic() - self._generation_since
+
+    def leave(self) -> None:
+        """A request has ended."""
+        self.gate.leave()
+        if self._closed and self.gate.in_flight == 0:
+            self._idle.set()
+
+    def answered(self) -> None:
+        """The target answered, whatever it said."""
+        if self._failing_since is not None:
+            seconds = round(self._clock.now() - self._failing_since, 1)
+            log.info("the target answers again", connection=self.connection.name, after_seconds=seconds)
+            self._failing_since = None
+
+    def silent(self, reason: str) -> None:
+        """There was no answer: no network, no TLS, no HTTP."""
+        self._last_error = reason
+        if self._failing_since is None:
+            self._failing_since = self._clock.now()
+            log.warning("the target does not answer", connection=self.connection.name, reason=reason)
+
+    def state(self) -> ConnectionState:
+        """How it is now."""
+        left = self.gate.paused_for()
+        return ConnectionState(
+            name=self.connection.name,
+            in_flight=self.gate.in_flight,
+            paused_until=self._clock.now() + left if left > 0 else None,
+            failing_since=self._failing_since,
+            last_error=self._last_error,
+        )
+
+    async def close(self, grace: float = CLOSE_GRACE) -> None:
+        """Let the requests in flight end, `grace` seconds at most; then session and client. Twice is fine."""
+        first, self._closed = not self._closed, True
+        if first and self.gate.in_flight:
+            waiting = [
+                asyncio.ensure_future(self._idle.wait()),
+                asyncio.ensure_future(self._clock.sleep(grace)),
+            ]
+            try:
+                await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for one in waiting:
+                    one.cancel()
+        await self.session.close()
+        await self.client.close()
+
+
+async def open_connection(
+    connection: Connection, session: Session, *, clock: Clock, random: Random
+) -> OpenConnection:
+    """Make it ready; nothing is sent yet. Raises ConfigError when a TLS file cannot be used."""
+    context: ssl.SSLContext = await asyncio.to_thread(ssl_context, connection.tls)
+    return OpenConnection(connection, session, open_client(context), clock=clock, random=random)
