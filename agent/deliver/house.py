@@ -1,0 +1,38 @@
+"""What all lanes share, and the way that a job's messages go out now."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from agent.clock import Clock
+from agent.config.model import Delivery
+from agent.connections import OpenConnection
+from agent.deliver.tally import Tally
+from agent.pacing import Random
+from agent.request import Route
+from agent.spool import Spool
+from agent.target import Terms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Way:
+    """How a job's messages go out now. A reload puts another one in its place."""
+
+    route: Route
+    delivery: Delivery
+    connection: OpenConnection
+    terms: Terms
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class House:
+    """What all lanes share."""
+
+    spool: Spool
+    clock: Clock
+    random: Random
+    tally: Tally
+    way_of: Callable[[str], Way | None]
+    news: Callable[[], None]
+    """Called when a lane begins to wait."""
