@@ -1,0 +1,134 @@
+"""jobs/*.yaml → the parts of a Job. What needs other files (its connection) is checked in `relate`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.config.build_schedule import build_schedules
+from agent.config.build_source import build_source
+from agent.config.build_target import build_target
+from agent.config.map_tree import build_map
+from agent.config.model import (
+    Batch,
+    Body,
+    Delivery,
+    FileSource,
+    Job,
+    JsonBody,
+    RawBody,
+    Schedule,
+    Source,
+    Target,
+    Where,
+)
+from agent.config.view import View
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobParts:
+    """What could be built of a job; None where the file is wrong."""
+
+    name: str | None
+    schedules: tuple[Schedule, ...]
+    source: Source | None
+    body: Body | None
+    batch: Batch
+    target: Target | None
+    delivery: Delivery
+    where: Where
+
+    def whole(self, *, file: str, sha256: str) -> Job | None:
+        """The job, when nothing is missing."""
+        if self.name is None or not self.schedules or self.target is None or self.source is None or self.body is None:
+            return None
+        return Job(
+            name=self.name,
+            schedules=self.schedules,
+            source=self.source,
+            body=self.body,
+            batch=self.batch,
+            target=self.target,
+            delivery=self.delivery,
+            file=file,
+            sha256=sha256,
+            where=self.where,
+        )
+
+
+def build_job(view: View) -> JobParts:
+    """All parts of a job; what is wrong with them goes to `view.found`."""
+    source, body, target = view.view("source"), view.view("body"), view.view("target")
+    batch, delivery = view.section("batch"), view.section("delivery")
+    parts = JobParts(
+        name=view.text("job"),
+        schedules=build_schedules(view),
+        source=build_source(source) if source else None,
+        body=_body(body) if body else None,
+        batch=Batch(
+            records=batch.number("records", Batch().records),
+            bytes=batch.size("bytes", Batch().bytes),
+        ),
+        target=build_target(target) if target else None,
+        delivery=Delivery(
+            order=delivery.word("order", Delivery().order),
+            on_misdirected=delivery.word("on_misdirected", Delivery().on_misdirected),
+        ),
+        where=view.at("job"),
+    )
+    _check_body(view, parts)
+    _check_batch(view, parts)
+    _check_templates(view, parts)
+    return parts
+
+
+def _body(body: View) -> Body | None:
+    kind = body.word("format", "")
+    if kind == "raw":
+        return RawBody(content_type=body.text("content_type") or RawBody().content_type)
+    if kind != "json":
+        return None
+    default = JsonBody()
+    node = body.node("map")
+    tree = build_map(node, body.at("map"), body.found) if node is not None else None
+    return JsonBody(
+        per=body.word("per", default.per),
+        map=tree,
+        nulls=body.word("nulls", default.nulls),
+        content_type=body.text("content_type") or default.content_type,
+    )
+
+
+def _check_body(view: View, parts: JobParts) -> None:
+    if parts.source is None or parts.body is None:
+        return
+    where = view.section("body").at("format")
+    if isinstance(parts.source, FileSource) and not isinstance(parts.body, RawBody):
+        hint = "use `format: raw`, or a source of records such as `type: csv`"
+        view.found.error(where, "a source of type file is sent as it is, it holds no records", hint)
+    if isinstance(parts.body, RawBody) and not isinstance(parts.source, FileSource):
+        hint = "use `format: json`, or `source.type: file` to send whole files"
+        view.found.error(where, "raw sends whole files, and this source gives records", hint)
+
+
+def _check_batch(view: View, parts: JobParts) -> None:
+    if "batch" not in view:
+        return
+    if isinstance(parts.body, RawBody):
+        view.found.error(view.at("batch"), "a whole file is one request", "delete `batch`")
+    elif isinstance(parts.body, JsonBody) and parts.body.per == "record":
+        view.found.error(view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`")
+
+
+def _check_templates(view: View, parts: JobParts) -> None:
+    """`{expression}` needs one record per request."""
+    if parts.target is None or parts.body is None:
+        return
+    if isinstance(parts.body, JsonBody) and parts.body.per == "record":
+        return
+    templates = [parts.target.path, *(template for _, template in parts.target.headers)]
+    for template in templates:
+        if template is not None and template.fixed is None:
+            hint = "write `per: record` in `body`, or {{ and }} for the braces themselves"
+            view.found.error(template.where, "{expression} needs one request per record", hint)
+
+

@@ -1,0 +1,112 @@
+"""`source:` → FileSource, CsvSource, …"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal, TypedDict, cast
+
+from agent.config.model import (
+    CsvSource,
+    Files,
+    FileSource,
+    JsonSource,
+    NdjsonSource,
+    ParquetSource,
+    RecordFiles,
+    Source,
+    Where,
+)
+from agent.config.view import View
+
+
+def build_source(source: View) -> Source | None:
+    """None when its type is none that we know."""
+    kind = source.word("type", "")
+    if kind == "file":
+        default = FileSource(files=Files(paths=()), where=source.where)
+        return FileSource(
+            files=_files(source),
+            once_per=source.word("once_per", default.once_per),
+            columns=source.texts("columns"),
+            delimiter=source.text("delimiter") or default.delimiter,
+            where=source.where,
+        )
+    if kind == "csv":
+        return _csv(source)
+    kinds = {"ndjson": NdjsonSource, "json": JsonSource, "parquet": ParquetSource}
+    made = kinds.get(kind)
+    return cast("Source", made(**_common(source))) if made else None
+
+
+class _Common(TypedDict):
+    files: Files
+    reread: Literal["changed", "always"]
+    on_bad_row: Literal["fail", "dead_letter"]
+    columns: tuple[str, ...]
+    types: Mapping[str, str]
+    where: Where
+
+
+def _common(source: View) -> _Common:
+    default = RecordFiles(files=Files(paths=()), where=source.where)
+    types = source.section("types")
+    return _Common(
+        files=_files(source),
+        reread=source.word("reread", default.reread),
+        on_bad_row=source.word("on_bad_row", default.on_bad_row),
+        columns=source.texts("columns"),
+        types={name: kind for name in types.tree.entries if (kind := types.text(name))},
+        where=source.where,
+    )
+
+
+def _csv(source: View) -> CsvSource:
+    default = CsvSource(files=Files(paths=()), where=source.where)
+    made = CsvSource(
+        **_common(source),
+        delimiter=source.text("delimiter") or default.delimiter,
+        quote=source.text("quote") or default.quote,
+        header=source.flag("header", default=default.header),
+        encoding=source.word("encoding", default.encoding),
+        sniff=source.text("types") == "auto",
+    )
+    for key in ("delimiter", "quote"):
+        if source.text(key) in {"\n", "\r", "\0"}:
+            source.found.error(source.at(key), "cannot be the end of a line", 'for example ";"')
+    if made.delimiter == made.quote:
+        source.found.error(source.at("quote"), "is the same as the delimiter", "choose another one")
+    return made
+
+
+def _files(source: View) -> Files:
+    default = Files(paths=())
+    return Files(
+        paths=_paths(source),
+        settle=source.duration("settle", default.settle),
+        order=source.word_list("order", default.order),
+        done=_move(source, "done"),
+        failed=_move(source, "failed"),
+    )
+
+
+def _paths(source: View) -> tuple[str, ...]:
+    paths = []
+    for (_, where), text in zip(source.items("path"), source.texts("path"), strict=False):
+        if "\0" in text or not text.strip():
+            source.found.error(where, "is no path")
+        elif text.startswith("~"):
+            source.found.error(where, "~ is not replaced by a home folder here", "write the whole path, from /")
+        elif "://" in text:
+            source.found.error(where, "is a URL, not a path", "this version reads files")
+        elif text.endswith("/"):
+            source.found.error(where, "is a folder, not files", f"write {text}* for all files in it")
+        paths.append(str(source.folder / text))
+    return tuple(paths)
+
+
+def _move(source: View, key: str) -> str | None:
+    section = source.section(key)
+    folder = section.text("move")
+    if folder is not None and folder.strip().rstrip("/") in {"", "."} and not folder.startswith("/"):
+        section.found.error(section.at("move"), "is the folder where the file lies already", f"for example {key}/")
+    return folder

@@ -1,0 +1,60 @@
+"""What one file says about another: a job's connection, its endpoint, where its sign-in goes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.config.build_job import JobParts
+from agent.config.model import Connection, NoAuth, Target
+from agent.config.urls import is_open, origin
+from agent.config.view import View
+from agent.config.words import did_you_mean
+
+
+def relate(view: View, parts: JobParts, connections: Mapping[str, Connection], broken: Mapping[str, str]) -> None:
+    """Check a job against the connections there are. `broken`: name → file of those that have errors."""
+    if parts.target is None:
+        return
+    where = view.section("target")
+    name = parts.target.connection
+    connection = connections.get(name)
+    if connection is not None:
+        _endpoint(where, parts.target, connection)
+        _origin(where, parts.target, connection)
+    elif name in broken:
+        hint = "repair that file first"
+        view.found.error(where.at("connection"), f"the connection {name} has errors: {broken[name]}", hint)
+    else:
+        have = ", ".join(sorted(connections)[:20])
+        other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
+        hint = did_you_mean(name, connections, otherwise=other)
+        view.found.error(where.at("connection"), f"there is no connection {name}", hint)
+
+
+def _endpoint(where: View, target: Target, connection: Connection) -> None:
+    if target.endpoint is not None:
+        if target.endpoint in connection.endpoints:
+            return
+        have = ", ".join(list(connection.endpoints)[:20])
+        other = f"there are: {have}" if have else "it has no endpoints"
+        hint = did_you_mean(target.endpoint, connection.endpoints, otherwise=other)
+        message = f"the connection {connection.name} has no endpoint {target.endpoint}"
+        where.found.error(where.at("endpoint"), message, hint)
+    elif target.path is not None and target.url is None and connection.base is None:
+        message = f"the connection {connection.name} has no url that the path could follow"
+        where.found.error(where.at("path"), message, "add `url:` to the connection, or name an endpoint too")
+
+
+def _origin(where: View, target: Target, connection: Connection) -> None:
+    """A token goes only where its connection says: a job cannot send it to another host."""
+    if target.url is None or isinstance(connection.auth, NoAuth):
+        return
+    own = [*connection.endpoints.values(), *([connection.base] if connection.base else [])]
+    if is_open(target.url):
+        message = "a sign-in must not travel over plain http, where anybody on the way can read it"
+        where.found.error(where.at("url"), message, "write https:// (http:// is allowed to this machine only)")
+    elif origin(target.url) not in {origin(url) for url in own}:
+        message = f"the host is none of the connection {connection.name}, and its sign-in goes nowhere else"
+        where.found.error(where.at("url"), message, "add the URL to the connection's endpoints")
+
+
