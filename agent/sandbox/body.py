@@ -10,7 +10,10 @@ import json
 
 from isal import isal_zlib
 
+from agent.sandbox.spill import Spill
+
 _GZIP = 31  # zlib's wbits for "a gzip header and trailer, nothing else"
+UNPACKED_LIMIT = 1_000_000_000  # bytes; what was taken in is far below, what was refused may be a bomb
 _LINES = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl", "text/plain"})
 
 
@@ -63,12 +66,14 @@ def _lines(plain: bytes) -> int:
 
 
 class Body:
-    """What one request carried. The bytes may be forgotten; what is known of them stays."""
+    """What one request carried. The bytes may move to a file or be forgotten; what is known stays."""
 
-    __slots__ = ("_records", "_sha256", "_wire", "content_type", "gzip", "size")
+    __slots__ = ("_place", "_records", "_sha256", "_spill", "_wire", "content_type", "gzip", "size")
 
     def __init__(self, wire: bytes, *, gzip: bool, content_type: str, records: int | None = None) -> None:
         self._wire: bytes | None = wire
+        self._spill: Spill | None = None
+        self._place = 0
         self._records = records
         self._sha256 = ""
         self.size = len(wire)
@@ -78,13 +83,15 @@ class Body:
     @property
     def plain(self) -> bytes | None:
         """The bytes, unpacked; None when they were forgotten."""
-        if self._wire is None or not self.gzip:
-            return self._wire
+        spill = self._spill
+        wire = spill.get(self._place, self.size) if spill else self._wire
+        if wire is None or not self.gzip:
+            return wire
         try:
-            return gunzip(self._wire, 2**40)
+            return gunzip(wire, UNPACKED_LIMIT)
         except BadBody:
             # It was refused for that; what was sent is all there is to show.
-            return self._wire
+            return wire
 
     @property
     def records(self) -> int:
@@ -107,7 +114,17 @@ class Body:
             self._records = count_records(plain, self.content_type)
         self._sha256 = hashlib.sha256(plain).hexdigest()
 
-    def forget(self) -> None:
-        """Let go of the bytes; what can be asked of them is worked out before."""
-        self.settle()
+    def move_to(self, spill: Spill) -> None:
+        """Move the bytes to a file; when it is full, work out what can be asked of them and let go."""
+        place = spill.put(self._wire) if self._wire is not None else None
+        if place is None:
+            self.settle()
+        else:
+            self._place, self._spill = place, spill
         self._wire = None
+
+    def leave_file(self) -> None:
+        """Forget the bytes if they lie in a file; what can be asked of them is worked out before."""
+        if self._spill:
+            self.settle()
+            self._spill = None

@@ -45,6 +45,12 @@ class Platform:
         self.faults.clear()
         self.devices.clear()
 
+    async def close(self) -> None:
+        """Finish what was begun with files; the sums can still be asked."""
+        if self.recorder:
+            await self.recorder.close()
+        await asyncio.to_thread(self.ledger.close)
+
     async def log_in(self, request: web.Request) -> web.StreamResponse:
         """The Auth API's login."""
 

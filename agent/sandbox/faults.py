@@ -133,6 +133,10 @@ def _parse(item: object, where: str) -> Fault:
         odd_bool = isinstance(value, bool) and bool not in _TYPES[key]
         if odd_bool or not isinstance(value, _TYPES[key]):
             raise UsageError(f"{where}: {key} must not be a {type(value).__name__}")
+    headers = item.get("headers") or {}
+    texts: list[object] = [*headers, *headers.values(), str(item.get("retry_after"))]
+    if not all(isinstance(text, str) and text.isprintable() for text in texts):
+        raise UsageError(f"{where}: headers must be texts without line breaks")
     if "body" in values and not isinstance(values["body"], str):
         values["body"] = json.dumps(values["body"])
     if "retry_after" in values:

@@ -15,6 +15,7 @@ from typing import Literal
 
 from agent.sandbox.body import Body
 from agent.sandbox.settings import Settings
+from agent.sandbox.spill import Spill
 
 Dropped = Literal["", "before", "after"]
 SIGN_IN = ("login", "refresh")
@@ -86,6 +87,7 @@ class Ledger:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._changed = asyncio.Event()
+        self._spill = Spill(0)
         self.clear()
 
     def clear(self) -> None:
@@ -103,6 +105,8 @@ class Ledger:
         self._uncounted: list[Received] = []
         self._with_body: deque[Received] = deque()
         self._kept = 0
+        self._spill.close()
+        self._spill = Spill(self._settings.spill_bytes)
         self._changed.set()
 
     def note_key(self, key: str) -> bool:
@@ -140,7 +144,7 @@ class Ledger:
         ):
             row = self._with_body.popleft()
             self._kept -= row.body.size
-            row.body.forget()
+            row.body.move_to(self._spill)
         if len(self._uncounted) > self._settings.keep_requests:
             self.records()
 
@@ -164,6 +168,14 @@ class Ledger:
             # Numbers have no gaps, so the place of a row follows from its number.
             rows = islice(self.rows, max(0, after - self.rows[0].number + 1), None)
         return list(islice((row for row in rows if endpoint in ("", row.endpoint)), limit))
+
+    def close(self) -> None:
+        """Count what is in the file and give its room back; everything else can still be asked."""
+        for row in self._uncounted:
+            row.body.settle()
+        for row in self.rows:
+            row.body.leave_file()
+        self._spill.close()
 
     async def until(self, ready: Callable[[], bool]) -> None:
         """Wait until `ready()` holds; it is asked again after each request."""

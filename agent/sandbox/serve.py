@@ -101,8 +101,7 @@ class Sandbox:
         runner, self._runner = self._runner, None
         if runner:
             await runner.cleanup()
-            if self._platform and self._platform.recorder:
-                await self._platform.recorder.close()
+            await self.platform.close()
 
     @property
     def platform(self) -> Platform:

@@ -33,7 +33,9 @@ class Settings:
     max_body: int = 256_000_000
     """Bytes of one body, as sent and unpacked; 413 above."""
     keep_bytes: int = 64_000_000
-    """Bytes of bodies kept in memory, as sent; the oldest go first, their counts stay."""
+    """Bytes of bodies kept in memory, as sent; the oldest go first, to a temporary file."""
+    spill_bytes: int = 4_000_000_000
+    """Bytes of bodies kept in that file; beyond, only their counts and hashes stay."""
     keep_requests: int = 200_000
     """Requests remembered one by one; the counters go on beyond."""
     record: Path | None = None
