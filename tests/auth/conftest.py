@@ -1,0 +1,14 @@
+from __future__ import annotations
+
+import pytest
+
+from tests.support.auth_world import World, auth_client
+from tests.support.scripted import ScriptedServer
+
+
+@pytest.fixture
+async def world(tmp_path):
+    async with ScriptedServer() as server, auth_client() as client:
+        world = World(tmp_path, server, client)
+        yield world
+        await world.close()
