@@ -54,6 +54,7 @@ While it runs:
 )
 @click.option("--gzip/--no-gzip", default=True, show_default=True, help="Take compressed bodies, or say 415.")
 @click.option("--dedupe", is_flag=True, help="Process each Idempotency-Key once.")
+@click.option("--lazy", is_flag=True, help="Answer /ingest before unpacking: for benchmarks.")
 @click.option(
     "--record",
     type=click.Path(path_type=Path, file_okay=False),
@@ -69,6 +70,7 @@ def command(  # noqa: PLR0917 - click passes by name
     refresh_life: float,
     gzip: bool,  # noqa: FBT001 - click passes by name
     dedupe: bool,  # noqa: FBT001 - click passes by name
+    lazy: bool,  # noqa: FBT001 - click passes by name
     record: Path | None,
     seed: int,
     output: str,
@@ -89,6 +91,7 @@ def command(  # noqa: PLR0917 - click passes by name
             refresh_life=refresh_life,
             gzip=gzip,
             dedupe=dedupe,
+            lazy=lazy,
             record=record,
             seed=seed,
         )

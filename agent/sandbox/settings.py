@@ -30,6 +30,8 @@ class Settings:
     """Whether `Content-Encoding: gzip` is taken; 415 when not."""
     dedupe: bool = False
     """Whether a repeated `Idempotency-Key` is answered without being processed again."""
+    lazy: bool = False
+    """Whether `/ingest` answers without unpacking first: for benchmarks; damage is not noticed then."""
     max_body: int = 256_000_000
     """Bytes of one body, as sent and unpacked; 413 above."""
     keep_bytes: int = 64_000_000

@@ -206,6 +206,14 @@ async def test_damaged_gzip_is_refused(start, body):
     assert sandbox.requests("ingest")[0].body.plain == body
 
 
+async def test_a_lazy_sandbox_unpacks_ingest_only_when_asked(start):
+    sandbox, client = await start(lazy=True)
+    assert (await client.send("/ingest", gzip.compress(b"[1, 2]"), Content_Encoding="gzip"))[0] == 200
+    assert (await client.send("/ingest", b"no gzip", Content_Encoding="gzip"))[0] == 200
+    assert (await client.send("/devices", b"no gzip", Content_Encoding="gzip"))[0] == 400
+    assert sandbox.state().records == {"ingest": 3}
+
+
 async def test_gzip_of_several_members_is_one_body(start):
     sandbox, client = await start()
     body = gzip.compress(b"[1,") + gzip.compress(b"2]")
