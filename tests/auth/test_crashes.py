@@ -45,12 +45,12 @@ async def test_auth_09_killed_after_the_answer_before_the_store(world, valid):
     old = await session.sign()
 
     def die(row):
-        world.store.dead = row.generation > old.generation
+        if row.generation > old.generation:
+            world.store.die()
 
     world.store.before_write = die
     healing = asyncio.ensure_future(session.rejected(old.generation))
-    while not world.store.dead:
-        await asyncio.sleep(0)
+    await world.store.died.wait()
     await world.kill()
     await asyncio.wait({healing})
     if not valid:

@@ -6,6 +6,7 @@ import pytest
 
 from agent.errors import NotSignedIn
 from tests.support.auth_world import LOGIN, signed_soon
+from tests.support.clock import turns
 from tests.support.scripted import Answer
 
 
@@ -24,7 +25,7 @@ async def test_auth_27_refused_logins_block_the_session(world):
     error = await refused(session)
     assert session.status().state == "blocked"
     assert 0 < error.retry_after <= 900
-    assert "401: invalid_grant - Invalid user credentials" in error.message
+    assert "401 Unauthorized: invalid_grant - Invalid user credentials" in error.message
     assert "check username and password" in error.hint
     for _ in range(50):
         await refused(session)
@@ -110,7 +111,7 @@ async def test_auth_29_a_replaced_credential_file_is_seen_without_a_request(worl
     world.secret("password", "the new one")
     while len(world.logins) < 4:
         await world.clock.advance(1)
-        await asyncio.sleep(0.001)
+        await turns()
     while session.status().state != "signed in":
         await session.changed()
     assert session.status().failures == 0

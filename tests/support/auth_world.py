@@ -52,7 +52,7 @@ class FileStore:
     """One handle on an SQLite file. A dead handle never writes again and never returns: kill -9."""
 
     def __init__(self, path):
-        self.dead = False
+        self.died = asyncio.Event()
         self.failing = False
         self.unreadable = False
         self.writes = []
@@ -80,6 +80,13 @@ class FileStore:
                 "INSERT OR REPLACE INTO session VALUES (?, ?)", [row.connection, pickle.dumps(row)]
             )
         await self._alive()
+
+    def die(self):
+        self.died.set()
+
+    @property
+    def dead(self):
+        return self.died.is_set()
 
     async def _alive(self):
         if self.dead:
@@ -188,7 +195,7 @@ class World:
 
     async def kill(self):
         """As kill -9: nothing more is written, nobody says goodbye."""
-        self.store.dead = True
+        self.store.die()
         session = self.sessions[-1]
         session._closed = True
         tasks = {task for task in (session._flight, session._keeper) if task is not None}

@@ -1,0 +1,226 @@
+"""Any order of callers, refusals, odd answers, lost answers, kills and clock jumps."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from agent.errors import NotSignedIn
+from tests.support.auth_world import LOGIN, REFRESH, World, auth_client
+from tests.support.clock import turns
+from tests.support.scripted import DROP, DROP_UNREAD, Answer, ScriptedServer
+
+REFRESH_ANSWERS = [
+    "ok",
+    "503",
+    "429",
+    "400",
+    "html",
+    "cut",
+    "never heard",
+    "lost",
+    "damaged",
+    "die unheard",
+    "die heard",
+]
+STEPS = st.one_of(
+    st.tuples(st.just("sign"), st.integers(1, 5)),
+    st.tuples(st.just("target 401"), st.integers(1, 5)),
+    st.tuples(st.just("old 401"), st.just(0)),
+    st.tuples(st.just("refresh answers"), st.lists(st.sampled_from(REFRESH_ANSWERS), min_size=1, max_size=3)),
+    st.tuples(
+        st.just("login answers"), st.lists(st.sampled_from(["ok", "503", "lost", "die heard"]), max_size=2)
+    ),
+    st.tuples(st.just("refresh token dies"), st.just(0)),
+    st.tuples(st.just("die at write"), st.tuples(st.integers(0, 2), st.booleans())),
+    st.tuples(st.just("restart"), st.just(0)),
+    st.tuples(st.just("tick"), st.sampled_from([1, 20, 31, 300, 3545, 3700])),
+    st.tuples(st.just("suspend"), st.sampled_from([10, 7200])),
+    st.tuples(st.just("step wall"), st.sampled_from([-7200, -5, 5, 7200])),
+)
+
+
+class Machine:
+    """Plays steps, and looks at every request as the server sees it."""
+
+    def __init__(self, world):
+        self.world = world
+        self.session = world.start()
+        self.refresh_answers = []
+        self.login_answers = []
+        self.may_log_in = True
+        self.last = {}
+        """Refresh token → how its last sending ended."""
+        self.at_once = Counter()
+        self.wrong = []
+        world.server.script(REFRESH, self.on_refresh)
+        world.server.script(LOGIN, self.on_login)
+        self._watch_store()
+
+    def _watch_store(self):
+        store = self.world.store
+        write = store.store_session
+
+        async def watched(row):
+            before = row.sealed is not None and not store.failing
+            await write(row)
+            if before:
+                self.may_log_in = False
+
+        store.store_session = watched
+
+    def on_refresh(self, request):
+        token = request.form["refresh_token"]
+        if self.last.get(token) == "ok":
+            self.wrong.append(f"{token} sent again after it was answered well")
+        moment = (len(self.world.stores), token, self.world.clock.monotonic())
+        self.at_once[moment] += 1
+        if self.at_once[moment] > 2:
+            self.wrong.append(f"{token} sent three times at once")
+        answer = self.refresh_answers.pop(0) if self.refresh_answers else "ok"
+        self.last[token] = answer
+        return self._answer(answer, lambda: self._real_refresh(request))
+
+    def _real_refresh(self, request):
+        answer = self.world.api.refresh(request)
+        if answer.status == 401:
+            self.may_log_in = True
+            self.last[request.form["refresh_token"]] = "ok"
+        return answer
+
+    def on_login(self, request):
+        if not self.may_log_in:
+            self.wrong.append("a password was sent that nobody asked for")
+        answer = self.login_answers.pop(0) if self.login_answers else "ok"
+        return self._answer(answer, lambda: self.world.api.login(request))
+
+    def _answer(self, kind, real):
+        if kind in ("ok", "lost", "damaged", "die heard", "cut"):
+            good = real()
+            if kind == "ok" or good.status != 200:
+                return good
+            if kind == "cut":
+                return Answer(200, json=good.json, drop="half")
+            if kind == "damaged":
+                return Answer(200, b'{"access_token": "acc')
+        if kind.startswith("die"):
+            self.world.store.die()
+        if kind == "html":
+            return Answer(200, b"<html>")
+        return Answer(int(kind)) if kind.isdigit() else DROP_UNREAD if kind == "never heard" else DROP
+
+    async def play(self, step, value):
+        world, clock = self.world, self.world.clock
+        match step:
+            case "sign":
+                await self.callers([self.session.sign() for _ in range(value)])
+            case "target 401":
+                generation = self.session.status().generation
+                await self.callers([self.session.rejected(generation) for _ in range(value)])
+            case "old 401":
+                await self.callers([self.session.rejected(self.session.status().generation - 1)])
+            case "refresh answers":
+                self.refresh_answers = list(value)
+            case "login answers":
+                self.login_answers = list(value)
+            case "refresh token dies":
+                world.api.living.clear()
+            case "die at write":
+                self.die_at(*value)
+            case "restart":
+                await self.session.close()
+                self.live_again()
+            case "tick":
+                await clock.advance(value)
+            case "suspend":
+                clock.suspend(value)
+            case "step wall":
+                clock.step_wall(value)
+        await self.bury()
+
+    def die_at(self, countdown, after):
+        left = [countdown]
+        store = self.world.store
+
+        def look(_row):
+            if left[0] == 0:
+                # Without `after` the write never happens; with it, it does and nobody hears of it.
+                store.die() if not after else asyncio.get_running_loop().call_soon(store.die)
+            left[0] -= 1
+
+        store.before_write = look
+
+    async def callers(self, asking):
+        everybody = asyncio.gather(*asking, return_exceptions=True)
+        death = asyncio.ensure_future(self.world.store.died.wait())
+        async with asyncio.timeout(10):
+            await asyncio.wait({everybody, death}, return_when=asyncio.FIRST_COMPLETED)
+            await self.bury()
+            results = await everybody
+        death.cancel()
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, NotSignedIn):
+                raise result
+
+    async def bury(self):
+        """If we were killed: the next life begins. What was in flight is no more excuse for silence."""
+        if not self.world.store.dead:
+            return
+        await self.world.kill()
+        for token in self.last:
+            self.last[token] = "killed"
+        self.live_again()
+
+    def live_again(self):
+        self.session = self.world.start()
+        self._watch_store()
+
+    async def end_well(self):
+        """Everybody is healthy again: so is the session, after no more than the pauses it announced."""
+        self.refresh_answers, self.login_answers = [], []
+        self.world.store.before_write = None
+        for _ in range(100):
+            try:
+                async with asyncio.timeout(10):
+                    signed = await self.session.sign()
+                    if signed.headers["Authorization"].removeprefix("Bearer ") in self.world.api.access:
+                        return
+                    await self.session.rejected(signed.generation)
+            except NotSignedIn as error:
+                await self.world.clock.advance(error.retry_after or 1)
+        raise AssertionError("never signed in again")
+
+
+async def live(steps):
+    with tempfile.TemporaryDirectory() as folder:
+        async with ScriptedServer() as server, auth_client() as client:
+            world = World(Path(folder), server, client)
+            machine = Machine(world)
+            for step, value in steps:
+                await machine.play(step, value)
+            await turns()
+            await machine.bury()
+            await machine.end_well()
+            await world.close()
+            assert machine.wrong == []
+            assert server.most_in_flight <= 1
+            assert (
+                len(world.logins)
+                <= 4
+                + sum(
+                    step in ("refresh token dies", "refresh answers", "login answers", "die at write")
+                    for step, _ in steps
+                )
+                * 3
+            )
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(STEPS, max_size=20))
+def test_no_history_sends_a_token_or_a_password_too_often_or_leaves_anybody_waiting(steps):
+    asyncio.run(live(steps))
