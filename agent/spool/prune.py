@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import bindparam, delete, func, select
 
+from agent.spool import runs
 from agent.spool.database import Database, Statement
 from agent.spool.tables import receipts
 
@@ -19,6 +20,16 @@ _PRUNE = Statement(
 )
 
 
+def prune(db: Database, before: float) -> tuple[int, bool]:
+    """One small piece of all there is to do: rows that went, and whether more is left."""
+    gone = prune_receipts(db, before)
+    if gone:
+        return gone, True
+    if shrink(db):
+        return 0, True
+    return runs.prune(db), False
+
+
 def prune_receipts(db: Database, before: float) -> int:
     """One chunk of the oldest receipts; 0 when none of the chunk is old enough."""
     return db.execute(_PRUNE, before=before).rowcount
@@ -29,5 +40,6 @@ def shrink(db: Database) -> bool:
     free, pages = db.number("PRAGMA freelist_count"), db.number("PRAGMA page_count")
     if free < _SHRINK_FROM or free * 2 < pages:
         return False
-    db.raw.execute(f"PRAGMA incremental_vacuum({CHUNK})").fetchall()
+    for _ in range(CHUNK):  # the driver steps a PRAGMA once, and one step frees one page
+        db.raw.execute("PRAGMA incremental_vacuum(1)")
     return True

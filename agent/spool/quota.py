@@ -15,12 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import SpoolFull
-from agent.spool.database import Database
+from agent.spool.database import CHECKPOINT_PAGES, DATABASE, Database
 
 _RESERVE_SHARE = 10  # one tenth of max_bytes, but …
 _RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
 _DISK_SHARE = 20  # one twentieth of the disk, but …
 _DISK_LEAST, _DISK_MOST = 2_000_000, 200_000_000  # bytes
+_WAL_USUAL = CHECKPOINT_PAGES * 4_400  # bytes: pages, their headers, and a transaction on top
 ROW_BYTES = 600  # of the database for a message besides its body: columns and three index entries
 
 
@@ -53,14 +54,23 @@ class Quota:
                 f"the spool is at its limit of {self.max_bytes} bytes",
                 hint="it empties when the target takes messages; or raise spool.max_bytes",
             )
-        self._check_disk(need, growth=max(0, need - free_pages * page))
+        growth = max(0, need - free_pages * page)
+        self._check_disk(need, growth=growth, to_come=self._to_come(pages, page))
         db.limit(max(pages, self.max_bytes // page))
         try:
             yield
         finally:
             db.limit((self.max_bytes + self._reserve) // page)
 
-    def _check_disk(self, need: int, growth: int) -> None:
+    def _to_come(self, pages: int, page: int) -> int:
+        """What the files will still take on the disk for work that is done already.
+
+        The database grows when the WAL is checkpointed, and only then does the WAL begin anew.
+        """
+        database = pages * page - _size(self._state / DATABASE)
+        return max(0, database) + max(0, _WAL_USUAL - _size(self._state / f"{DATABASE}-wal"))
+
+    def _check_disk(self, need: int, *, growth: int, to_come: int) -> None:
         """What is written goes to the WAL first, and what has no free page makes the database grow.
 
         A database full of free pages needs the WAL only, and may take half of the reserve for it: the
@@ -68,9 +78,17 @@ class Quota:
         """
         disk = os.statvfs(self._state)
         total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+        free -= to_come
         reserve = min(max(total // _DISK_SHARE, _DISK_LEAST), _DISK_MOST)
         if (need + growth > free - reserve) if growth else (need > free - reserve // 2):
             raise SpoolFull(
                 f"the disk under {self._state} has only {free} bytes left",
                 hint="free space on the disk; collecting goes on by itself then",
             )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0

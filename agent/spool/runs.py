@@ -8,7 +8,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from agent.spool import counters
 from agent.spool.database import Database, Statement, insert_all
-from agent.spool.tables import runs
+from agent.spool.tables import jobs, runs
 
 KEPT_RUNS = 1_000  # per job; for `status` and for people, not for any guarantee
 _LOOK_BACK = 50  # runs; far more than the three that quarantine a job
@@ -31,7 +31,7 @@ _LATEST = Statement(
     .limit(_LOOK_BACK)
 )
 _SHA = Statement(select(runs.c.job_sha).where(runs.c.id == bindparam("run")))
-_JOBS = Statement(select(runs.c.job).distinct())
+_JOBS = Statement(select(jobs.c.job))
 _LIMIT_ID = Statement(
     select(runs.c.id)
     .where(runs.c.job == bindparam("job"))

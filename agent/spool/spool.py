@@ -198,27 +198,19 @@ class Spool(FilesApi, MemoryApi):
         before = self._clock.now() - receipts_keep.total_seconds()
 
         def step(gone: int) -> None:
-            piece = self._write(lambda db: prune.prune_receipts(db, before))
-            piece.add_done_callback(lambda each: on(each, gone))
+            piece = self._write(lambda db: prune.prune(db, before))
+            piece.add_done_callback(lambda _: go_on(piece, gone))
 
-        def on(piece: object, gone: int) -> None:
-            assert isinstance(piece, Pending)
+        def go_on(piece: Pending[tuple[int, bool]], gone: int) -> None:
             error = piece.exception()
             if error is not None:
                 done.set_exception(error)
-            elif piece.result():
-                step(gone + piece.result())
+                return
+            rows, more = piece.result()
+            if more:
+                step(gone + rows)
             else:
-                last = self._write(lambda db: (runs.prune(db), prune.shrink(db))[0])
-                last.add_done_callback(lambda each: finish(each, gone))
-
-        def finish(piece: object, gone: int) -> None:
-            assert isinstance(piece, Pending)
-            error = piece.exception()
-            if error is None:
-                done.set_result(gone + piece.result())
-            else:
-                done.set_exception(error)
+                done.set_result(gone + rows)
 
         step(0)
         return done

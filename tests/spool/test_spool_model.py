@@ -1,0 +1,109 @@
+"""The queue against a plain-Python model of it, over restarts."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from agent.spool import Reader
+from tests.support.spool import draft, letter, open_spool, receipt, stamp
+
+JOBS = ("a", "b")
+LANES = (0, 1)
+
+
+class Queue(RuleBasedStateMachine):
+    def __init__(self):
+        super().__init__()
+        self.folder = Path(tempfile.mkdtemp())
+        self.spool = open_spool(self.folder)
+        self.runs = {job: self.spool.start_run(job, 1.0, "every", "sha").result() for job in JOBS}
+        self.waiting: list[tuple[str, int, str, int | None]] = []  # job, lane, key, file; in order
+        self.held: dict[int, str] = {}
+        self.delivered = dict.fromkeys(JOBS, 0)
+        self.dead = dict.fromkeys(JOBS, 0)
+        self.files = 0
+
+    def visible(self, job, lane):
+        return [key for j, n, key, file in self.waiting if (j, n) == (job, lane) and file not in self.held]
+
+    @rule(job=st.sampled_from(JOBS), lanes=st.lists(st.sampled_from(LANES), max_size=5))
+    def append(self, job, lanes):
+        keys = self.spool.append(self.runs[job], [draft(lane=lane) for lane in lanes]).result()
+        self.waiting += [(job, lane, key, None) for lane, key in zip(lanes, keys, strict=True)]
+
+    @rule(job=st.sampled_from(JOBS), lanes=st.lists(st.sampled_from(LANES), min_size=1, max_size=3))
+    def hold(self, job, lanes):
+        self.files += 1
+        file = self.spool.open_file(job, self.runs[job], stamp(), f"{self.files}", hold=True).result()
+        keys = self.spool.append(self.runs[job], [draft(lane=lane) for lane in lanes], file=file).result()
+        self.waiting += [(job, lane, key, file) for lane, key in zip(lanes, keys, strict=True)]
+        self.held[file] = job
+
+    @precondition(lambda self: self.held)
+    @rule(which=st.integers(0, 100), give_up=st.booleans())
+    def release(self, which, give_up):
+        file = sorted(self.held)[which % len(self.held)]
+        del self.held[file]
+        if give_up:
+            self.spool.abandon_file(file, "bad row").result()
+            self.waiting = [each for each in self.waiting if each[3] != file]
+        else:
+            self.spool.release_file(file).result()
+
+    @rule(job=st.sampled_from(JOBS), lane=st.sampled_from(LANES), refused=st.booleans())
+    def settle(self, job, lane, refused):
+        for message in self.spool.oldest(job, lane, limit=1).result():
+            assert message.key == self.visible(job, lane)[0]
+            if refused:
+                self.spool.bury(message, letter(message)).result()
+                self.dead[job] += 1
+            else:
+                self.spool.ack(message, receipt(message)).result()
+                self.delivered[job] += 1
+            self.waiting = [each for each in self.waiting if each[2] != message.key]
+
+    @rule()
+    def reopen(self):
+        self.spool.close()
+        self.spool = open_spool(self.folder)
+        assert self.spool.recovered is None
+
+    @invariant()
+    def each_lane_shows_what_it_should(self):
+        for job in JOBS:
+            for lane in LANES:
+                keys = [message.key for message in self.spool.oldest(job, lane, limit=1000).result()]
+                assert keys == self.visible(job, lane)
+        lanes = [(job, lane) for job in JOBS for lane in LANES if self.visible(job, lane)]
+        assert self.spool.lanes().result() == lanes
+
+    @invariant()
+    def the_counters_are_right(self):
+        with Reader.open(self.folder) as reader:
+            for each in reader.overview():
+                held = sum(1 for job, _, _, file in self.waiting if job == each.job and file in self.held)
+                waiting = sum(1 for job, *_ in self.waiting if job == each.job) - held
+                assert (each.waiting, each.held) == (waiting, held)
+                assert (each.delivered, each.dead) == (self.delivered[each.job], self.dead[each.job])
+
+    @invariant()
+    def a_file_is_settled_once_its_messages_have_left(self):
+        alive = {file for *_, file in self.waiting} | set(self.held)
+        settled = {each.file.id for each in self.spool.settled_files().result()}
+        assert settled == set(range(1, self.files + 1)) - alive
+
+    def teardown(self):
+        self.spool.close()
+        shutil.rmtree(self.folder)
+
+
+TestQueue = Queue.TestCase
+TestQueue.settings = settings(
+    max_examples=40, stateful_step_count=12, deadline=None, suppress_health_check=list(HealthCheck)
+)

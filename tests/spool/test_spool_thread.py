@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+
+import pytest
+
+from agent.errors import StateError
+from agent.spool import Reader
+from tests.support.spool import bodies, draft, receipt
+
+
+def hold(spool):
+    """Keep the spool's thread busy until the event is set: what is submitted meanwhile is one group."""
+    go = threading.Event()
+    spool._thread.submit(lambda db: go.wait(30), writes=False)
+    return go
+
+
+def traced(spool):
+    statements = []
+    spool._thread.submit(lambda db: db.raw.set_trace_callback(statements.append), writes=False).result()
+    return statements
+
+
+def test_what_waits_is_committed_together(spool, run):
+    statements = traced(spool)
+    go = hold(spool)
+    pendings = [spool.append(run, [draft(f"{i}".encode())]) for i in range(20)]
+    go.set()
+    assert len({key for pending in pendings for key in pending.result()}) == 20
+    assert statements.count("COMMIT") == 1
+    assert bodies(spool) == [f"{i}".encode() for i in range(20)]
+
+
+def test_a_piece_that_fails_harms_no_other(spool, run):
+    go = hold(spool)
+    good, bad, after = (
+        spool.append(run, [draft(b"1")]),
+        spool.append(99, [draft()]),
+        spool.append(run, [draft(b"2")]),
+    )
+    go.set()
+    good.result()
+    after.result()
+    assert isinstance(bad.exception(), LookupError)
+    assert bodies(spool) == [b"1", b"2"]
+
+
+def test_del_17_after_an_io_error_nothing_counts_as_done_and_the_database_is_opened_again(spool, run):
+    first = spool._thread.submit(lambda db: db).result()
+
+    def broken(db):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_FSYNC
+        raise error
+
+    go = hold(spool)
+    good, bad = spool.append(run, [draft(b"good")]), spool._thread.submit(broken, durable=True)
+    go.set()
+    assert good.result()
+    assert isinstance(bad.exception(), StateError)
+    assert spool._thread.submit(lambda db: db).result() is not first
+    assert bodies(spool) == [b"good"]
+
+
+def test_only_durable_work_waits_for_the_disk(spool, run):
+    spool.append(run, [draft()]).result()
+    [message] = spool.oldest("gps", 0).result()
+    statements = traced(spool)
+    spool.ack(message, receipt(message)).result()
+    spool.append(run, [draft()]).result()
+    switches = [line for line in statements if "synchronous" in line]
+    assert switches == ["PRAGMA synchronous=NORMAL", "PRAGMA synchronous=FULL"]
+
+
+async def test_cancelling_the_waiter_does_not_cancel_the_ack(spool, run, state):
+    await spool.append(run, [draft()])
+    [message] = await spool.oldest("gps", 0)
+    go = hold(spool)
+    pending = spool.ack(message, receipt(message))
+
+    async def wait():
+        await pending
+
+    task = asyncio.create_task(wait())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    go.set()
+    await pending
+    assert not pending.cancel()
+    with Reader.open(state) as reader:
+        assert len(reader.receipts(message.key)) == 1
+
+
+async def test_an_awaited_failure_is_raised_where_it_is_awaited(spool):
+    with pytest.raises(LookupError):
+        await spool.append(99, [draft()])
+
+
+def test_a_listener_that_fails_does_not_harm_the_spool(spool, run):
+    def fail(job):
+        raise ValueError(job)
+
+    spool.on_append = fail
+    spool.append(run, [draft()]).result()
+    assert len(bodies(spool)) == 1
+
+
+def test_closing_does_everything_that_was_submitted_first(spool, run, state):
+    go = hold(spool)
+    pending = spool.append(run, [draft()])
+    go.set()
+    spool.close()
+    spool.close()
+    assert pending.result()
+    assert isinstance(spool.cursor("gps").exception(), StateError)
+    assert not (state / "state.db-wal").exists()

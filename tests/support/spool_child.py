@@ -1,0 +1,70 @@
+"""Run as a process: uses a spool and dies by SIGKILL at the statement that it is told.
+
+    python -m tests.support.spool_child STATE KILL_AT [open|work]
+
+Prints `appended KEY…` and `acked KEY` once the spool has said so: what stands there must have survived.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+from agent.clock import SystemClock
+from agent.spool import Spool
+from tests.support.spool import draft, receipt
+
+
+def die_at(count: int) -> None:
+    """SIGKILL before the statement with this number, whoever runs it."""
+    seen = 0
+    real = sqlite3.connect
+
+    def trace(_: str) -> None:
+        nonlocal seen
+        seen += 1
+        if seen == count:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def connect(*args, **kwargs):
+        connection = real(*args, **kwargs)
+        connection.set_trace_callback(trace)
+        return connection
+
+    sqlite3.connect = connect
+
+
+def say(*words: str) -> None:
+    os.write(1, (" ".join(words) + "\n").encode())
+
+
+def work(spool: Spool) -> None:
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    for number in range(1, 30):
+        lot = [draft(f"{number}.{part}".encode() * 50) for part in range(4)]
+        say("appended", *spool.append(run, lot, cursor={"n": number}).result())
+        for message in spool.oldest("gps", 0, limit=3).result():
+            spool.ack(message, receipt(message)).result()
+            say("acked", message.key)
+
+
+def main() -> None:
+    state, kill_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+    die_at(kill_at)
+    spool = Spool.open(state, max_bytes=100_000_000, clock=SystemClock())
+    if what == "work":
+        work(spool)
+    elif what == "hold":
+        run = spool.start_run("gps", 1.0, "every", "sha").result()
+        spool.append(run, [draft() for _ in range(5)]).result()
+        say("ready")
+        sys.stdin.read()
+    spool.close()
+    say("end")
+
+
+if __name__ == "__main__":
+    main()
