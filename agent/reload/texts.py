@@ -1,0 +1,116 @@
+"""The last good texts: what runs when a file is wrong, and what a deleted job is delivered by.
+
+jobs/gps.yaml          the text that was accepted last
+removed/job/gps        the last text of a job that is gone while the spool holds messages of it
+removed/connection/…   the connections that such jobs may need
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+from agent.config.load import Accepted
+from agent.config.model import Connection, Job
+from agent.config.piece import digest
+from agent.reload.world import Memory
+from agent.spool.values import ConfigRow
+
+# A run that was under way when its job was deleted may spool its last messages much later: seconds.
+KEEP = 86_400.0
+
+
+class Texts:
+    """What the memory holds, with a copy at hand."""
+
+    def __init__(self, memory: Memory, root: Path) -> None:
+        self._memory = memory
+        self._root = root
+        self._rows: dict[str, ConfigRow] = {}
+
+    async def recall(self) -> None:
+        """From the memory. Raises StateError."""
+        self._rows = {row.path: row for row in await self._memory.config_rows()}
+
+    @property
+    def last_good(self) -> dict[str, bytes]:
+        """Path below the config folder → text."""
+        return {path: row.text for path, row in self._rows.items() if not row.deleted}
+
+    async def accept(self, path: str, accepted: Accepted, now: float) -> None:
+        """This text is good. One that it replaces is kept while its job has another name."""
+        row = self._rows.get(path)
+        if row is not None and row.sha256 == accepted.sha256 and row.name == accepted.name:
+            return
+        if row is not None and row.name != accepted.name:
+            await self.remove(path, now)
+        await self._keep(
+            ConfigRow(
+                path=path,
+                kind=accepted.kind,
+                name=accepted.name,
+                text=accepted.text,
+                sha256=accepted.sha256 or hashlib.sha256(accepted.text).hexdigest(),
+                accepted_at=now,
+                deleted=False,
+            )
+        )
+
+    async def remove(self, path: str, now: float) -> None:
+        """The file is gone: its text is set aside until nothing needs it any more."""
+        row = self._rows[path]
+        if row.kind != "agent":
+            aside = f"removed/{row.kind}/{row.name}"
+            # The new row first: a crash in between leaves one too many, never one too few.
+            await self._keep(
+                ConfigRow(
+                    path=aside,
+                    kind=row.kind,
+                    name=row.name,
+                    text=row.text,
+                    sha256=row.sha256,
+                    accepted_at=now,
+                    deleted=True,
+                )
+            )
+        await self._drop(path)
+
+    async def forget(self, needed: frozenset[str], now: float) -> None:
+        """Only these removed jobs are still needed; without any, no removed connection is either."""
+        for path, row in list(self._rows.items()):
+            unneeded = row.name not in needed if row.kind == "job" else not needed
+            if row.deleted and unneeded and now - row.accepted_at >= KEEP:
+                await self._drop(path)
+
+    def knows(self, job: str) -> bool:
+        """Whether there is a text of a job of that name."""
+        return any(row.kind == "job" and row.name == job for row in self._rows.values())
+
+    def connections(self) -> dict[str, Connection]:
+        """The connections by their last texts; one that is there hides one that is gone."""
+        found: dict[str, Connection] = {}
+        for row in sorted(self._rows.values(), key=lambda row: not row.deleted):
+            if row.kind == "connection":
+                value = digest(row.path, "connection", row.text, row.path, self._root).value
+                if isinstance(value, Connection):
+                    found[value.name] = value
+        return found
+
+    def job(self, name: str, connections: Mapping[str, Connection]) -> Job | None:
+        """A job by its last text; None when there is none, or when it means nothing any more."""
+        rows = [row for row in self._rows.values() if row.kind == "job" and row.name == name]
+        for row in sorted(rows, key=lambda row: row.deleted):
+            piece = digest(row.path, "job", row.text, row.path, self._root)
+            piece.relate(connections, {})
+            if (job := piece.job()) is not None:
+                return job
+        return None
+
+    async def _keep(self, row: ConfigRow) -> None:
+        await self._memory.keep_config(row)
+        self._rows[row.path] = row
+
+    async def _drop(self, path: str) -> None:
+        await self._memory.drop_config(path)
+        del self._rows[path]
