@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -175,8 +176,16 @@ class OpenConnection:
 
 
 async def open_connection(
-    connection: Connection, session: Session, *, clock: Clock, random: Random
+    connection: Connection,
+    open_session: Callable[[aiohttp.ClientSession], Session],
+    *,
+    clock: Clock,
+    random: Random,
 ) -> OpenConnection:
-    """Make it ready; nothing is sent yet. Raises ConfigError when a TLS file cannot be used."""
+    """Make it ready; nothing is sent yet. Raises ConfigError when a TLS file cannot be used.
+
+    `open_session` is given the connection's own client, so that signing in goes through the same TLS.
+    """
     context: ssl.SSLContext = await asyncio.to_thread(ssl_context, connection.tls)
-    return OpenConnection(connection, session, open_client(context), clock=clock, random=random)
+    client = open_client(context)
+    return OpenConnection(connection, open_session(client), client, clock=clock, random=random)

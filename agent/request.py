@@ -91,7 +91,8 @@ def resolve(job: Job, connection: Connection) -> Route:
             continue
         if _BAD_IN_VALUE.search(text):
             raise _wrong(target, f"target.headers.{name}", "a header value holds a line break")
-        _put(headers, name, text)
+        # One spelling of the only header that `build` looks for.
+        _put(headers, "Content-Type" if name.lower() == "content-type" else name, text)
     return Route(
         job=job.name,
         connection=connection,

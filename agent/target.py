@@ -68,6 +68,8 @@ def outcome_of(
 # The first row that fits counts: the narrow ones stand first. Reasons are for people.
 _ERRORS: tuple[tuple[type[BaseException], type[Retry | Misdirected], str], ...] = (
     (aiohttp.InvalidURL, Misdirected, "not a URL that can be sent to"),
+    (aiohttp.NonHttpUrlClientError, Misdirected, "not a URL that can be sent to"),
+    (aiohttp.RedirectClientError, Misdirected, "redirected"),
     (aiohttp.TooManyRedirects, Misdirected, "redirected"),
     (aiohttp.ClientConnectorDNSError, Retry, "the host name cannot be resolved"),
     (aiohttp.ClientConnectorCertificateError, Retry, "TLS: the certificate is not accepted"),
@@ -101,8 +103,10 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
     kind, reason = verdict
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if reason in {"cannot connect", "network error"} and isinstance(cause, OSError):
-        reason = next((text for each, _, text in _ERRORS if isinstance(cause, each)), reason)
-        if reason == "network error" and cause.strerror:
+        narrow = next(text for each, _, text in _ERRORS if isinstance(cause, each))
+        if narrow != "network error":
+            reason = narrow
+        elif cause.strerror:
             reason = printable(cause.strerror.lower())
     return kind(answer=Answer(status=None, reason=reason + _detail(cause)))
 
@@ -286,8 +290,8 @@ def _detail(cause: BaseException) -> str:
         cause = cause.certificate_error
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f" ({printable(cause.verify_message)})"
-    if isinstance(cause, ssl.SSLError) and cause.reason:
-        return f" ({printable(str(cause.reason).replace('_', ' ').lower())})"
+    if isinstance(cause, ssl.SSLError) and (word := getattr(cause, "reason", None)):
+        return f" ({printable(str(word).replace('_', ' ').lower())})"
     return ""
 
 
