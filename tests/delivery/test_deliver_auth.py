@@ -14,9 +14,9 @@ from tests.support.scripted import Answer
 
 
 @pytest.fixture
-async def auth(tmp_path, server, world):
+async def auth(tmp_path, server, still):
     async with auth_client() as client:
-        auth = AuthWorld(tmp_path, server, client, clock=world.clock)
+        auth = AuthWorld(tmp_path, server, client, clock=still.clock)
         yield auth
         await auth.close()
 
@@ -31,43 +31,54 @@ def takes_good_tokens(auth):
     return answer
 
 
+async def in_time(world, seconds):
+    """Let so much time pass in small steps, with room for real requests in between."""
+    for _ in range(int(seconds)):
+        await world.clock.advance(1)
+        await asyncio.sleep(0.001)
+
+
+async def delivered_in_time(world):
+    while await world.deliverer.drained("gps") is not None:
+        await in_time(world, 1)
+
+
 def tried(server, path="/in"):
     return [one.headers["Idempotency-Key"] for one in server.asked(path)]
 
 
-async def test_auth_32_after_a_401_the_same_bytes_are_sent_with_the_same_key(world, server, auth):
+async def test_auth_32_after_a_401_the_same_bytes_are_sent_with_the_same_key(still, server, auth):
     server.script("/in", takes_good_tokens(auth))
-    keys = await world.spooled("a", "b")
-    connection = await world.connect(session=auth.start(), accepts_gzip=True)
+    keys = await still.spooled("a", "b")
+    connection = await still.connect(session=auth.start(), accepts_gzip=True)
     await connection.sign()
     auth.api.access = set()  # the token dies early
-    world.route(connection)
-    await world.deliverer.start()
-    await world.settled()
+    still.route(connection)
+    await still.deliverer.start()
+    await still.settled()
     assert tried(server) == [keys[0], keys[0], keys[1]]
     first, second, _ = server.asked("/in")
     assert first.body == second.body
     assert (len(auth.logins), len(auth.refreshes)) == (1, 1)
-    assert world.overview().last_receipt.attempts == 1
-    assert world.deliverer.snapshot().attempts["gps", "unauthorized"] == 1
+    assert still.overview().last_receipt.attempts == 1
+    assert still.deliverer.snapshot().attempts["gps", "unauthorized"] == 1
 
 
-async def test_eight_lanes_that_meet_a_dead_token_cause_one_refresh(world, server, auth):
+async def test_eight_lanes_that_meet_a_dead_token_cause_one_refresh(still, server, auth):
     server.script("/in", takes_good_tokens(auth))
     for lane in range(8):
-        await world.spooled("a", "b", lane=lane)
-    connection = await world.connect(session=auth.start(), limits=Limits(concurrency=8))
+        await still.spooled("a", "b", lane=lane)
+    connection = await still.connect(session=auth.start(), limits=Limits(concurrency=8))
     await connection.sign()
     auth.api.access = set()
-    world.route(connection)
-    await world.deliverer.start()
-    await world.settled()
-    assert world.overview().delivered == 16
+    still.route(connection)
+    await still.deliverer.start()
+    await still.settled()
+    assert still.overview().delivered == 16
     assert (len(auth.logins), len(auth.refreshes)) == (1, 1)
 
 
 async def test_auth_31_a_second_401_makes_the_lane_wait_and_the_others_go_on(still, server, auth):
-    auth.clock = still.clock
     server.script("/in", Answer(401))
     server.script("/other", Answer(204))
     connection = await still.connect(session=auth.start())
@@ -85,31 +96,30 @@ async def test_auth_31_a_second_401_makes_the_lane_wait_and_the_others_go_on(sti
     assert still.overview("locked-out").waiting == 1
 
 
-async def test_auth_31_a_target_that_refuses_every_token_is_no_storm_of_refreshes(world, server, auth):
+async def test_auth_31_a_target_that_refuses_every_token_is_no_storm_of_refreshes(still, server, auth):
     answers = [Answer(401)] * 10 + [Answer(204)]
     server.script("/in", answers)
-    connection = await world.connect(session=auth.start())
-    world.route(connection)
-    await world.spooled("a")
-    await world.deliverer.start()
-    await world.settled()
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("a")
+    await still.deliverer.start()
+    await delivered_in_time(still)
     assert len(server.asked("/in")) == 11
     assert len(auth.refreshes) <= 2
     assert len(auth.logins) == 1
 
 
-async def test_auth_30_a_403_leads_to_no_refresh(world, server, auth):
+async def test_auth_30_a_403_leads_to_no_refresh(still, server, auth):
     server.script("/in", [Answer(403), Answer(403), Answer(204)])
-    connection = await world.connect(session=auth.start())
-    world.route(connection)
-    await world.spooled("a")
-    await world.deliverer.start()
-    await world.settled()
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("a")
+    await still.deliverer.start()
+    await delivered_in_time(still)
     assert (len(auth.logins), len(auth.refreshes)) == (1, 0)
 
 
 async def test_nothing_is_sent_before_the_login_and_the_lane_says_why_it_waits(still, server, auth):
-    auth.clock = still.clock
     server.script("/in", takes_good_tokens(auth))
     server.script("/api/auth/password", [Answer(503), auth.api.login])
     connection = await still.connect(session=auth.start())
@@ -119,10 +129,7 @@ async def test_nothing_is_sent_before_the_login_and_the_lane_says_why_it_waits(s
     wait = await still.waits("session")
     assert "503" in wait.reason
     assert server.asked("/in") == []
-    while not server.asked("/in"):
-        await still.clock.advance(5)
-        await asyncio.sleep(0.002)
-    await still.settled()
+    await delivered_in_time(still)
     assert sent(server.asked("/in")) == ["a"]
 
 
@@ -135,13 +142,13 @@ async def test_a_401_without_any_auth_is_a_wait_that_says_so(still, server):
     assert still.overview().waiting == 1
 
 
-async def test_what_the_session_added_is_in_no_dead_letter(world, server, auth):
+async def test_what_the_session_added_is_in_no_dead_letter(still, server, auth):
     server.script("/in", Answer(422))
-    connection = await world.connect(session=auth.start())
-    world.route(connection)
-    await world.spooled("a")
-    await world.deliverer.start()
-    await world.settled()
-    letter = world.reader().dead_letter(world.reader().dead("gps")[0].id)
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("a")
+    await still.deliverer.start()
+    await still.settled()
+    letter = still.reader().dead_letter(still.reader().dead("gps")[0].id)
     assert "Authorization" not in letter.headers
     assert "access-" not in repr(letter)
