@@ -157,6 +157,7 @@ class Root:
         self._hint = hint
         self._recheck = recheck
         self._identity: Identity | None = None
+        self._seen = False
         self._listing = 0
         self._gone = False
         self.polled = False
@@ -167,7 +168,9 @@ class Root:
         if observers.closed:
             return False
         identity = identity_of(self._path)
-        changed = identity != self._identity
+        # The first look is always news: what happened before it is nobody's event.
+        changed = identity != self._identity or not self._seen
+        self._seen = True
         if changed:
             observers.unwant((self, "folder"))
             self._tell(identity)
