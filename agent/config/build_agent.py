@@ -40,5 +40,7 @@ def _listen(web: View, default: tuple[str, int] | None) -> tuple[str, int] | Non
     if not host or not port.isdecimal():
         return default
     if not 0 <= int(port) <= 65535:  # noqa: PLR2004 - TCP
-        web.found.error(web.at("listen"), f"there is no port {port}", "ports go from 1 to 65535; 0 takes a free one")
+        web.found.error(
+            web.at("listen"), f"there is no port {port}", "ports go from 1 to 65535; 0 takes a free one"
+        )
     return host.strip("[]"), int(port)

@@ -65,7 +65,9 @@ def _check_urls(view: View, *, signs_in: bool) -> None:
     if base := view.text("url"):
         urls.append((base, view.at("url")))
         if "?" in base:
-            view.found.error(view.at("url"), "a base URL has no ? part", "put it into the job's `target.path`")
+            view.found.error(
+                view.at("url"), "a base URL has no ? part", "put it into the job's `target.path`"
+            )
     auth = view.section("auth")
     if login := auth.text("url"):
         urls.append((login, auth.at("url")))
@@ -86,14 +88,16 @@ def _tls(view: View, *, signs_in: bool) -> Tls:
         hint = "delete `verify: false`; for a certificate of your own, name its authority in `tls.ca`"
         view.found.error(section.at("verify"), message, hint)
     elif not verify:
-        message = "the target's certificate is not checked: anybody on the way can read and change what is sent"
+        message = (
+            "the target's certificate is not checked: anybody on the way can read and change what is sent"
+        )
         view.found.warning(section.at("verify"), message, "name the authority in `tls.ca` instead")
     return Tls(
         ca=section.path("ca"), certificate=section.path("certificate"), key=section.path("key"), verify=verify
     )
 
 
-def _auth(view: View) -> Auth | None:
+def _auth(view: View) -> Auth | None:  # noqa: PLR0911 - one for each type
     if "auth" not in view:
         return NoAuth()
     auth = view.section("auth")
@@ -119,14 +123,18 @@ def _username(auth: View) -> SecretRef | str | None:
     if isinstance(name, str) and not name.isprintable():
         auth.found.error(auth.at("username"), "holds a character that cannot be sent", "write it in one line")
     elif isinstance(name, str) and ":" in name and auth.word("type", "") == "basic":
-        auth.found.error(auth.at("username"), "a user name with a colon cannot be sent with type basic (RFC 7617)")
+        auth.found.error(
+            auth.at("username"), "a user name with a colon cannot be sent with type basic (RFC 7617)"
+        )
     return name
 
 
 def _header(auth: View) -> HeaderAuth | None:
     name, value = auth.text("name"), auth.secret("value")
     if name and name.lower() in OWN_HEADERS:
-        auth.found.error(auth.at("name"), f"{name} is set by push-agent itself", "use the header the platform names")
+        auth.found.error(
+            auth.at("name"), f"{name} is set by push-agent itself", "use the header the platform names"
+        )
     return HeaderAuth(name=name, value=value) if name and value else None
 
 
@@ -135,7 +143,9 @@ def _password(auth: View) -> PasswordAuth | None:
     for key in ("login_path", "refresh_path"):
         path = auth.text(key)
         if path and not all("!" <= char <= "~" for char in path):
-            auth.found.error(auth.at(key), "the path holds a character that cannot be in it", "write %20 for a space")
+            auth.found.error(
+                auth.at(key), "the path holds a character that cannot be in it", "write %20 for a space"
+            )
     if url is None or username is None or password is None:
         return None
     default = PasswordAuth(url=url.rstrip("/"), username=username, password=password)

@@ -39,7 +39,13 @@ class JobParts:
 
     def whole(self, *, file: str, sha256: str) -> Job | None:
         """The job, when nothing is missing."""
-        if self.name is None or not self.schedules or self.target is None or self.source is None or self.body is None:
+        if (
+            self.name is None
+            or not self.schedules
+            or self.target is None
+            or self.source is None
+            or self.body is None
+        ):
             return None
         return Job(
             name=self.name,
@@ -116,7 +122,9 @@ def _check_batch(view: View, parts: JobParts) -> None:
     if isinstance(parts.body, RawBody):
         view.found.error(view.at("batch"), "a whole file is one request", "delete `batch`")
     elif isinstance(parts.body, JsonBody) and parts.body.per == "record":
-        view.found.error(view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`")
+        view.found.error(
+            view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
+        )
 
 
 def _check_templates(view: View, parts: JobParts) -> None:
@@ -130,5 +138,3 @@ def _check_templates(view: View, parts: JobParts) -> None:
         if template is not None and template.fixed is None:
             hint = "write `per: record` in `body`, or {{ and }} for the braces themselves"
             view.found.error(template.where, "{expression} needs one request per record", hint)
-
-

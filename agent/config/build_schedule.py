@@ -18,14 +18,17 @@ _NONE = timedelta(0)
 _SHORTEST = timedelta(seconds=1)
 _TIME = re.compile(r"[0-9]{2}:[0-9]{2}(?::[0-9]{2})?")
 _DATE_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?(?:[Zz]|[-+][0-9]{2}:[0-9]{2})?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt ][0-9]{2}:[0-9]{2}:[0-9]{2}"
+    r"(?:\.[0-9]{1,6})?(?:[Zz]|[-+][0-9]{2}:[0-9]{2})?"
 )
 
 
 def build_schedules(job: View) -> tuple[Schedule, ...]:
     """One schedule or a list of them."""
     views = (
-        View(node, where, job.found, job.folder) for node, where in job.items("schedule") if isinstance(node, Tree)
+        View(node, where, job.found, job.folder)
+        for node, where in job.items("schedule")
+        if isinstance(node, Tree)
     )
     return tuple(_schedule(view) for view in views)
 
@@ -44,7 +47,7 @@ def _schedule(view: View) -> Schedule:
         dst=view.word("dst", default.dst),
         where=view.where,
     )
-    _check_choice(view, schedule)
+    _check_choice(view)
     _check_every(view, schedule)
     _check_cron(view, schedule)
     _check_at(view)
@@ -52,15 +55,16 @@ def _schedule(view: View) -> Schedule:
     return schedule
 
 
-def _check_choice(view: View, schedule: Schedule) -> None:
+def _check_choice(view: View) -> None:
     given = [key for key in _ONE if key in view]
+    # A `watch` that is neither true nor false is the schema's to tell.
+    watches = "watch" in view and view.flag("watch", default=True)
     if len(given) > 1:
         hint = "make it a list: one item for each"
         view.found.error(view.at(given[1]), f"{given[1]} cannot stand beside {given[0]}", hint)
-    elif not given and not schedule.watch and view.tree.entries:
-        # An empty mapping and a misspelt key are the schema's to tell.
-        if set(view.tree.entries) <= _KEYS:
-            view.found.error(view.where, "does not say when to run", "add one of every, cron, at, or watch: true")
+    elif not given and not watches and view.tree.entries and set(view.tree.entries) <= _KEYS:
+        # An empty mapping and a misspelt key are the schema\'s to tell.
+        view.found.error(view.where, "does not say when to run", "add one of every, cron, at, or watch: true")
 
 
 _KEYS = frozenset({*_ONE, "watch", "timezone", "jitter", "missed", "overlap", "dst"})
@@ -70,9 +74,13 @@ def _check_every(view: View, schedule: Schedule) -> None:
     if schedule.every is None or schedule.every == _NONE:
         return
     if schedule.every < _SHORTEST:
-        view.found.error(view.at("every"), "is shorter than a second", "write at least 1s; watch: true reacts at once")
+        view.found.error(
+            view.at("every"), "is shorter than a second", "write at least 1s; watch: true reacts at once"
+        )
     if schedule.jitter > schedule.every:
-        view.found.error(view.at("jitter"), "is longer than the time between two runs", "make it shorter than `every`")
+        view.found.error(
+            view.at("jitter"), "is longer than the time between two runs", "make it shorter than `every`"
+        )
 
 
 def _check_cron(view: View, schedule: Schedule) -> None:
@@ -104,7 +112,9 @@ def _is_moment(text: str) -> bool:
 def _check_timezone(view: View, schedule: Schedule) -> None:
     if not _is_zone(schedule.timezone):
         where: Where = view.at("timezone")
-        hint = did_you_mean(schedule.timezone, available_timezones(), otherwise="for example Europe/Amsterdam")
+        hint = did_you_mean(
+            schedule.timezone, available_timezones(), otherwise="for example Europe/Amsterdam"
+        )
         view.found.error(where, f'there is no time zone "{schedule.timezone}"', hint)
 
 

@@ -1,4 +1,4 @@
-"""`source:` → FileSource, CsvSource, …"""
+"""`source:` → FileSource, CsvSource and their like."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def _csv(source: View) -> CsvSource:
         if source.text(key) in {"\n", "\r", "\0"}:
             source.found.error(source.at(key), "cannot be the end of a line", 'for example ";"')
     if made.delimiter == made.quote:
-        source.found.error(source.at("quote"), "is the same as the delimiter", "choose another one")
+        key = "delimiter" if "delimiter" in source else "quote"
+        source.found.error(source.at(key), "delimiter and quote are the same", "choose another one")
     return made
 
 
@@ -95,7 +96,9 @@ def _paths(source: View) -> tuple[str, ...]:
         if "\0" in text or not text.strip():
             source.found.error(where, "is no path")
         elif text.startswith("~"):
-            source.found.error(where, "~ is not replaced by a home folder here", "write the whole path, from /")
+            source.found.error(
+                where, "~ is not replaced by a home folder here", "write the whole path, from /"
+            )
         elif "://" in text:
             source.found.error(where, "is a URL, not a path", "this version reads files")
         elif text.endswith("/"):
@@ -108,5 +111,7 @@ def _move(source: View, key: str) -> str | None:
     section = source.section(key)
     folder = section.text("move")
     if folder is not None and folder.strip().rstrip("/") in {"", "."} and not folder.startswith("/"):
-        section.found.error(section.at("move"), "is the folder where the file lies already", f"for example {key}/")
+        section.found.error(
+            section.at("move"), "is the folder where the file lies already", f"for example {key}/"
+        )
     return folder

@@ -12,7 +12,9 @@ from agent.config.view import View
 
 _SIGN_IN = frozenset({"authorization", "cookie", "proxy-authorization"})
 # A JSON Web Token, a PEM key, a sign-in header's value: things that are secrets wherever they stand.
-_LOOKS_SECRET = re.compile(r"\beyJ[\w-]{8,}\.[\w-]{8,}|-----BEGIN|^(?:Bearer|Basic|Token)\s+\S{8,}", re.IGNORECASE)
+_LOOKS_SECRET = re.compile(
+    r"\beyJ[\w-]{8,}\.[\w-]{8,}|-----BEGIN|^(?:Bearer|Basic|Token)\s+\S{8,}", re.IGNORECASE
+)
 # Answers that mean something else for push-agent: sign in again, slow down, look elsewhere.
 _NEVER_SUCCESS = frozenset({401, 403, 408, 425, 429, *range(300, 400)})
 
@@ -32,7 +34,9 @@ def build_target(target: View) -> Target | None:
         return None
     default = Target(connection=connection, where=target.where)
     timeout = target.view("timeout")
-    total = timeout.duration("total", default.timeout) if timeout else target.duration("timeout", default.timeout)
+    total = (
+        timeout.duration("total", default.timeout) if timeout else target.duration("timeout", default.timeout)
+    )
     connect = timeout.duration("connect", default.connect_timeout) if timeout else default.connect_timeout
     return Target(
         connection=connection,
@@ -52,7 +56,9 @@ def _check_choice(target: View) -> None:
     if "url" in target:
         for other in ("endpoint", "path"):
             if other in target:
-                target.found.error(target.at(other), f"{other} cannot stand beside url", "keep one of the two")
+                target.found.error(
+                    target.at(other), f"{other} cannot stand beside url", "keep one of the two"
+                )
     elif not {"endpoint", "path"} & set(target.tree.entries) and set(target.tree.entries) <= _KEYS:
         hint = "add `endpoint: NAME` of the connection, or `path: /…` after the connection's url"
         target.found.error(target.where, "does not say where to send", hint)
@@ -70,7 +76,9 @@ def _path(target: View, path: str) -> Template:
     elif "#" in fixed:
         target.found.error(where, "a path to send to has no # part", "delete it, or write %23")
     elif {".", ".."} & set(fixed.split("?")[0].split("/")) or fixed.startswith("//"):
-        target.found.error(where, "the path must not hold .. or begin with //", "write the path from the root")
+        target.found.error(
+            where, "the path must not hold .. or begin with //", "write the path from the root"
+        )
     return template
 
 
@@ -82,7 +90,9 @@ def _headers(target: View) -> tuple[tuple[str, Template], ...]:
         if text is None:
             continue
         if name.lower() in seen:
-            section.found.error(where, "is there twice: header names do not tell capital letters from small ones")
+            section.found.error(
+                where, "is there twice: header names do not tell capital letters from small ones"
+            )
         seen.add(name.lower())
         _check_header(section, name, text, where)
         headers.append((name, build_template(text, where, section.found)))
@@ -106,4 +116,6 @@ def _check_header(section: View, name: str, text: str, where: Where) -> None:
 
 def _check_success(target: View, success: frozenset[int]) -> None:
     for code in sorted(success & _NEVER_SUCCESS):
-        target.found.error(target.at("success"), f"{code} can never mean that a message was delivered", "delete it")
+        target.found.error(
+            target.at("success"), f"{code} can never mean that a message was delivered", "delete it"
+        )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_MONTHS = "jan feb mar apr may jun jul aug sep oct nov dec".split()
-_DAYS = "sun mon tue wed thu fri sat".split()
+_MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
+_DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
 _LONGEST_MONTH = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 _MACROS = {
     "@hourly": "0 * * * *",
@@ -64,7 +64,7 @@ def _field_trouble(field: _Field, part: str) -> str:
     return ""
 
 
-def _item_trouble(field: _Field, item: str) -> str:
+def _item_trouble(field: _Field, item: str) -> str:  # noqa: PLR0911 - one for each mistake
     found = _ITEM.fullmatch(item)
     if found is None:
         return f'"{item}" is not understood' if item else "there is a comma too many"

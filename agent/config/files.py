@@ -44,7 +44,7 @@ class Listing:
     """Beginnings of paths that could not be listed: what was there before may be there again soon."""
 
 
-class Unreadable(Exception):  # noqa: N818 - it becomes a Problem at once
+class Unreadable(Exception):
     """A file that is not read, with the reason."""
 
     def __init__(self, message: str, hint: str = "") -> None:
@@ -56,7 +56,7 @@ def find(folder: Path, known: Iterable[str] = ()) -> Listing:
     """The files of a config folder, by name. `known`: paths that were there before."""
     problems: list[Problem] = []
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(path.name for path in folder.iterdir())
     except OSError as error:
         return Listing(found=(), problems=(_no_folder(folder, error),), lost=("",))
     trusted = _trust(folder, problems, upwards=True)
@@ -79,7 +79,9 @@ def _no_folder(folder: Path, error: OSError) -> Problem:
         hint = f"make it with `push-agent init --config {folder}`, or name another one with --config"
         return Problem(file=shown(folder), message="there is no such folder", hint=hint)
     if isinstance(error, NotADirectoryError):
-        return Problem(file=shown(folder), message="is not a folder", hint="--config takes the folder, not a file")
+        return Problem(
+            file=shown(folder), message="is not a folder", hint="--config takes the folder, not a file"
+        )
     return Problem(file=shown(folder), message=f"the folder cannot be read: {_why(error)}")
 
 
@@ -87,24 +89,24 @@ def _settings(folder: Path, names: list[str], problems: list[Problem], *, truste
     mine = [name for name in ("agent.yaml", "agent.yml") if name in names]
     if len(mine) > 1:
         hint = "delete agent.yml"
-        problems.append(Problem(file=shown(folder / "agent.yml"), message="agent.yaml is there as well", hint=hint))
-    for name in mine[:1]:
-        yield _found(folder, name, "agent", trusted=trusted)
-    for name in names:
-        if is_config(name) and name not in {"agent.yaml", "agent.yml"}:
-            problems.append(
-                Problem(
-                    file=shown(folder / name),
-                    message="is not read: it lies in the config folder itself",
-                    hint="move it to jobs/ or connections/",
-                    severity="warning",
-                )
-            )
+        problems.append(
+            Problem(file=shown(folder / "agent.yml"), message="agent.yaml is there as well", hint=hint)
+        )
+    if mine:
+        yield _found(folder, mine[0], "agent", trusted=trusted)
+    problems.extend(
+        Problem(
+            file=shown(folder / name),
+            message="is not read: it lies in the config folder itself",
+            hint="move it to jobs/ or connections/",
+            severity="warning",
+        )
+        for name in names
+        if is_config(name) and name not in {"agent.yaml", "agent.yml"}
+    )
 
 
-def _list(
-    root: Path, name: str, kind: Kind, problems: list[Problem], *, trusted: bool
-) -> list[Found] | None:
+def _list(root: Path, name: str, kind: Kind, problems: list[Problem], *, trusted: bool) -> list[Found] | None:
     """The files of jobs/ or connections/; None when they cannot be known now."""
     folder = root / name
     try:
@@ -113,7 +115,7 @@ def _list(
             message = "is a link to a folder outside of the config folder"
             problems.append(Problem(file=shown(folder), message=message, hint=hint))
             return None
-        names = sorted(os.listdir(folder))
+        names = sorted(path.name for path in folder.iterdir())
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         problems.append(Problem(file=shown(folder), message=f"the folder cannot be read: {_why(error)}"))
         return None
@@ -182,7 +184,9 @@ def _target(path: Path, root: Path) -> Path:
         hint = "copy the file, or link to one inside of the config folder"
         raise Unreadable("is a link to a file outside of the config folder", hint)
     if target.parent.stat().st_mode & _OTHERS_WRITE:
-        raise Unreadable("is a link into a folder that others may write to", f"run: chmod go-w {shown(target.parent)}")
+        raise Unreadable(
+            "is a link into a folder that others may write to", f"run: chmod go-w {shown(target.parent)}"
+        )
     return target
 
 
@@ -194,7 +198,9 @@ def _inspect(info: os.stat_result, name: str) -> None:
     if info.st_mode & _OTHERS_WRITE:
         raise Unreadable("others may write to this file, so it cannot be trusted", f"run: chmod go-w {name}")
     if info.st_uid not in {0, os.geteuid()}:
-        raise Unreadable("the file belongs to somebody else, so it cannot be trusted", f"run: chown root {name}")
+        raise Unreadable(
+            "the file belongs to somebody else, so it cannot be trusted", f"run: chown root {name}"
+        )
     if info.st_size > MAX_BYTES:
         raise Unreadable("the file is larger than 1 MiB", "a job file holds a few lines; did data get here?")
 

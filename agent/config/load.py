@@ -153,13 +153,18 @@ class _Loading:
             before = chosen.get(piece.name)
             if before is not None and before.relative != piece.relative:
                 where = f"{before.shown}, which is wrong now and runs on with its last good version"
-                piece.refuse(f"the {piece.kind} {piece.name} is also in {where}", "repair or delete that file")
+                piece.refuse(
+                    f"the {piece.kind} {piece.name} is also in {where}", "repair or delete that file"
+                )
                 continue
             chosen[piece.name] = piece
         return list(chosen.values())
 
     def _loaded(self, listing: Listing) -> Loaded:
-        problems = [*listing.problems, *(problem for piece in self._pieces for problem in piece.found.problems)]
+        problems = [
+            *listing.problems,
+            *(problem for piece in self._pieces for problem in piece.found.problems),
+        ]
         problems.sort(key=lambda one: (one.file, one.line, one.column, one.path, one.message))
         accepted = {
             piece.relative: Accepted(kind=piece.kind, name=piece.name, text=piece.raw, sha256=piece.sha256)

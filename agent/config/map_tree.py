@@ -54,7 +54,11 @@ def build_template(text: str, where: Where, found: Findings) -> Template:
             end = _end_of_expression(text, at)
             sql = text[at + 1 : end - 1].strip()
             if end > len(text) or not sql:
-                _brace(where, found, "a { is never closed" if end > len(text) else "there is nothing between { and }")
+                _brace(
+                    where,
+                    found,
+                    "a { is never closed" if end > len(text) else "there is nothing between { and }",
+                )
                 break
             parts += [fixed, Expr(sql=sql.removeprefix("="), where=where)]
             fixed, at = "", end

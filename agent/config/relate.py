@@ -11,7 +11,9 @@ from agent.config.view import View
 from agent.config.words import did_you_mean
 
 
-def relate(view: View, parts: JobParts, connections: Mapping[str, Connection], broken: Mapping[str, str]) -> None:
+def relate(
+    view: View, parts: JobParts, connections: Mapping[str, Connection], broken: Mapping[str, str]
+) -> None:
     """Check a job against the connections there are. `broken`: name → file of those that have errors."""
     if parts.target is None:
         return
@@ -47,14 +49,15 @@ def _endpoint(where: View, target: Target, connection: Connection) -> None:
 
 def _origin(where: View, target: Target, connection: Connection) -> None:
     """A token goes only where its connection says: a job cannot send it to another host."""
-    if target.url is None or isinstance(connection.auth, NoAuth):
+    to = origin(target.url or "")
+    if target.url is None or to is None or not to.scheme or isinstance(connection.auth, NoAuth):
         return
     own = [*connection.endpoints.values(), *([connection.base] if connection.base else [])]
     if is_open(target.url):
         message = "a sign-in must not travel over plain http, where anybody on the way can read it"
-        where.found.error(where.at("url"), message, "write https:// (http:// is allowed to this machine only)")
-    elif origin(target.url) not in {origin(url) for url in own}:
+        where.found.error(
+            where.at("url"), message, "write https:// (http:// is allowed to this machine only)"
+        )
+    elif to not in {origin(url) for url in own}:
         message = f"the host is none of the connection {connection.name}, and its sign-in goes nowhere else"
         where.found.error(where.at("url"), message, "add the URL to the connection's endpoints")
-
-

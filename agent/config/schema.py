@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
+from agent.config.accept import Check, compile_check
 from agent.config.document import Document, Plain, Tree, plain
 from agent.config.places import Place, place_of
 from agent.config.scalars import Trap
@@ -39,14 +40,21 @@ def check(document: Document, kind: Kind) -> list[Problem]:
     """What the schema has against a document, in the order of the file."""
     if document.root is None:
         return []
-    problems = []
-    for error in _validator(kind).iter_errors(plain(document.root)):
+    value = plain(document.root)
+    if _accepts(kind)(value):
+        return []
+    problems: list[Problem] = []
+    for error in _validator(kind).iter_errors(value):
         problems += _problems(error, document.root, document.file)
-    return sorted(problems, key=lambda problem: (problem.line, problem.column))
+    # Of one place the first is enough: the branches of an `if` say the same in other words.
+    first = {problem.path: problem for problem in reversed(problems)}
+    return sorted(first.values(), key=lambda problem: (problem.line, problem.column))
 
 
 def _problems(error: ValidationError, root: Tree, file: str) -> Iterator[Problem]:
     steps = list(error.absolute_path)
+    if "propertyNames" in error.absolute_schema_path:
+        steps.append(str(error.instance))  # a key is what is wrong
     for said in say(error):
         place = place_of(root, [*steps, said.key] if said.key else steps)
         yield Problem(
@@ -66,10 +74,19 @@ def _of_missing(place: Place, key: str) -> str:
 @cache
 def _validator(kind: Kind) -> Draft202012Validator:
     """Compiled once per process: it holds no state."""
+    return cast("Draft202012Validator", _STRICT(inlined_schema(kind)))
+
+
+@cache
+def _accepts(kind: Kind) -> Check:
+    return compile_check(inlined_schema(kind))
+
+
+def inlined_schema(kind: Kind) -> Plain:
+    """The schema without `$ref` and without words for its readers."""
     schema = read_schema(kind)
     definitions = cast("dict[str, JsonSchema]", schema.pop("$defs", {}))
-    inlined = _inline(schema, definitions)
-    return cast("Draft202012Validator", _STRICT(inlined))
+    return _inline(schema, definitions)
 
 
 def _inline(schema: Plain, definitions: dict[str, JsonSchema]) -> Plain:
@@ -103,9 +120,7 @@ def _is_text(_: object, value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, Trap)
 
 
-_STRICT = extend(
+_STRICT = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("string", _is_text),
 )
-
-

@@ -28,7 +28,7 @@ _LARGEST = 65_536
 
 
 class Secret:
-    """A secret's value. Nothing shows it but `reveal()`: no repr, no format, no pickle, no copy of its text."""
+    """A secret's value. Nothing shows it but `reveal()`: no repr, no format, no pickle."""
 
     __slots__ = ("_value",)
 
@@ -81,7 +81,9 @@ class SecretStore:
         if not value.strip():
             raise SecretError(f"the secret {_called(ref)} is empty", hint="put the value into it")
         if not value.isprintable() and any(c in value for c in "\0\r\n") and "-----BEGIN" not in value:
-            raise SecretError(f"the secret {_called(ref)} has more than one line", hint="keep the first line only")
+            raise SecretError(
+                f"the secret {_called(ref)} has more than one line", hint="keep the first line only"
+            )
         blotter.learn(value)
         return Secret(value)
 
@@ -177,7 +179,10 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
 def references(connection: Connection) -> Iterator[SecretRef]:
     """All secrets that a connection names, in the order of the model."""
     match connection.auth:
-        case BasicAuth(username=username, password=password) | PasswordAuth(username=username, password=password):
+        case (
+            BasicAuth(username=username, password=password)
+            | PasswordAuth(username=username, password=password)
+        ):
             if isinstance(username, SecretRef):
                 yield username
             yield password

@@ -1,6 +1,8 @@
 """Durations, sizes and rates as people write them. Pure.
 
     200ms 30s 5m 2h 1d      512KB 1MB (powers of 1000)  1MiB 1GiB (powers of 1024)      10/s 600/m 36000/h
+
+There is no zero that means "none", and no number without its unit.
 """
 
 from __future__ import annotations

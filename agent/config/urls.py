@@ -24,10 +24,12 @@ class Trouble(NamedTuple):
     hint: str = ""
 
 
-def trouble(url: str) -> Trouble | None:
+def trouble(url: str) -> Trouble | None:  # noqa: PLR0911 - one for each mistake
     """What makes a URL unusable as a target; None when nothing does."""
     if any(not char.isprintable() or char in ' "<>\\^`' for char in url):
-        return Trouble("the URL holds a space or another character that cannot be in it", "write %20 for a space")
+        return Trouble(
+            "the URL holds a space or another character that cannot be in it", "write %20 for a space"
+        )
     try:
         parts = urlsplit(url)
         host, _ = parts.hostname, parts.port

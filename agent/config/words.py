@@ -14,7 +14,9 @@ from agent.config.scalars import Trap
 from agent.config.units import duration_hint, rate_hint, size_hint
 
 _LITERAL = "secrets are references, never literals"
-_LITERAL_HINT = "write {secret: NAME} and put the value into the file secrets/NAME, or use {env: NAME} or {file: PATH}"
+_LITERAL_HINT = (
+    "write {secret: NAME} and put the value into the file secrets/NAME, or use {env: NAME} or {file: PATH}"
+)
 _TYPES = {
     "string": "a text",
     "integer": "a whole number",
@@ -30,11 +32,10 @@ _UNITS: tuple[tuple[str, Callable[[str], str]], ...] = (
 )
 # Keys that are called differently elsewhere, and too unlike ours for difflib.
 _ALIASES = {
-    "cron_expression": "cron", "interval": "every", "tz": "timezone", "destination": "target", "input": "source",
-    "name": "job", "separator": "delimiter", "user": "username", "pass": "password", "glob": "path", "file": "path",
-    "verb": "method", "content-type": "content_type", "mapping": "map", "authentication": "auth", "ssl": "tls",
-    "insecure": "verify", "cert": "certificate", "base_url": "url", "size": "bytes", "limit": "limits",
-    "uri": "url", "retries": "delivery", "format_type": "format",
+    "cron_expression": "cron", "interval": "every", "tz": "timezone", "destination": "target",
+    "input": "source", "name": "job", "separator": "delimiter", "user": "username", "pass": "password",
+    "glob": "path", "file": "path", "verb": "method", "mapping": "map", "authentication": "auth",
+    "ssl": "tls", "insecure": "verify", "cert": "certificate", "base_url": "url", "uri": "url",
 }  # fmt: skip
 
 
@@ -52,8 +53,12 @@ class Said(NamedTuple):
 def say(error: ValidationError) -> Iterator[Said]:
     """One error of jsonschema, as one sentence (one for each key where it counts several)."""
     if isinstance(error.instance, Trap):
-        yield _trap(error)
-        return
+        yield from _trap(error)
+    else:
+        yield from _tell(error)
+
+
+def _tell(error: ValidationError) -> Iterator[Said]:
     told = _TOLD.get(str(error.validator))
     if told is None:
         yield Said(f"must be {_title(error)}", _unit_hint(error))
@@ -74,29 +79,32 @@ def _title(error: ValidationError) -> str:
     return " or ".join(_TYPES.get(str(name), str(name)) for name in names)
 
 
-def _trap(error: ValidationError) -> Said:
+def _trap(error: ValidationError) -> Iterator[Said]:
     trap = error.instance
     assert isinstance(trap, Trap)
-    schema = _schema(error)
-    if "secret reference" in _title(error) and schema.get("type") == "object":
-        return Said(_LITERAL, _LITERAL_HINT)
-    if schema.get("type") == "boolean":
-        return Said(f"must be true or false, this is {trap}", trap.hint.split(",")[0])
-    if schema.get("type") in {"integer", "number"}:
-        return Said(f"must be a number, and {trap.why}", "write it without leading zeros and other signs")
-    if "enum" in schema or "const" in schema:
-        return next(_enum(error))
-    return Said(trap.why, trap.hint)
+    kinds = _schema(error).get("type")
+    if kinds == "boolean":
+        yield Said(f"must be true or false, this is {trap}", trap.hint.split(",")[0])
+    elif kinds == "integer":
+        yield Said(f"must be a number, and {trap.why}", "write it without leading zeros and other signs")
+    elif error.validator == "type" and "string" in (kinds if isinstance(kinds, list) else [kinds]):
+        unit_hint = _unit_hint(error)
+        if unit_hint or _title(error).startswith(tuple(start for start, _ in _UNITS)):
+            yield from _pattern(error)
+        else:
+            yield Said(trap.why, f'put it in quotes: "{trap}"')
+    else:
+        yield from _tell(error)
 
 
 def _type(error: ValidationError) -> Iterator[Said]:
     schema = _schema(error)
     title = _title(error)
-    if "secret reference" in title and schema.get("type") == "object":
+    if "secret reference" in title and schema.get("type") == "object" and error.instance is not None:
         yield Said(_LITERAL, _LITERAL_HINT)
         return
     if "secret reference" in title:
-        yield Said(f"must be {title}", "put a number in quotes")
+        yield Said(f"must be {title}", "put a number in quotes" if error.instance is not None else "")
         return
     hint = _unit_hint(error)
     if not hint and schema.get("type") == "string" and isinstance(error.instance, int | float):
@@ -130,6 +138,9 @@ def _enum(error: ValidationError) -> Iterator[Said]:
     choices = schema.get("enum", [schema.get("const")])
     assert isinstance(choices, list)
     words = [str(choice) for choice in choices]
+    if "title" in schema:
+        yield Said(f"must be {schema['title']}, this is {_described(error.instance)}")
+        return
     allowed = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
     close = _close(str(error.instance), words) if isinstance(error.instance, str) else ""
     hint = f"did you mean {close}?" if close else ""
@@ -148,7 +159,9 @@ def _unknown(error: ValidationError) -> Iterator[Said]:
             continue
         close = _close(key, [name for name in properties if name not in error.instance] or properties)
         here = ", ".join(properties)
-        yield Said("there is no such key here", f"did you mean {close}?" if close else f"there are: {here}", key=key)
+        yield Said(
+            "there is no such key here", f"did you mean {close}?" if close else f"there are: {here}", key=key
+        )
 
 
 def _required(error: ValidationError) -> Iterator[Said]:
@@ -170,7 +183,7 @@ def _dependent(error: ValidationError) -> Iterator[Said]:
 def _bounds(error: ValidationError) -> Iterator[Said]:
     schema = _schema(error)
     low, high = schema.get("minimum"), schema.get("maximum")
-    yield Said(f"must be a number from {low} to {high}, this is {_described(error.instance)}")
+    yield Said(f"must be a number from {low} to {high}, this is {_shown(error.instance)}")
 
 
 def _one_key(error: ValidationError) -> Iterator[Said]:
@@ -194,11 +207,11 @@ def _long(error: ValidationError) -> Iterator[Said]:
         yield Said(f"is longer than {error.validator_value}")
 
 
-def _empty_list(error: ValidationError) -> Iterator[Said]:
+def _empty_list(_: ValidationError) -> Iterator[Said]:
     yield Said("the list is empty", "put at least one thing into it, or delete it")
 
 
-def _twice(error: ValidationError) -> Iterator[Said]:
+def _twice(_: ValidationError) -> Iterator[Said]:
     yield Said("something is in the list twice")
 
 
