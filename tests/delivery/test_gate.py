@@ -7,6 +7,7 @@ import pytest
 from agent.config.model import Limits
 from agent.connections import Gate
 from tests.support.clock import FakeClock, turns
+from tests.support.scripted import Answer
 
 
 def zero():
@@ -91,3 +92,33 @@ async def test_a_rate_of_the_connection_holds_for_all_who_enter():
     await clock.advance(10)
     await asyncio.gather(*tasks)
     assert starts[-1] - starts[0] == pytest.approx(2.9, abs=0.01)
+
+
+async def test_a_connection_that_is_closed_lets_its_request_in_flight_end(still, server):
+    hold = asyncio.Event()
+    server.script("/in", Answer(204, hold=hold))
+    await still.spooled("a")
+    connection = await still.start()
+    await server.until(1)
+    closing = asyncio.create_task(connection.close(30))
+    await turns()
+    assert not closing.done()
+    hold.set()
+    await closing
+    await still.settled()
+    assert still.overview().delivered == 1
+
+
+async def test_a_closed_connection_cuts_off_after_its_grace_and_the_message_stays(still, server):
+    hold = asyncio.Event()
+    server.script("/in", Answer(204, hold=hold))
+    await still.spooled("a")
+    connection = await still.start()
+    await server.until(1)
+    closing = asyncio.create_task(connection.close(5))
+    await still.asleep(1)
+    await still.clock.advance(5)
+    await closing
+    await still.waits("network")
+    assert still.overview().waiting == 1
+    hold.set()
