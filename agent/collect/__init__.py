@@ -1,0 +1,14 @@
+"""From sources to the spool: when a job is due, its files are read once each and spooled durably.
+
+collector    which runs start, wait, are skipped or quarantined
+run          one run: list, decide, render, append with the cursor in the same transaction
+files        which file is new, known, a duplicate; how far one was read when the process died
+    bad          a bad record as a dead letter
+"""
+
+from __future__ import annotations
+
+from agent.collect.collector import Collector, CollectSnapshot
+from agent.collect.run import RunResult, collect_job
+
+__all__ = ["CollectSnapshot", "Collector", "RunResult", "collect_job"]

@@ -1,0 +1,309 @@
+"""One run of one job, in a worker thread: list the files, decide for each, render it, append it.
+
+    list ─▶ decide ─┬─ known ─────────────────────────────────────────────▶ nothing
+                    ├─ sent before ───────────────────────────────────────▶ note: duplicate
+                    └─ to be read ─▶ open ─▶ (render ─▶ append + cursor)… ─▶ release: visible
+                                              └─ bad content ─────────────▶ abandon: none of it is sent
+
+The cursor moves in the same transaction as the messages. While one append becomes durable, the next
+chunk is rendered; it is appended only when the one before it is in, so the cursor never skips anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+from agent.collect.bad import letter_of
+from agent.collect.files import (
+    NOT_SENT,
+    Duplicate,
+    Progress,
+    Read,
+    StoppedError,
+    changed_since,
+    decide,
+    load_progress,
+    reads_always,
+)
+from agent.config.model import FileSource, Job
+from agent.errors import SourceError, SpoolFull, StateError
+from agent.keys import seed_of
+from agent.logs import get_log
+from agent.render import BadRecord, Chunk, Context, render_file
+from agent.sources.files import SourceFile, list_files
+from agent.spool import Pending, Spool
+
+log = get_log("collect")
+
+# The reason of a run is one line: so many problems of it are told, the log has all.
+_PROBLEMS_TOLD = 3
+# Seconds; a file that changes all the time must not make its job run all the time.
+_SHORTEST_SETTLE = 1.0
+
+_UnderWay: TypeAlias = "tuple[Chunk, Pending[list[str]]]"
+RunEnd: TypeAlias = "Literal['done', 'failed', 'stopped', 'skipped']"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    state: RunEnd
+    reason: str = ""
+    records: int = 0
+    messages: int = 0
+    look_again_at: float | None = None
+    """Wall clock; when a file that was still being written may be complete. None: there is none."""
+    settled: bool = False
+    """Whether it left files that can be moved away at once (duplicates, bad ones, empty ones)."""
+
+
+class Hands(Protocol):
+    """How a run speaks with whoever started it. Called in the worker thread."""
+
+    def say(self, text: str) -> None:
+        """What the run is doing now, for people."""
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True at once when the agent stops."""
+
+
+def collect_job(
+    job: Job,
+    run: int,
+    spool: Spool,
+    ctx: Context,
+    *,
+    hands: Hands,
+    limit: int | None = None,
+    poll: float = 2.0,
+) -> RunResult:
+    """Collect what is new. `limit`: no further file is begun once so many records are spooled.
+
+    `poll`: seconds between two looks at a full spool. Bad files are in the result, not raised; StateError
+    when the spool cannot be used.
+    """
+    return _Run(job, run, spool, ctx, hands=hands, poll=poll).go(limit)
+
+
+class _Run:
+    def __init__(self, job: Job, run: int, spool: Spool, ctx: Context, *, hands: Hands, poll: float) -> None:
+        self._job = job
+        self._run = run
+        self._spool = spool
+        self._ctx = ctx
+        self._hands = hands
+        self._poll = poll
+        self._progress = Progress()
+        self._problems: list[str] = []
+        self._notes: list[str] = []
+        self._records = 0
+        self._messages = 0
+        self._settled = False
+        self._again: list[float] = []
+        self._seed = ""
+
+    def go(self, limit: int | None) -> RunResult:
+        self._hands.say("listing files")
+        listing = list_files(self._job.source.files, self._ctx.clock)
+        if listing.again is not None:
+            self._again.append(listing.again)
+        self._progress = load_progress(self._job, self._spool)
+        try:
+            for file in listing.files:
+                self._stop_if_asked()
+                if limit is not None and self._records >= limit:
+                    self._notes.append(f"stopped before {file.path.name}: the limit of {limit} is reached")
+                    break
+                self._file(file)
+        except StoppedError:
+            return self._result("stopped", "the agent stopped; the next run goes on from here")
+        if self._problems:
+            return self._result("failed", _told(self._problems))
+        return self._result("done", _told(self._notes))
+
+    def _result(self, state: RunEnd, reason: str) -> RunResult:
+        return RunResult(
+            state=state,
+            reason=reason,
+            records=self._records,
+            messages=self._messages,
+            look_again_at=min(self._again, default=None),
+            settled=self._settled,
+        )
+
+    def _file(self, file: SourceFile) -> None:
+        """One file; whatever is wrong with it harms no other."""
+        if not _is_text(str(file.path)):
+            # Such a name is no text in any table, log or header.
+            self._problems.append(f"{str(file.path)!a}: its name holds characters that are no text")
+            return
+        self._hands.say(f"reading {file.path.name}")
+        try:
+            decision = decide(self._job, file, self._spool, self._ctx.cancelled)
+            if isinstance(decision, Duplicate):
+                self._duplicate(file, decision)
+            elif isinstance(decision, Read):
+                self._read(file, decision.sha256)
+        except SourceError as error:
+            self._not_now(file, error)
+        except (StateError, StoppedError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a fault of ours with one file must not hold the others
+            log.bug("reading a file failed", error, job=self._job.name, file=str(file.path))
+            self._problems.append(f"{file.path.name}: a fault of push-agent: {type(error).__name__}: {error}")
+
+    def _duplicate(self, file: SourceFile, found: Duplicate) -> None:
+        self._spool.note_file(
+            self._job.name, self._run, file.stamp, found.sha256, "duplicate", found.reason
+        ).result()
+        self._settled = True
+        log.info("not sent again", job=self._job.name, file=str(file.path), reason=found.reason)
+
+    def _not_now(self, file: SourceFile, error: SourceError) -> None:
+        """A file that cannot be read at this moment: the next run tries again, from where this one is."""
+        if changed_since(file):
+            self._notes.append(error.message)
+            settle = max(self._job.source.files.settle.total_seconds(), _SHORTEST_SETTLE)
+            self._again.append(self._ctx.clock.now() + settle)
+        else:
+            self._problems.append(error.message)
+
+    def _read(self, file: SourceFile, sha256: str) -> None:
+        job, source = self._job, self._job.source
+        # A whole file is one message: holding it back until its row is released costs nothing.
+        hold = isinstance(source, FileSource) or source.on_bad_row == "fail"
+        row = self._spool.open_file(job.name, self._run, file.stamp, sha256, hold=hold).result()
+        start = self._progress.begin(row, str(file.path), sha256)
+        # Where an unchanged file is read again on purpose, its requests are new ones.
+        again = self._run if reads_always(job) else 0
+        self._seed = seed_of(job.name, file.stamp, sha256, again=again)
+        records, messages = self._records, self._messages
+        try:
+            self._append_all(file, row, start, hold=hold)
+        except SourceError as error:
+            if not error.lasting:
+                raise
+            self._abandon(file, row, error, hold=hold)
+            if hold:
+                self._records, self._messages = records, messages
+            return
+        released = self._spool.release_file(row)
+        self._spool.set_cursor(job.name, self._progress.end(row)).result()
+        released.result()
+        self._settled = self._settled or self._messages == messages
+        log.info(
+            "collected",
+            job=job.name,
+            file=str(file.path),
+            records=self._records - records,
+            messages=self._messages - messages,
+        )
+
+    def _abandon(self, file: SourceFile, row: int, error: SourceError, *, hold: bool) -> None:
+        why = NOT_SENT if hold else "sent in part: "
+        hint = f" ({error.hint})" if error.hint else ""
+        self._spool.abandon_file(row, f"{why}{error.message}{hint}").result()
+        self._spool.set_cursor(self._job.name, self._progress.end(row)).result()
+        self._problems.append(error.message)
+        self._settled = True
+        log.error(
+            "nothing of a file is sent" if hold else "the rest of a file is not sent",
+            job=self._job.name,
+            file=str(file.path),
+            reason=error.message,
+            hint=error.hint,
+        )
+
+    def _append_all(self, file: SourceFile, row: int, start: int, *, hold: bool) -> None:
+        under_way: _UnderWay | None = None
+        with _rendering(self._job, file, self._ctx, start) as chunks:
+            for chunk in chunks:
+                self._arrive(under_way, row, hold=hold)
+                self._stop_if_asked()
+                for bad in chunk.bad:
+                    self._bury(bad, file, row)
+                under_way = chunk, self._append(chunk, row)
+        self._arrive(under_way, row, hold=hold)
+
+    def _append(self, chunk: Chunk, row: int) -> Pending[list[str]]:
+        cursor = self._progress.cursor_at(row, chunk.rows)
+        return self._spool.append(self._run, chunk.drafts, cursor=cursor, file=row, seed=self._seed)
+
+    def _arrive(self, under_way: _UnderWay | None, row: int, *, hold: bool) -> None:
+        """Wait until the chunk is durable; while the spool is full, try it again and again."""
+        if under_way is None:
+            return
+        chunk, pending = under_way
+        said = False
+        while True:
+            try:
+                pending.result()
+                break
+            except SpoolFull as error:
+                if not said:
+                    log.warning(
+                        "collecting waits: the spool is full", job=self._job.name, reason=error.message
+                    )
+                said = True
+                self._wait_for_room(hold=hold)
+                pending = self._append(chunk, row)
+        if said:
+            log.info("the spool has room again", job=self._job.name)
+            self._hands.say("reading")
+        self._progress.reached(row, chunk.rows)
+        self._messages += len(chunk.drafts)
+        self._records += sum(draft.records for draft in chunk.drafts)
+
+    def _wait_for_room(self, *, hold: bool) -> None:
+        if hold and not self._spool.lanes().result():
+            raise SourceError(
+                "the file does not fit into the spool, and nothing else is left in it to deliver",
+                hint="raise spool.max_bytes, or let it leave while it is read: on_bad_row: dead_letter",
+                lasting=True,
+            )
+        self._hands.say("waiting: the spool is full")
+        if self._hands.pause(self._poll):
+            raise StoppedError
+
+    def _bury(self, bad: BadRecord, file: SourceFile, row: int) -> None:
+        """A bad record becomes a dead letter before its chunk is appended: after a kill twice, never lost."""
+        now = self._ctx.clock.now()
+        letter = letter_of(bad, job=self._job.name, run=self._run, file=row, name=file.path.name, now=now)
+        while True:
+            try:
+                self._spool.add_dead(letter).result()
+                break
+            except SpoolFull:
+                self._wait_for_room(hold=False)
+
+    def _stop_if_asked(self) -> None:
+        if self._ctx.cancelled():
+            raise StoppedError
+
+
+@contextlib.contextmanager
+def _rendering(job: Job, file: SourceFile, ctx: Context, start: int) -> Iterator[Iterator[Chunk]]:
+    """The chunks of a file; what the rendering holds open is let go at the end, however it ends."""
+    chunks = render_file(job, file, ctx, start_row=start)
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
+
+
+def _is_text(path: str) -> bool:
+    """No bytes that are not UTF-8 (surrogates), no control characters."""
+    return not any(
+        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
+        for character in path
+    )
+
+
+def _told(problems: list[str]) -> str:
+    more = len(problems) - _PROBLEMS_TOLD
+    return "; ".join(problems[:_PROBLEMS_TOLD]) + (f"; and {more} more" if more > 0 else "")

@@ -1,0 +1,44 @@
+"""An occurrence that is to run, and how its run speaks with the collector from its thread."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass
+
+from agent.collect.run import RunResult
+
+
+@dataclass(kw_only=True, slots=True, eq=False)
+class Wanted:
+    """One occurrence of one job."""
+
+    job: str
+    due: float
+    trigger: str
+    limit: int | None = None
+    result: asyncio.Future[RunResult] | None = None
+    """For `run_now`: who waits for it."""
+    doing: str = "waiting for its turn"
+    """For people."""
+
+    def answer(self, result: RunResult) -> None:
+        """Tell whoever waits for it, if somebody does."""
+        if self.result is not None and not self.result.done():
+            self.result.set_result(result)
+
+
+class ThreadHands:
+    """Implements `Hands`."""
+
+    def __init__(self, wanted: Wanted, stop: threading.Event) -> None:
+        self._wanted = wanted
+        self._stop = stop
+
+    def say(self, text: str) -> None:
+        """For the status page."""
+        self._wanted.doing = text
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True as soon as the agent stops."""
+        return self._stop.wait(seconds)

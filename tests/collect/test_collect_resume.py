@@ -1,0 +1,181 @@
+"""What was begun is gone on with: after a kill, a stop, a full spool; nothing lost, nothing twice, in order."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+from dataclasses import replace
+
+import pytest
+
+from agent.clock import SystemClock
+from agent.collect.files import AGAIN
+from agent.spool import Reader, Spool
+from tests.support.collecting import Place, csv_text, job_of, run_child
+from tests.support.spool import receipt
+
+ROWS = 40_000
+
+
+@pytest.fixture
+def big(inbox):
+    """Enough for several chunks."""
+    path = inbox / "a.csv"
+    path.write_text(csv_text(ROWS))
+    return path
+
+
+def stop_after(checks):
+    """Says that the agent stops from the given question on."""
+    asked = iter(range(checks))
+    return lambda: next(asked, None) is None
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_del_01_02_03_a_kill_at_any_statement_of_a_run_loses_and_repeats_nothing(
+    place, inbox, tmp_path, seed
+):
+    for name, start in (("a", 1), ("b", 5001), ("c", 10_001)):
+        (inbox / f"{name}.csv").write_text(csv_text(5000, start))
+    place.spool.close()
+    state = tmp_path / "state"
+    died = run_child(state, inbox / "*.csv", random.Random(seed).randint(5, 260))
+    assert died.returncode in {-signal.SIGKILL, 0}, died.stderr
+    assert run_child(state, inbox / "*.csv").stdout.startswith("done")
+    spool = Spool.open(state, max_bytes=10**9, clock=SystemClock())
+    assert Place(spool, tmp_path).ids() == list(range(1, 15_001))
+    assert spool.cursor("j").result() in ({"files": []}, None)
+    spool.close()
+
+
+@pytest.mark.parametrize("on_bad_row", ["fail", "dead_letter"])
+def test_a_stop_in_mid_file_ends_the_run_at_its_next_chunk_and_the_next_run_goes_on(place, big, on_bad_row):
+    job = job_of("csv", big, on_bad_row=on_bad_row)
+    place.stopped = stop_after(5)
+    first = place.run(job)
+    assert first.state == "stopped"
+    assert 0 < first.records < ROWS
+    assert len(place.ids()) == (0 if on_bad_row == "fail" else first.records)
+    place.stopped = lambda: False
+    second = place.run(job)
+    assert (second.state, first.records + second.records) == ("done", ROWS)
+    assert place.ids() == list(range(1, ROWS + 1))
+
+
+def test_a_file_whose_content_changed_in_the_middle_is_begun_anew(place, big):
+    job = job_of("csv", big)
+    place.stopped = stop_after(5)
+    assert place.run(job).records > 0
+    place.stopped = lambda: False
+    big.write_text(csv_text(50, start=7))
+    assert place.run(job).records == 50
+    assert place.ids() == list(range(7, 57))
+    assert place.rows("j", big)[1] == ("failed", f"{AGAIN}its content changed in the middle")
+
+
+def test_a_file_is_not_sent_half_by_the_old_and_half_by_the_new_text_of_its_job(place, big):
+    job = job_of("csv", big)
+    place.stopped = stop_after(5)
+    place.run(job)
+    place.stopped = lambda: False
+    assert place.run(replace(job, sha256="v2")).records == ROWS
+    assert place.ids() == list(range(1, ROWS + 1))
+
+
+def test_a_file_that_is_gone_in_the_middle_leaves_nothing_held(place, big):
+    job = job_of("csv", big)
+    place.stopped = stop_after(5)
+    place.run(job)
+    place.stopped = lambda: False
+    big.unlink()
+    assert place.run(job).state == "done"
+    assert place.rows("j", big) == [("failed", f"{AGAIN}it is gone")]
+    assert place.spool.cursor("j").result() is not None
+    assert place.visible() == []
+
+
+def test_an_interrupted_file_does_not_forget_its_place_when_another_is_read_before_it(place, big, inbox):
+    job = job_of("csv", inbox / "*.csv")
+    place.stopped = stop_after(5)
+    first = place.run(job)
+    place.stopped = lambda: False
+    other = inbox / "0.csv"
+    other.write_text(csv_text(20, start=900_001))
+    os.utime(other, (1, 1))
+    second = place.run(job)
+    assert first.records + second.records == ROWS + 20
+    assert sorted(place.ids()) == [*range(1, ROWS + 1), *range(900_001, 900_021)]
+
+
+def test_a_bad_row_found_after_a_resume_still_keeps_all_of_it_back(place, inbox):
+    path = inbox / "a.csv"
+    path.write_text(csv_text(ROWS) + "x,y\n")
+    job = job_of("csv", path)
+    place.stopped = stop_after(5)
+    assert place.run(job).state in {"stopped", "failed"}
+    place.stopped = lambda: False
+    place.run(job)
+    assert place.visible() == []
+    assert place.rows("j", path)[0][0] == "failed"
+    assert sum(one.held for one in overview(place)) == 0
+
+
+def overview(place):
+    with Reader.open(place.temp.parent / "state") as reader:
+        return reader.overview()
+
+
+def small_spool(place, max_bytes):
+    place.spool.close()
+    place.spool = Spool.open(place.temp.parent / "state", max_bytes=max_bytes, clock=SystemClock())
+
+
+def deliver_all(place):
+    for message in place.spool.oldest("j", 0, limit=100_000, max_bytes=10**9).result():
+        place.spool.ack(message, receipt(message)).result()
+
+
+def noise(inbox, count, size):
+    for number in range(count):
+        (inbox / f"{number:03d}.bin").write_bytes(random.Random(number).randbytes(size))
+
+
+def test_del_12_a_full_spool_is_waited_for_and_the_run_goes_on_by_itself(place, inbox, caplog):
+    caplog.set_level("INFO", "push_agent")
+    small_spool(place, 3_000_000)
+    noise(inbox, 20, 300_000)
+    delivered = []
+
+    def room():
+        delivered.extend(place.visible())
+        deliver_all(place)
+        return False
+
+    place.hands.on_pause = room
+    result = place.run(job_of("file", inbox / "*.bin"))
+    assert (result.state, result.messages) == ("done", 20)
+    assert "waiting: the spool is full" in place.hands.said
+    everything = [*delivered, *place.visible()]
+    assert everything == [random.Random(number).randbytes(300_000) for number in range(20)]
+    assert "collecting waits: the spool is full" in caplog.text
+    assert "the spool has room again" in caplog.text
+
+
+def test_a_stop_while_the_spool_is_full_is_a_stop(place, inbox):
+    small_spool(place, 3_000_000)
+    noise(inbox, 20, 300_000)
+    place.hands.on_pause = lambda: True
+    result = place.run(job_of("file", inbox / "*.bin"))
+    assert result.state == "stopped"
+    assert 0 < result.messages < 20
+
+
+def test_a_file_that_can_never_fit_is_given_up_with_a_way_out(place, inbox):
+    small_spool(place, 2_000_000)
+    path = inbox / "a.bin"
+    path.write_bytes(random.Random(1).randbytes(5_000_000))
+    result = place.run(job_of("file", path))
+    assert (result.state, result.messages) == ("failed", 0)
+    assert "does not fit into the spool" in result.reason
+    assert "raise spool.max_bytes" in place.rows("j", path)[0][1]
