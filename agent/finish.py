@@ -1,0 +1,296 @@
+"""A file is moved when everything that it held was delivered or refused: to `done/` or to `failed/`.
+
+    settled ─▶ (failed: write NAME.why.json) ─▶ move ─▶ note in the spool
+                                              └─ a crash here: the next start finds it moved, and notes it
+
+Only the very file that was read is moved: one that changed since stays, because it is new work. What
+cannot be moved now (no permission, no folder) is said once and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.collect.files import AGAIN, NOT_SENT
+from agent.config.model import Job
+from agent.errors import StateError
+from agent.logs import get_log
+from agent.message import DeadLetter, JsonValue
+from agent.spool import SettledFile, Spool
+from agent.stamp import FileStamp
+from agent.status import rfc3339
+
+log = get_log("finish")
+
+# Seconds between two sweeps: every ack wakes the finisher, a file has thousands of them.
+_BREATH = 0.2
+# Seconds until what could not be moved is tried again.
+_RETRY = 30.0
+# Refusals that NAME.why.json shows; `push-agent dead list` has all of them.
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Folders:
+    done: str | None
+    failed: str | None
+
+
+class Finisher:
+    """Moves the files of all jobs, one after the other, in a thread."""
+
+    def __init__(self, spool: Spool, clock: Clock) -> None:
+        self._spool = spool
+        self._clock = clock
+        self._folders: dict[str, _Folders] = {}
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stuck: dict[str, str] = {}
+
+    def set_jobs(self, jobs: Mapping[str, Job]) -> None:
+        """From now on these. The files of a job that is gone stay where they are."""
+        self._folders = {
+            name: _Folders(done=job.source.files.done, failed=job.source.files.failed)
+            for name, job in jobs.items()
+        }
+
+    async def start(self) -> None:
+        """Begin with what the last process left."""
+        self._wake.set()
+        self._task = asyncio.create_task(self._live(), name="finish")
+
+    async def stop(self) -> None:
+        """End after the file under way; what is left is found at the next start. Twice is fine."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+            self._task = None
+
+    def wake(self) -> None:
+        """Something of a file was delivered, refused or given up. Called in the event loop; cheap."""
+        self._wake.set()
+
+    def stuck(self) -> Mapping[str, str]:
+        """Path → why the file cannot be moved now."""
+        return dict(self._stuck)
+
+    async def sweep(self) -> None:
+        """Finish every file that is ready. Raises StateError when the spool cannot be used."""
+        seen = await self._spool.settled_files()
+        for settled in seen:
+            # Shielded: a stop waits for the move under way, so that it is noted too.
+            await asyncio.shield(asyncio.to_thread(self._finish, settled))
+        paths = {settled.file.path for settled in seen}
+        self._stuck = {path: why for path, why in self._stuck.items() if path in paths}
+
+    async def _live(self) -> None:
+        while True:
+            await self._wait()
+            self._wake.clear()
+            try:
+                await self.sweep()
+            except StateError as error:
+                log.warning("files are not moved now", reason=error.message)
+            except Exception as error:  # noqa: BLE001 - deliveries go on, whatever is wrong with a file
+                log.bug("moving files failed", error)
+            await self._clock.sleep(_BREATH)
+
+    async def _wait(self) -> None:
+        """Until woken; while something is stuck, at most until it is time to try it again."""
+        if not self._stuck:
+            await self._wake.wait()
+            return
+        woken = asyncio.ensure_future(self._wake.wait())
+        timer = asyncio.ensure_future(self._clock.sleep(_RETRY))
+        try:
+            await asyncio.wait({woken, timer}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            woken.cancel()
+            timer.cancel()
+
+    def _finish(self, settled: SettledFile) -> None:
+        """One file; blocks."""
+        row = settled.file
+        try:
+            place, note = self._place(settled)
+        except OSError as error:
+            why = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+            if self._stuck.get(row.path) != why:
+                log.warning("a file cannot be moved", job=row.job, file=row.path, reason=why)
+            self._stuck[row.path] = why
+            return
+        except StateError:
+            raise
+        except Exception as error:  # noqa: BLE001 - one file must not hold the others
+            log.bug("moving a file failed", error, job=row.job, file=row.path)
+            self._stuck[row.path] = f"a fault of push-agent: {type(error).__name__}: {error}"
+            return
+        if self._stuck.pop(row.path, None) is not None:
+            log.info("the file could be moved", job=row.job, file=row.path)
+        moved_to = str(place) if place is not None else None
+        # What was written at collecting says why nothing was sent: it must stay as it is.
+        reason = "" if row.reason.startswith((NOT_SENT, AGAIN)) else _reason(settled, note)
+        self._spool.finish_file(row.id, state=settled.ends, moved_to=moved_to, reason=reason).result()
+        log.info("finished", job=row.job, file=row.path, state=settled.ends, moved_to=moved_to, note=note)
+
+    def _place(self, settled: SettledFile) -> tuple[Path | None, str]:
+        """Move the file; where it is now (None: where it was), and what there is to say."""
+        row, source = settled.file, Path(settled.file.path)
+        folders = self._folders.get(row.job)
+        name = (folders.done if settled.ends == "done" else folders.failed) if folders else None
+        if name is None or row.reason.startswith(AGAIN):
+            return None, ""
+        folder = source.parent / name
+        now = _stamp(source)
+        if now is None:
+            moved = _moved_before(source.name, folder, row.stamp)
+            return moved, "" if moved else "it was gone"
+        if now != row.stamp:
+            return None, "it changed since it was read"
+        folder.mkdir(exist_ok=True)
+        target = _free_name(folder, source.name)
+        if settled.ends == "failed":
+            letters = self._spool.letters_of_file(row.id, _SHOWN).result()
+            _write(target.with_name(f"{target.name}.why.json"), _why(settled, letters, self._clock.now()))
+        if not _move(source, target, row.stamp):
+            with contextlib.suppress(FileNotFoundError):
+                target.with_name(f"{target.name}.why.json").unlink()
+            return None, "it changed since it was read"
+        return target, ""
+
+
+def _reason(settled: SettledFile, note: str) -> str:
+    if settled.dead:
+        return f"{settled.dead} refused, {settled.delivered} delivered" + (f"; {note}" if note else "")
+    return note
+
+
+def _why(settled: SettledFile, letters: list[DeadLetter], now: float) -> dict[str, JsonValue]:
+    """What a person finds beside a failed file."""
+    row = settled.file
+    return {
+        "file": row.path,
+        "job": row.job,
+        "time": rfc3339(now),
+        "sha256": row.sha256,
+        "reason": row.reason or "the target refused some or all of it",
+        "delivered": settled.delivered,
+        "refused": settled.dead,
+        "answers": [
+            {
+                "key": letter.key,
+                "time": rfc3339(letter.died_at),
+                "reason": letter.reason,
+                "from": letter.origin,
+                "request": f"{letter.method} {letter.url}".strip(),
+                "status": letter.answer.status,
+                "answer": letter.answer.reason,
+                "body": letter.answer.body,
+            }
+            for letter in letters
+        ],
+    }
+
+
+def _stamp(path: Path) -> FileStamp | None:
+    """The stamp of what lies there, None when nothing does. Other errors are raised: they may pass."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        # A folder that cannot be seen now (a mount that is gone) does not say that the file is.
+        path.parent.stat()
+        return None
+    return FileStamp(
+        path=str(path),
+        device=found.st_dev,
+        inode=found.st_ino,
+        size=found.st_size,
+        mtime_ns=found.st_mtime_ns,
+    )
+
+
+def _names(name: str) -> Iterator[str]:
+    yield name
+    number = 0
+    while True:
+        number += 1
+        yield f"{name}.{number}"
+
+
+def _free_name(folder: Path, name: str) -> Path:
+    """NAME, NAME.1, … Nobody but this thread puts files there, so that looking first is enough."""
+    return next(folder / each for each in _names(name) if not os.path.lexists(folder / each))
+
+
+def _moved_before(name: str, folder: Path, stamp: FileStamp) -> Path | None:
+    """Where an earlier process moved it before it could note so: same size and time."""
+    for each in _names(name):
+        place = folder / each
+        if not os.path.lexists(place):
+            return None
+        with contextlib.suppress(OSError):
+            found = place.stat()
+            if (found.st_size, found.st_mtime_ns) == (stamp.size, stamp.mtime_ns):
+                return place
+    return None
+
+
+def _move(source: Path, target: Path, stamp: FileStamp) -> bool:
+    """Move exactly the file of this stamp; False when another one took its name just now."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        return _copy(source, target, stamp)
+    found = target.stat()
+    if (found.st_ino, found.st_size, found.st_mtime_ns) == (stamp.inode, stamp.size, stamp.mtime_ns):
+        return True
+    # Somebody wrote between the look and the move. It is new work: back to where it is looked for.
+    if not os.path.lexists(source):
+        target.rename(source)
+    else:
+        log.error("a file took the name of another in its move", file=str(source), kept_as=str(target))
+    return False
+
+
+def _copy(source: Path, target: Path, stamp: FileStamp) -> bool:
+    """To another file system: durable there before it is gone here."""
+    part = target.with_name(f".{target.name}.part")
+    shutil.copy2(source, part)
+    with part.open("rb") as copied:
+        os.fsync(copied.fileno())
+    if _stamp(source) != stamp:
+        part.unlink()
+        return False
+    part.rename(target)
+    _sync_folder(target.parent)
+    source.unlink()
+    return True
+
+
+def _write(path: Path, value: dict[str, JsonValue]) -> None:
+    """Whole or not at all."""
+    part = path.with_name(f".{path.name}.part")
+    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+    # A lone surrogate (a file name that is no UTF-8) becomes the escape that JSON has for it.
+    part.write_bytes(text.encode("utf-8", "backslashreplace"))
+    part.rename(path)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
