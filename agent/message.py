@@ -34,6 +34,8 @@ class Draft:
     """Messages of one job and one lane stay in order."""
     origin: str = ""
     """Where it came from, for people: `positions.csv rows 1-500`."""
+    first: int = 1
+    """The row of its first record in its file, from 1: with the file, what its key is made of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

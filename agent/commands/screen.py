@@ -34,7 +34,7 @@ def counted(count: int, word: str) -> str:
 def age(seconds: float) -> str:
     """7384 → `2h 3m`; two units at most."""
     rest = max(0, int(seconds))
-    words = []
+    words: list[str] = []
     for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60), ("s", 1)):
         count, rest = divmod(rest, length)
         if count or (unit == "s" and not words):

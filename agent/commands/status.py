@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -45,10 +46,10 @@ def take(state: Path) -> dict[str, Any]:
     try:
         return dict(call_and_wait(state, "status", {}, timeout=PATIENCE))
     except ControlError:
-        from agent.offline import offline_snapshot  # noqa: PLC0415 - sqlalchemy costs 250 ms
         from agent.status import to_json  # noqa: PLC0415
+        from agent.survey import survey  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
-        return to_json(offline_snapshot(state))
+        return to_json(survey(state, time.time()))
 
 
 def text(snapshot: dict[str, Any]) -> str:

@@ -7,7 +7,7 @@ reload ────▶ set_routes ─▶ the next attempt goes the new way; lane
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
 from agent.clock import Clock
@@ -33,7 +33,10 @@ log = get_log("deliver")
 class Deliverer:
     """Sends what is in the spool. Belongs to one event loop."""
 
-    def __init__(self, spool: Spool, *, clock: Clock, random: Random) -> None:
+    def __init__(
+        self, spool: Spool, *, clock: Clock, random: Random, settled: Callable[[], None] = lambda: None
+    ) -> None:
+        """`settled` is called when a message of a source file was delivered or buried."""
         self._tally = Tally()
         self._entries: dict[str, RouteEntry] = {}
         self._ways: dict[str, Way] = {}
@@ -55,6 +58,7 @@ class Deliverer:
             tally=self._tally,
             way_of=self._way_of,
             news=self._tell,
+            settled=settled,
         )
 
     # ------------------------------------------------------------------ life

@@ -36,3 +36,5 @@ class House:
     way_of: Callable[[str], Way | None]
     news: Callable[[], None]
     """Called when a lane begins to wait."""
+    settled: Callable[[], None]
+    """Called when a message of a source file has left the spool: the file may be done with. Cheap."""

@@ -232,6 +232,8 @@ class Lane:
         await self.waiting.store(lambda: house.spool.ack(message, receipt), attempts=receipt.attempts)
         self._doubted = False
         house.tally.delivered(message)
+        if message.file is not None:
+            house.settled()
 
     async def _refused(self, way: Way, message: Message, request: Request, answer: Answer) -> None:
         """The seam: a batch will be split here, by what `way` says, until the bad records stand alone."""
@@ -244,6 +246,8 @@ class Lane:
             message, request, answer, reason=reason, at=house.clock.now(), failures=self._failures
         )
         await self.waiting.store(lambda: house.spool.bury(message, letter), attempts=letter.attempts)
+        if message.file is not None:
+            house.settled()
         log.warning(reason, job=self.job, key=message.key, origin=message.origin, answer=answer.reason)
 
     async def _failed(self, message: Message) -> None:

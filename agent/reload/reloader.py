@@ -60,6 +60,8 @@ class Reloader:
         self._subscription: Subscription | None = None
         self.last_change = Change()
         """What the last reload did."""
+        self.loaded_at: float | None = None
+        """Wall clock; when that was."""
 
     @property
     def plan(self) -> Plan:
@@ -151,6 +153,7 @@ class Reloader:
         self._plan, self._draining = prepared.plan, dict(prepared.draining)
         self._fingerprint = seen
         self.last_change = change
+        self.loaded_at = self._clock.now()
         self._tell(change, reason)
         await self._remember(loaded, gone, rejected)
         return change

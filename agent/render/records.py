@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import duckdb
+from pyarrow.lib import ArrowException
 
 from agent.bodies import Cut, Cutter, TooLarge, gzipped
-from agent.config.model import JsonBody, Job, RecordSource
-from agent.errors import RecordError, SourceError
+from agent.config.model import Job, JsonBody, RecordSource
+from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
+from agent.render.ahead import ahead
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources import duck, expressions, faults, reader
 from agent.sources.files import SourceFile, opened, unchanged
+from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
 
@@ -27,6 +31,8 @@ if TYPE_CHECKING:
 
 ROWS = 4096
 """Rows that DuckDB hands over at once: two of its vectors, a few MB."""
+AHEAD = 4
+"""Arrow batches that wait for the cutter at most."""
 CHUNK_BATCHES = 50
 CHUNK_RECORDS = 1000
 """Drafts in a chunk, `per: batch` and `per: record`."""
@@ -45,6 +51,8 @@ class Reading:
     relation: Relation
     query: Query
     dead_letter: bool
+    careful: Callable[[], DuckDBPyConnection]
+    """Another connection, for looking for the record that made the stream fail."""
 
 
 def records(
@@ -65,9 +73,11 @@ def records(
                 yield from pack.take(table)
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
-        except duckdb.Error as error:
+        except (duckdb.Error, OSError, ArrowException) as error:
             unchanged(file, descriptor, "while it was read")
-            raise faults.of_record(reading.con, error, reading.file, reading.relation, reading.query) from error
+            raise faults.of_record(
+                reading.careful(), error, reading.file, reading.relation, reading.query
+            ) from error
         yield from pack.end()
 
 
@@ -85,27 +95,39 @@ def open_file(
     assert isinstance(job.body, JsonBody)
     found = _named(file, descriptor)
     kind = reader(source)
+    # its own folder: what lies in DuckDB's temporary folder can be reached from SQL
+    temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
     if hasattr(kind, "prepare"):
-        temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
         rewritten = kind.prepare(found, source, temp)
         if rewritten is not None:
             found = Opened(path=found.path, reading=str(rewritten), gzipped=False)
-    timezone = job.schedules[0].timezone if job.schedules else "UTC"
-    con = stack.enter_context(
-        closing(
-            duck.connect(
-                file=found.reading, temp=ctx.temp, memory=ctx.memory, threads=ctx.threads, timezone=timezone
-            )
+    dead_letter = source.on_bad_row == "dead_letter"
+
+    def connect(*, careful: bool) -> DuckDBPyConnection:
+        con = duck.connect(
+            file=found.reading,
+            temp=temp,
+            memory=ctx.memory,
+            threads=ctx.threads,
+            timezone=job.schedules[0].timezone if job.schedules else "UTC",
+            careful=careful,
         )
-    )
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
+        return stack.enter_context(closing(con))
+
+    con = connect(careful=dead_letter)
+    wrong = wrong_types(con, job.file, source)
+    if wrong:
+        raise UnfitError(wrong, found)
+    wanted = Wanted(body=job.body, target=job.target, dead_letter=dead_letter)
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, record=job.body.map is None)
         relation = cast("Relation", kind.relation(con, found, source, uses))
         query = build(con, relation, wanted, leaves, start_row=start_row)
         if isinstance(query, Query):
-            return Reading(con=con, file=found, relation=relation, query=query, dead_letter=wanted.dead_letter)
+            return Reading(
+                con=con, file=found, relation=relation, query=query, dead_letter=wanted.dead_letter
+            )
         problems = query
     raise UnfitError(problems, found)
 
@@ -113,7 +135,7 @@ def open_file(
 class UnfitError(SourceError):
     """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
 
-    def __init__(self, problems: Sequence[object], file: Opened) -> None:
+    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
         super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
         self.problems = tuple(problems)
 
@@ -124,10 +146,13 @@ def _named(file: SourceFile, descriptor: int) -> Opened:
 
 
 def _stream(reading: Reading, file: SourceFile, ctx: Context) -> Iterator[pa.RecordBatch]:
-    for table in duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS):
-        if ctx.cancelled():
-            raise SourceError(f"{file.path.name}: reading was cancelled")
-        yield table
+    tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
+    # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
+    with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:
+        for table in computed:
+            if ctx.cancelled():
+                raise SourceError(f"{file.path.name}: reading was cancelled")
+            yield table
 
 
 @dataclass(kw_only=True)
@@ -186,6 +211,7 @@ class Packer:
                 records=cut.records,
                 content_type=self.body.content_type,
                 origin=f"{self.reading.file.name} rows {cut.first}-{cut.last}",
+                first=cut.first,
             )
             yield from self._put(body, cut.last, CHUNK_BATCHES)
 
@@ -193,7 +219,9 @@ class Packer:
         where = faults.place(self.reading.file, self.reading.relation, cut.row)
         said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
         if not self.reading.dead_letter:
-            raise RecordError(f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`")
+            raise RecordError(
+                f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`"
+            )
         line = self.reading.relation.line_of(cut.row)
         self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
 
@@ -212,6 +240,7 @@ class Packer:
                 path=path,
                 headers={name: value[number] for name, value in zip(names, values, strict=True)},
                 origin=f"{self.reading.file.name} row {row}",
+                first=row,
             )
             yield from self._put(draft, row, CHUNK_RECORDS)
 
@@ -240,4 +269,3 @@ class Packer:
         self.done = self.row
         if self.drafts or self.bad:
             yield self._chunk()
-

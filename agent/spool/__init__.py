@@ -21,6 +21,7 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 
 from __future__ import annotations
 
+from agent.session_row import SessionRow
 from agent.spool.reader import Reader
 from agent.spool.spool import Spool
 from agent.spool.thread import Pending
@@ -33,7 +34,6 @@ from agent.spool.values import (
     Recovered,
     RunRow,
     RunState,
-    SessionRow,
     SettledFile,
 )
 

@@ -8,10 +8,11 @@ from dataclasses import asdict
 from sqlalchemy import bindparam, delete, select, update
 
 from agent.message import Cursor
+from agent.session_row import SessionRow
 from agent.spool.database import Database, Saved, Statement, insert_all, rows_of
 from agent.spool.rows import config_of, session_of, wait_of
 from agent.spool.tables import configs, cursors, dues, sessions, waits
-from agent.spool.values import ConfigRow, LaneWait, SessionRow
+from agent.spool.values import ConfigRow, LaneWait
 
 _CURSOR = Statement(select(cursors.c.value).where(cursors.c.job == bindparam("job")))
 _SAVE_CURSOR = Saved(cursors)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.message import Cursor
+from agent.session_row import SessionRow
 from agent.spool import memory
 from agent.spool.desk import Desk
 from agent.spool.thread import Pending
-from agent.spool.values import ConfigRow, LaneWait, SessionRow
+from agent.spool.values import ConfigRow, LaneWait
 
 
 class MemoryApi(Desk):

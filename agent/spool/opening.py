@@ -100,7 +100,7 @@ def _damage_of(path: Path) -> str:
 
 def version_of(path: Path) -> str:
     """The schema's version; "" without one. Raises sqlite3.Error."""
-    reading = connect_readonly(path)
+    reading = connect_readonly(path, owner=True)
     try:
         row = reading.raw.execute("SELECT version_num FROM alembic_version").fetchone()
     finally:

@@ -29,6 +29,7 @@ def visible() -> ColumnElement[bool]:
     return or_(messages.c.file.is_(None), ~reading)
 
 
+_KEY_THERE = Statement(select(messages.c.id).where(messages.c.key == bindparam("key")))
 _RUN_JOB = Statement(select(runs.c.job).where(runs.c.id == bindparam("run")))
 _FILE_STATE = Statement(select(files.c.state).where(files.c.id == bindparam("file")))
 _RUN_SUMS = Statement(
@@ -117,6 +118,11 @@ def append(  # noqa: PLR0917
         db.appended.append(job)
 
 
+def is_waiting(db: Database, keys: Sequence[str]) -> bool:
+    """Whether one of the outermost of these keys is in the queue: a reading of this content still waits."""
+    return any(db.execute(_KEY_THERE, key=key).fetchone() for key in {*keys[:1], *keys[-1:]})
+
+
 def job_of_run(db: Database, run: int) -> str:
     """The job of a run. Raises LookupError."""
     row = db.execute(_RUN_JOB, run=run).fetchone()
@@ -152,6 +158,18 @@ def oldest(  # noqa: PLR0917
     db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
 ) -> tuple[list[Message], list[int]]:
     """The head of a lane, at least one message when there is any; and ids whose bytes were damaged."""
+    damaged: list[int] = []
+    while True:  # a head that is damaged throughout must not look like an empty lane
+        found, more = _read_tolerantly(db, job, lane, after, limit, max_bytes)
+        damaged += more
+        if found or not more:
+            return found, damaged
+        after = more[-1]
+
+
+def _read_tolerantly(  # noqa: PLR0917
+    db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
+) -> tuple[list[Message], list[int]]:
     try:
         return _read_head(db, job, lane, after, limit, max_bytes)
     except sqlite3.OperationalError as error:

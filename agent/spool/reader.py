@@ -14,13 +14,14 @@ from sqlalchemy import bindparam, select
 
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
+from agent.session_row import SessionRow
 from agent.spool import memory, queue
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
 from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
 from agent.spool.tables import dead, files, jobs, messages, receipts, runs
-from agent.spool.values import ConfigRow, FileRow, JobOverview, LaneWait, RunRow, SessionRow
+from agent.spool.values import ConfigRow, FileRow, JobOverview, LaneWait, RunRow
 
 T = TypeVar("T")
 

@@ -31,10 +31,12 @@ class ReadOnly:
             self.temporary.cleanup()
 
 
-def connect_readonly(path: Path) -> ReadOnly:
-    """Open it. Raises sqlite3.Error and OSError."""
+def connect_readonly(path: Path, *, owner: bool = False) -> ReadOnly:
+    """Open it; the folder's owner may leave a -shm behind. Raises sqlite3.Error and OSError."""
     wal = Path(f"{path}-wal")
-    if not _has_bytes(wal) and not is_locked(path.parent):
+    if owner and _has_bytes(wal):
+        return ReadOnly(raw=_connect(path, "mode=ro"))
+    if not _has_bytes(wal) and (owner or not is_locked(path.parent)):
         return ReadOnly(raw=_connect(path, "mode=ro&immutable=1"))
     try:
         return ReadOnly(raw=_connect(path, "mode=ro&readonly_shm=1"))

@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.message import Answer, DeadLetter, Receipt
+from agent.session_row import SessionRow
 from agent.spool.database import Value
-from agent.spool.values import ConfigRow, FileRow, LaneWait, RunRow, SessionRow
+from agent.spool.values import ConfigRow, FileRow, LaneWait, RunRow
 
 RowDict: TypeAlias = "Mapping[str, Value]"
 

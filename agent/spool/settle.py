@@ -120,7 +120,7 @@ def bury_damaged(db: Database, ids: Sequence[int], now: float) -> None:
             continue
         values = dict(zip((column.name for column in messages.columns), row, strict=True))
         values = {**values, "headers": load_headers(values["headers"])}
-        message = Message(**{f.name: values[f.name] for f in fields(Message)})
+        message = Message(**{f.name: values[f.name] for f in fields(Message) if f.name in values})
         settle(db, message, (), (_letter_for_damage(message, now),))
         log.error("a message was damaged on the disk", job=message.job, key=message.key)
 

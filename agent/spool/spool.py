@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from agent.clock import Clock
+from agent.keys import key_of
 from agent.logs import get_log
 from agent.message import Cursor, DeadLetter, Draft, Message, Receipt
 from agent.spool import prune, queue, runs, settle
@@ -77,6 +78,11 @@ class Spool(FilesApi, MemoryApi):
         self._lock.release()
 
     @property
+    def is_alive(self) -> bool:
+        """Whether work that is submitted will be done."""
+        return self._thread.is_alive
+
+    @property
     def on_append(self) -> Callable[[str], None] | None:
         """Called in the spool's thread with a job's name when messages of it became visible."""
         return self._thread.on_append
@@ -110,18 +116,28 @@ class Spool(FilesApi, MemoryApi):
         return self._read(lambda db: runs.job_sha(db, run))
 
     def append(
-        self, run: int, drafts: Sequence[Draft], *, cursor: Cursor | None = None, file: int | None = None
+        self,
+        run: int,
+        drafts: Sequence[Draft],
+        *,
+        cursor: Cursor | None = None,
+        file: int | None = None,
+        seed: str = "",
     ) -> Pending[list[str]]:
         """Messages, cursor and sums in one durable transaction; the new idempotency keys.
 
+        `seed` (see `agent.keys`) makes the keys repeatable: the same content gives the same keys. Without
+        it, and for content whose messages of an earlier reading still wait, they are made by chance.
         Raises SpoolFull (nothing was appended) and LookupError for an unknown run or a file not open.
         """
         batch = tuple(drafts)
-        start = secrets.token_hex(16)  # the index keeps the keys of one append side by side in their index
-        keys = [f"{start}-{index}" for index in range(len(batch))]
+        by_chance = secrets.token_hex(16)  # one for all, so that their index entries lie side by side
         weight = sum(len(draft.body) for draft in batch) + ROW_BYTES * len(batch)
 
         def work(db: Database) -> list[str]:
+            keys = [key_of(seed, draft.first) for draft in batch]
+            if not seed or queue.is_waiting(db, keys):
+                keys = [f"{by_chance}-{index}" for index in range(len(batch))]
             with self._quota.appending(db, weight):
                 queue.append(db, run, batch, keys, cursor, file, self._clock.now())
             return keys

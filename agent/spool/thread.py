@@ -90,6 +90,11 @@ class DatabaseThread:
         self._thread = threading.Thread(target=self._live, name="spool", daemon=True)
         self._thread.start()
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
     def submit(
         self,
         work: Callable[[Database], T],

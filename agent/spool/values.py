@@ -90,30 +90,6 @@ class LaneWait:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SessionRow:
-    """What a session must remember over restarts. The spool never looks into `sealed`."""
-
-    connection: str
-    identity: str
-    """Of whom the tokens are: another identity makes the row worthless."""
-    generation: int
-    sealed: bytes | None
-    """The tokens, encrypted; None when there are none."""
-    refreshing: int | None
-    """The generation that was being refreshed when this was written."""
-    failures: int
-    """Failed logins in a row."""
-    blocked_until: float | None
-    secret_mark: str
-    """Changes when the secret does; never the secret."""
-    logins: int
-    refreshes: int
-    last_error: str
-    updated_at: float
-    expires_at: float | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigRow:
     """The last text of a config file that was accepted."""
 

@@ -1,0 +1,260 @@
+"""The daemon: one life from start to stop, told in order.
+
+start   logs · state folder (lock, migrations, recovery) · engine · first load · control socket · pages ·
+        schedule · watch · READY
+life    announcements start runs, appends wake lanes, file events and SIGHUP reload, the watchdog is fed
+stop    STOPPING · no new announcements · no reloads · runs end at their next chunk · requests in flight
+        end and are committed · files are moved · sessions are closed · pages and socket · the spool
+
+A background task that dies takes the daemon down: half a daemon looks alive and delivers nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from agent import __version__
+from agent.clock import Clock
+from agent.config import load_settings
+from agent.config.model import AgentSettings, Job, Plan
+from agent.engine import Engine
+from agent.errors import AgentError
+from agent.logs import get_log, set_up_logs
+from agent.message import JsonValue
+from agent.reload import Change, Prepared, Reloader
+from agent.schedule.scheduler import Scheduler
+from agent.stall import StallMonitor
+from agent.systemd import Notifier
+from agent.view import LiveView, change_json
+from agent.watch import FolderWatch, Subscription
+from agent.web.control import ControlServer, JsonObject
+from agent.web.server import WebServer
+
+log = get_log("daemon")
+
+GRACE = 15.0
+"""Seconds that runs and requests in flight get at a stop; with the rest it stays below 20."""
+_PRUNE_EVERY = 3600.0
+
+
+class Daemon:
+    """Runs by the plan; the world that a reload changes."""
+
+    def __init__(self, config: Path, settings: AgentSettings, clock: Clock) -> None:
+        self._config = config
+        self._settings = settings
+        self._clock = clock
+        self._ending = asyncio.Event()
+        self._failed: BaseException | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # ------------------------------------------------------------------------------ the story
+
+    async def run(self) -> int:
+        """Start, live until asked to stop, stop. The exit code."""
+        notifier = Notifier.from_environment(os.environ, clock=self._clock)
+        log.info("starting", version=__version__, config=str(self._config), state=str(self._settings.state))
+        engine = await asyncio.to_thread(Engine.open, self._settings, self._config, self._clock)
+        try:
+            async with contextlib.AsyncExitStack() as stack:
+                await self._start(engine, notifier, stack)
+                await self._ending.wait()
+                notifier.stopping("stopping: requests in flight end")
+                log.info("stopping")
+                await self._stop_early(engine)
+        finally:
+            await asyncio.to_thread(engine.close)
+            notifier.close()
+        if self._failed is not None:
+            log.bug("stopped by a fault", self._failed)
+            return 1
+        log.info("stopped")
+        return 0
+
+    async def _start(self, engine: Engine, notifier: Notifier, stack: contextlib.AsyncExitStack) -> None:
+        self._signals()
+        if engine.spool.recovered is not None:
+            log.error("the state database was damaged", set_aside=str(engine.spool.recovered.set_aside))
+        self._engine = engine
+        self._notifier = notifier
+        self._watch = FolderWatch(self._clock)
+        self._reloader = Reloader(self._config, self, engine.spool, self._clock)
+        self._scheduler = Scheduler(
+            engine.collector.due, self._skipped, engine.spool, self._clock, watch=self._watch_sources
+        )
+        stall = StallMonitor(self._clock)
+        self._view = LiveView(
+            self._config,
+            engine=engine,
+            reloader=self._reloader,
+            scheduler=self._scheduler,
+            stall=stall,
+            clock=self._clock,
+        )
+        await engine.start()
+        stack.push_async_callback(engine.stop, 2.0)  # does nothing after an orderly stop
+        await self._watch.start()
+        stack.push_async_callback(self._watch.close)
+        change = await self._reloader.start()
+        await self._open_doors(stack)
+        await self._scheduler.start()
+        self._reloader.follow(self._watch)
+        self._spawn("watchdog", notifier.watch(self._view.unhealthy))
+        self._spawn("stall", stall.run())
+        self._spawn("prune", self._prune())
+        self._view.started()
+        notifier.ready(f"{change}")
+        log.info("ready", jobs=len(self._reloader.plan.jobs), change=str(change))
+
+    async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
+        handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
+        control = ControlServer(self._settings.state, handlers)
+        await control.start()
+        stack.push_async_callback(control.stop)
+        if self._settings.listen is not None:
+            pages = WebServer(self._settings.listen, self._view)
+            await pages.start()
+            stack.push_async_callback(pages.stop)
+
+    async def _stop_early(self, engine: Engine) -> None:
+        """What must stop before the rest: whatever starts new work."""
+        await self._scheduler.stop()
+        await self._reloader.close()
+        for task in self._tasks:
+            if task.get_name() != "watchdog":  # a slow stop is no reason to be killed in the middle of it
+                task.cancel()
+        await engine.stop(GRACE)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def end(self) -> None:
+        """Begin to stop. Twice is fine."""
+        self._ending.set()
+
+    # ------------------------------------------------------------------------------ signals and tasks
+
+    def _signals(self) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.end)
+        loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+
+    def _hang_up(self) -> None:
+        if hasattr(self, "_view") and not self._ending.is_set():
+            self._spawn("reload by SIGHUP", self._reload_quietly())
+
+    async def _reload_quietly(self) -> None:
+        try:
+            await self._reload("SIGHUP")
+        except AgentError as error:
+            log.warning("the reload failed, all goes on as it was", reason=error.message)
+
+    def _spawn(self, name: str, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
+        self._tasks.append(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.remove(task)
+        if task.cancelled() or task.exception() is None:
+            return
+        self._failed = self._failed or task.exception()
+        self.end()
+
+    async def _prune(self) -> None:
+        while True:
+            try:
+                await self._engine.spool.prune(self._settings.receipts_keep)
+            except AgentError as error:
+                log.warning("old receipts are not removed now", reason=error.message)
+            await self._clock.sleep(_PRUNE_EVERY)
+
+    # ------------------------------------------------------------------------------ the world of reload
+
+    async def prepare(self, plan: Plan, draining: Mapping[str, Job], change: Change) -> Prepared:
+        """See `agent.reload.World`."""
+        return await self._engine.prepare(plan, draining, change)
+
+    def swap(self, prepared: Prepared) -> None:
+        """See `agent.reload.World`."""
+        self._engine.swap(prepared)
+        self._scheduler.set_jobs(prepared.plan.jobs)
+        settings = prepared.plan.settings
+        set_up_logs(settings.log_level, settings.log_format)
+
+    def _watch_sources(self, job: Job, on_change: Callable[[], None]) -> Subscription:
+        paths = job.source.files.paths
+        folders = [folder for pattern in paths for folder in _roots(pattern)]
+        recursive = any("**" in pattern for pattern in paths)
+        return self._watch.add(folders, on_change, recursive=recursive)
+
+    def _skipped(self, job: str, time: float, reason: str) -> None:
+        self._engine.spool.skip(job, time, "schedule", reason)
+
+    # ------------------------------------------------------------------------------ the control socket
+
+    async def _on_status(self, arguments: JsonObject) -> JsonObject:
+        del arguments
+        return await self._view.status()
+
+    async def _on_reload(self, arguments: JsonObject) -> JsonObject:
+        del arguments
+        return change_json(await self._reload("reload"))
+
+    async def _reload(self, reason: str) -> Change:
+        self._notifier.reloading()
+        try:
+            change = await self._reloader.reload(reason)
+        finally:
+            self._notifier.ready()
+        self._notifier.status(str(change))
+        return change
+
+    async def _on_push(self, arguments: JsonObject) -> JsonObject:
+        job, limit = arguments.get("job"), arguments.get("limit")
+        if not isinstance(job, str) or not (limit is None or isinstance(limit, int)):
+            raise AgentError("push wants a job and, if at all, a whole number as limit")
+        result = await self._engine.collector.run_now(job, limit)
+        answer: dict[str, JsonValue] = {
+            "job": job,
+            "state": result.state,
+            "reason": result.reason,
+            "records": result.records,
+            "messages": result.messages,
+        }
+        return answer
+
+
+def _roots(pattern: str) -> list[Path]:
+    """The folder of a glob that has no wildcard in it, which is what can be watched."""
+    parts = Path(pattern).parts[:-1]
+    plain = []
+    for part in parts:
+        if any(character in part for character in "*?["):
+            break
+        plain.append(part)
+    return [Path(*plain)]
+
+
+def run_daemon(config: Path, state: Path | None, clock: Clock) -> int:
+    """Run until a signal. Raises AgentError when it cannot start; blocks."""
+    settings = load_settings(config)
+    if state is not None:
+        settings = replace(settings, state=state)
+    set_up_logs(settings.log_level, settings.log_format)
+
+    async def live() -> int:
+        return await Daemon(config, settings, clock).run()
+
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - an extra
+
+        return uvloop.run(live())
+    return asyncio.run(live())

@@ -1,0 +1,206 @@
+"""The engine: what moves data, wired together. The daemon gives it a long life, `push` a short one.
+
+due ─▶ collector ─▶ spool ─▶ deliverer ─▶ target
+           │          ▲           │ connections: session, client, limits
+           └─ files ──┴─ finisher ◀┘ moves a file when all of it is delivered or refused
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from agent.auth import open_session
+from agent.auth.vault import Vault, open_vault
+from agent.check import check_job
+from agent.clock import Clock
+from agent.collect import Collector
+from agent.config import SecretStore
+from agent.config.model import AgentSettings, Connection, Job, Plan
+from agent.connections import OpenConnection, open_connection
+from agent.deliver import Deliverer, RouteEntry
+from agent.errors import AgentError, ConfigError, Problem
+from agent.finish import Finisher
+from agent.logs import get_log
+from agent.reload import Change, JobRejected, Prepared
+from agent.render import Context
+from agent.request import resolve
+from agent.spool import Spool
+
+if TYPE_CHECKING:
+    import aiohttp
+
+    from agent.auth import Session
+
+log = get_log("engine")
+
+# New texts that are compiled against their source at one load. Beyond that (a first start with thousands
+# of jobs) a job that does not fit its file says so at its first run instead.
+_MOST_CHECKED = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """What a swap puts in place."""
+
+    opened: Mapping[str, OpenConnection]
+    routes: Mapping[str, RouteEntry]
+
+
+class Engine:
+    """Owns spool, connections, collector, deliverer and finisher. Belongs to one event loop."""
+
+    def __init__(
+        self, *, spool: Spool, settings: AgentSettings, secrets: SecretStore, vault: Vault, clock: Clock
+    ) -> None:
+        self.spool = spool
+        self.settings = settings
+        self.connections: dict[str, OpenConnection] = {}
+        self._secrets = secrets
+        self._vault = vault
+        self._clock = clock
+        self._closing: set[asyncio.Task[None]] = set()
+        self.finisher = Finisher(spool, clock)
+        self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
+        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake)
+
+    @classmethod
+    def open(cls, settings: AgentSettings, config: Path, clock: Clock, *, owner: str = "daemon") -> Self:
+        """Take the state folder. Blocks. Raises StateError, StateLocked, SecretError."""
+        spool = Spool.open(settings.state, max_bytes=settings.spool_max_bytes, clock=clock, owner=owner)
+        try:
+            credentials = os.environ.get("CREDENTIALS_DIRECTORY")
+            vault = open_vault(settings.state, credentials=Path(credentials) if credentials else None)
+        except BaseException:
+            spool.close()
+            raise
+        secrets = SecretStore(config.absolute())
+        return cls(spool=spool, settings=settings, secrets=secrets, vault=vault, clock=clock)
+
+    # ------------------------------------------------------------------------------ life
+
+    async def start(self) -> None:
+        """Deliver what lies in the spool; collect when told that a job is due."""
+        loop = asyncio.get_running_loop()
+        # The spool calls from its own thread.
+        self.spool.on_append = lambda job: _soon(loop, self.deliverer.wake, job)
+        await self.collector.start()
+        await self.finisher.start()
+        await self.deliverer.start()
+
+    async def stop(self, grace: float) -> None:
+        """Collect first, then deliver, then the files, then the sessions: each needs those after it."""
+        await self.collector.stop(grace / 2)
+        cut_off = await self.deliverer.stop(grace / 2)
+        if cut_off:
+            log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
+        await self.finisher.stop()
+        closing = [connection.close(grace=1.0) for connection in self.connections.values()]
+        for task in self._closing:
+            task.cancel()
+        await asyncio.gather(*closing, *self._closing, return_exceptions=True)
+        self.spool.on_append = None
+
+    def close(self) -> None:
+        """Do what the spool was asked to and let the state folder go. Blocks."""
+        self.spool.close()
+
+    # ------------------------------------------------------------------------------ the plan
+
+    async def prepare(self, plan: Plan, draining: Mapping[str, Job], change: Change) -> Prepared:
+        """Everything that can fail, beside what runs; what fails rejects only the jobs it belongs to."""
+        opened: dict[str, OpenConnection] = {}
+        unusable: dict[str, Problem] = {}
+        for name, connection in plan.connections.items():
+            try:
+                if (fresh := await self._opened(connection)) is not None:
+                    opened[name] = fresh
+            except ConfigError as error:
+                unusable[name] = error.problems[0]
+        routes: dict[str, RouteEntry] = {}
+        rejected = await self._unfit(plan, change)
+        for job in [*plan.jobs.values(), *draining.values()]:
+            name = job.target.connection
+            if name in unusable:
+                rejected.append(JobRejected(job=job.name, problem=unusable[name]))
+                continue
+            try:
+                route = resolve(job, plan.connections[name])
+            except ConfigError as error:
+                rejected.append(JobRejected(job=job.name, problem=error.problems[0]))
+                continue
+            routes[job.name] = (route, job.delivery, opened.get(name) or self.connections[name])
+        if rejected:
+            await asyncio.gather(*(connection.close(grace=0) for connection in opened.values()))
+            opened, routes = {}, {}
+        parts = Parts(opened=opened, routes=routes)
+        return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
+
+    def swap(self, prepared: Prepared) -> None:
+        """From the old plan to the new one. Cannot fail and waits for nothing."""
+        assert isinstance(prepared.parts, Parts)
+        plan, opened = prepared.plan, prepared.parts.opened
+        before = self.connections
+        self.connections = {name: opened.get(name) or before[name] for name in plan.connections}
+        self.deliverer.set_routes(prepared.parts.routes)
+        self.collector.set_jobs(plan.jobs)
+        self.finisher.set_jobs({**plan.jobs, **prepared.draining})
+        for name, connection in before.items():
+            if self.connections.get(name) is not connection:
+                # Requests in flight end on the old connection; nobody waits for them here.
+                task = asyncio.create_task(connection.close(), name=f"close {name}")
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+    async def _opened(self, connection: Connection) -> OpenConnection | None:
+        """A new connection, or None when the one that is open is as it should be."""
+        current = self.connections.get(connection.name)
+        if current is not None and current.connection == connection:
+            return None
+
+        def sign_in(client: aiohttp.ClientSession) -> Session:
+            return open_session(connection, self._secrets, self.spool, self._vault, self._clock, client)
+
+        return await open_connection(connection, sign_in, clock=self._clock, random=random.random)
+
+    async def _unfit(self, plan: Plan, change: Change) -> list[JobRejected]:
+        """New and changed jobs whose expressions do not fit their source. A text accepted once stays so."""
+        accepted = {row.sha256 for row in await self.spool.config_rows()}
+        fresh = [plan.jobs[name] for name in (*change.added, *change.changed) if name in plan.jobs]
+        fresh = [job for job in fresh if job.sha256 not in accepted][:_MOST_CHECKED]
+        return await asyncio.to_thread(self._check, fresh)
+
+    def _check(self, jobs: list[Job]) -> list[JobRejected]:
+        temp = self.settings.state / "tmp"
+        temp.mkdir(mode=0o700, exist_ok=True)
+        context = Context(
+            temp=temp,
+            memory=self.settings.collect_memory,
+            threads=self.settings.collect_threads,
+            clock=self._clock,
+            cancelled=lambda: False,
+        )
+        found = []
+        for job in jobs:
+            try:
+                problems = check_job(job, context)
+            except AgentError as error:
+                log.warning(
+                    "a job could not be checked against its source", job=job.name, reason=error.message
+                )
+                continue
+            wrong = next((problem for problem in problems if problem.severity == "error"), None)
+            if wrong is not None:
+                found.append(JobRejected(job=job.name, problem=wrong))
+        return found
+
+
+def _soon(loop: asyncio.AbstractEventLoop, wake: object, job: str) -> None:
+    assert callable(wake)
+    if not loop.is_closed():
+        loop.call_soon_threadsafe(wake, job)

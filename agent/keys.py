@@ -1,0 +1,33 @@
+"""Idempotency keys: the same content from the same place gives the same key, wherever it is read.
+
+A key is made when a message enters the spool and lies there with it ever after. Since it depends on
+nothing but the job, the file and the place in it, a file that is read again after its spool was lost,
+or on another host, gives the keys that the target has already seen; and a dry run can show them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from agent.stamp import FileStamp
+
+_BYTES = 16  # 128 bits: no two files share a seed by chance
+
+
+def seed_of(job: str, stamp: FileStamp, sha256: str, *, again: int = 0) -> str:
+    """What all keys of one reading of a file begin with: 32 hex digits.
+
+    The device and inode are left out (another host has others). `again` tells readings of an
+    unchanged file apart, where the job asks for that (`reread: always`): the id of the run.
+    """
+    words = (job, stamp.path, str(stamp.mtime_ns), str(stamp.size), sha256, str(again))
+    digest = hashlib.blake2b(digest_size=_BYTES)
+    for word in words:
+        raw = word.encode("utf-8", "surrogateescape")
+        digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.hexdigest()
+
+
+def key_of(seed: str, first: int) -> str:
+    """The key of the message whose first record is row `first` of the file, counted from 1."""
+    return f"{seed}-{first}"

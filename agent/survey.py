@@ -1,0 +1,185 @@
+"""How a snapshot is put together: what the spool holds, and what the daemon knows beside it.
+
+Reader (read-only, also without a daemon) ──┐
+Live (only in the daemon) ──────────────────┴──▶ Snapshot
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent import __version__
+from agent.config.model import Job, Schedule
+from agent.spool import JobOverview, LaneWait, Reader, RunRow
+from agent.status import (
+    ConfigStatus,
+    ConnectionStatus,
+    JobStatus,
+    LaneStatus,
+    RunStatus,
+    Snapshot,
+    SpoolStatus,
+    explain,
+)
+
+if TYPE_CHECKING:
+    from agent.connections import OpenConnection
+
+DATABASES = ("state.db", "state.db-wal")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Live:
+    """What only the daemon knows."""
+
+    started_at: float
+    config: ConfigStatus
+    jobs: Mapping[str, Job]
+    next_due: Callable[[str], float | None]
+    connections: Mapping[str, OpenConnection]
+    collecting: Mapping[str, str] = field(default_factory=dict)
+    quarantined: Mapping[str, str] = field(default_factory=dict)
+    waits: tuple[LaneWait, ...] = ()
+    used_bytes: int = 0
+    max_bytes: int = 0
+    recovered: bool = False
+
+
+def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
+    """Blocking, and for a thread. Raises StateError when the state cannot be read."""
+    with Reader.open(state) as reader:
+        overviews = {one.job: one for one in reader.overview()}
+        rows = {row.connection: row for row in reader.sessions()}
+    names = sorted({*overviews, *(live.jobs if live else ())})
+    if live is None:
+        connections = tuple(
+            ConnectionStatus(
+                name=row.connection,
+                session="signed in" if row.sealed else "not signed in",
+                generation=row.generation,
+                expires_at=row.expires_at,
+                refreshes=row.refreshes,
+                logins=row.logins,
+                failures=row.failures,
+                last_error=row.last_error,
+                next_try_at=row.blocked_until,
+            )
+            for row in rows.values()
+        )
+        spool = SpoolStatus(bytes=sum(_size(state / name) for name in DATABASES))
+    else:
+        connections = tuple(_connection(one) for one in live.connections.values())
+        spool = SpoolStatus(bytes=live.used_bytes, max_bytes=live.max_bytes, recovered=live.recovered)
+    return Snapshot(
+        version=__version__,
+        taken_at=now,
+        state=str(state),
+        started_at=live.started_at if live else None,
+        config=live.config if live else ConfigStatus(),
+        spool=spool,
+        jobs=tuple(_job(name, overviews.get(name), now, live) for name in names),
+        connections=connections,
+    )
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -> JobStatus:
+    job = live.jobs.get(name) if live else None
+    base = JobStatus(
+        name=name,
+        file=job.file if job else "",
+        schedule=" or ".join(describe(schedule) for schedule in job.schedules) if job else "",
+        next_due_at=live.next_due(name) if live and job else None,
+        collecting=live.collecting.get(name, "") if live else "",
+        quarantined=live.quarantined.get(name, "") if live else "",
+    )
+    if stored is None:
+        return base
+    waits = [wait for wait in live.waits if wait.job == name] if live else stored.waits
+    receipt = stored.last_receipt
+    return replace(
+        base,
+        last_run=_run(stored.last_run) if stored.last_run else None,
+        waiting_messages=stored.waiting,
+        waiting_records=stored.waiting_records,
+        waiting_bytes=stored.waiting_bytes,
+        held_messages=stored.held,
+        oldest_waiting_seconds=None if stored.oldest_at is None else max(0.0, now - stored.oldest_at),
+        lanes=tuple(_lane(wait) for wait in waits),
+        delivered_messages=stored.delivered,
+        delivered_records=stored.delivered_records,
+        last_delivered_at=receipt.delivered_at if receipt else None,
+        dead=stored.dead,
+    )
+
+
+def _run(row: RunRow) -> RunStatus:
+    return RunStatus(
+        run=row.id,
+        due_at=row.due,
+        state=row.state,
+        reason=row.reason,
+        trigger=row.trigger,
+        records=row.records,
+        messages=row.messages,
+        ended_at=row.ended_at,
+    )
+
+
+def _lane(wait: LaneWait) -> LaneStatus:
+    lane = LaneStatus(
+        lane=wait.lane,
+        kind=wait.kind,
+        reason=wait.reason,
+        since_at=wait.since,
+        until_at=wait.until,
+        attempts=wait.attempts,
+    )
+    return replace(lane, why=explain(lane))
+
+
+def _connection(one: OpenConnection) -> ConnectionStatus:
+    state, session = one.state(), one.session.status()
+    return ConnectionStatus(
+        name=state.name,
+        session=session.state,
+        generation=session.generation,
+        expires_at=session.expires_at,
+        refreshes=session.refreshes,
+        logins=session.logins,
+        failures=session.failures,
+        last_error=session.last_error or (state.last_error if state.failing_since is not None else ""),
+        next_try_at=session.next_try,
+        in_flight=state.in_flight,
+        paused_until_at=state.paused_until,
+        failing_since_at=state.failing_since,
+    )
+
+
+def describe(schedule: Schedule) -> str:
+    """In the user's words: `every 30s`, `cron "0 5 * * 1-5" (Europe/Amsterdam)`, `watch`."""
+    words = []
+    if schedule.every is not None:
+        words.append(f"every {_duration(schedule.every)}")
+    if schedule.cron is not None:
+        words.append(f'cron "{schedule.cron}" ({schedule.timezone})')
+    if schedule.at:
+        words.append(f"at {', '.join(schedule.at)} ({schedule.timezone})")
+    if schedule.watch:
+        words.append("watch")
+    return " + ".join(words)
+
+
+def _duration(span: timedelta) -> str:
+    seconds = span.total_seconds()
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= length and seconds % length == 0:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{seconds:g}s"
