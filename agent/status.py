@@ -178,7 +178,7 @@ _LEADS = {
     "misdirected": "the target does not take it at this address or from us: ",
     "unauthorized": "the target does not accept a fresh token: ",
     "session": "not signed in: ",
-    "held": "on hold: ",
+    "error": "a fault of push-agent, the log says more: ",
 }
 
 
@@ -190,7 +190,9 @@ def explain(lane: LaneStatus, *, zone: tzinfo | None = None) -> str:
     """
     reason = lane.reason or "no reason was given"
     lead = _LEADS.get(lane.kind, "")
-    text = f"waiting: {reason if reason.startswith(lead.rstrip(': ')) else lead + reason}"
+    if lead.rstrip(": ") in reason:
+        lead = ""
+    text = f"waiting: {lead}{reason}"
     if lane.until_at is None:
         return f"{text}, since {_clock(lane.since_at, None, zone)}"
     at = _clock(lane.until_at, lane.since_at, zone)
