@@ -147,7 +147,7 @@ def test_a_message_whose_bytes_changed_on_the_disk_becomes_a_dead_letter(sound, 
     spool._thread.submit(
         lambda db: db.raw.execute("UPDATE messages SET body = 'x' WHERE id = ?", (first.id,))
     ).result()
-    assert spool.oldest("gps", 0, limit=1).result() in ([], [second])
+    assert spool.oldest("gps", 0, limit=1).result() == [second]
     assert spool.oldest("gps", 0, limit=1).result() == [second]
     with Reader.open(state) as reader:
         [damaged] = [each for each in reader.dead() if each.reason == "damaged"]
