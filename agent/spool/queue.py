@@ -170,18 +170,6 @@ def oldest(  # noqa: PLR0917
 def _read_tolerantly(  # noqa: PLR0917
     db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
 ) -> tuple[list[Message], list[int]]:
-    damaged: list[int] = []
-    while True:  # a head that is damaged throughout must not look like an empty lane
-        found, more = _read_tolerantly(db, job, lane, after, limit, max_bytes)
-        damaged += more
-        if found or not more:
-            return found, damaged
-        after = more[-1]
-
-
-def _read_tolerantly(  # noqa: PLR0917
-    db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
-) -> tuple[list[Message], list[int]]:
     try:
         return _read_head(db, job, lane, after, limit, max_bytes)
     except sqlite3.OperationalError as error:
