@@ -122,11 +122,17 @@ class Engine:
                     opened[name] = fresh
             except ConfigError as error:
                 unusable[name] = error.problems[0]
+                if name in self.connections:
+                    log.error(
+                        "a connection cannot be opened as it is written now; the one before goes on",
+                        connection=name,
+                        problem=str(error.problems[0]),
+                    )
         routes: dict[str, RouteEntry] = {}
         rejected = await self._unfit(plan, change)
         for job in [*plan.jobs.values(), *draining.values()]:
             name = job.target.connection
-            if name in unusable:
+            if name in unusable and name not in self.connections:
                 rejected.append(JobRejected(job=job.name, problem=unusable[name]))
                 continue
             try:
@@ -146,7 +152,8 @@ class Engine:
         assert isinstance(prepared.parts, Parts)
         plan, opened = prepared.plan, prepared.parts.opened
         before = self.connections
-        self.connections = {name: opened.get(name) or before[name] for name in plan.connections}
+        after = {name: opened.get(name) or before.get(name) for name in plan.connections}
+        self.connections = {name: connection for name, connection in after.items() if connection is not None}
         self.deliverer.set_routes(prepared.parts.routes)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})

@@ -1,0 +1,133 @@
+"""`push-agent push`: run one job now."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.commands.options import config_option, output_option, print_json, state_option
+from agent.commands.screen import bad, counted, good, note
+from agent.errors import EXIT_TEMPORARY, ConfigError, ControlError, StateLocked, UsageError
+
+if TYPE_CHECKING:
+    from agent.config import Loaded
+    from agent.oneshot import Pushed
+
+# A run may read a very large file; the daemon goes on with it when nobody waits any more.
+PATIENCE = 3600.0
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  push-agent push planning-csv             what is new now, without waiting for the schedule
+  push-agent push gps-positions --limit 1  one file only, to see whether it works
+"""
+)
+@click.argument("job")
+@config_option
+@state_option
+@output_option
+@click.option("--limit", type=click.IntRange(min=1), help="Begin no further file after so many records.")
+def command(job: str, config: Path, state: Path | None, output: str, limit: int | None) -> int:
+    """Run JOB once, now.
+
+    With a running daemon, the daemon does it. Without one, this command takes the state folder, collects,
+    delivers, and ends when nothing is left or the target must be waited for (exit code 75; what waits
+    is kept and is delivered by the daemon or the next push).
+    """
+    from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
+
+    loaded = load(config)
+    folder = state.absolute() if state else loaded.plan.settings.state
+    try:
+        result = _by_daemon(folder, job, limit)
+    except StateLocked as error:
+        raise ControlError(error.message, hint="the daemon is starting or stopping: try again") from error
+    if result is None:
+        result = _alone(loaded, config, folder, job, limit)
+    if output == "json":
+        print_json(result)
+    else:
+        _tell(result)
+    if result["state"] == "failed":
+        return 1
+    return EXIT_TEMPORARY if result.get("waits") else 0
+
+
+def _by_daemon(state: Path, job: str, limit: int | None) -> dict[str, Any] | None:
+    """What the daemon's run came to; None when none runs."""
+    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
+
+    try:
+        call_and_wait(state, "ping", {}, timeout=5.0)
+    except ControlError:
+        return None
+    return dict(call_and_wait(state, "push", {"job": job, "limit": limit}, timeout=PATIENCE))
+
+
+def _alone(loaded: Loaded, config: Path, state: Path, job: str, limit: int | None) -> dict[str, Any]:
+    import asyncio  # noqa: PLC0415 - beside its use
+
+    from agent.clock import SystemClock  # noqa: PLC0415
+    from agent.logs import set_up_logs  # noqa: PLC0415
+    from agent.oneshot import push_once  # noqa: PLC0415 - the heavy half of the agent
+
+    if job not in loaded.plan.jobs:
+        if loaded.errors:
+            raise ConfigError(loaded.errors)
+        known = ", ".join(sorted(loaded.plan.jobs)) or "none"
+        raise UsageError(f"there is no job {job!r} in {config}", hint=f"the jobs there are: {known}")
+    set_up_logs("warning", loaded.plan.settings.log_format)
+    pushed = asyncio.run(
+        push_once(
+            job,
+            limit,
+            config=config,
+            settings=replace(loaded.plan.settings, state=state),
+            loaded=loaded,
+            clock=SystemClock(),
+            say=_progress,
+        )
+    )
+    _progress("")
+    return _as_json(job, pushed)
+
+
+def _progress(text: str) -> None:
+    """One line that is written over, on a terminal only."""
+    if sys.stderr.isatty():
+        click.echo(f"\r\x1b[K{text}", err=True, nl=False)
+
+
+def _as_json(job: str, pushed: Pushed) -> dict[str, Any]:
+    run, waits = pushed.run, pushed.waits
+    return {
+        "job": job,
+        "state": run.state,
+        "reason": run.reason,
+        "records": run.records,
+        "messages": run.messages,
+        "delivered": pushed.delivered,
+        "waits": waits.reason if waits else None,
+    }
+
+
+def _tell(result: dict[str, Any]) -> None:
+    words = f"{counted(result['records'], 'record')} in {counted(result['messages'], 'message')} spooled"
+    if result["state"] == "failed":
+        click.echo(bad(f"{result['job']}: failed: ") + str(result["reason"]), err=True)
+    else:
+        click.echo(good(f"{result['job']}: {result['state']}: ") + words)
+        if result["reason"]:
+            click.echo(note("  ") + str(result["reason"]))
+    if "delivered" not in result:
+        click.echo("  the daemon delivers them: push-agent status")
+        return
+    click.echo(f"  delivered: {counted(result['delivered'], 'record')}")
+    if result["waits"]:
+        click.echo(note("  waiting: ") + f"{result['waits']} (kept in the spool)", err=True)

@@ -1,0 +1,78 @@
+"""One run of one job without a daemon: collect, and deliver what can be delivered now."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.collect import RunResult
+from agent.config import Loaded
+from agent.config.model import AgentSettings, Plan
+from agent.deliver import LaneWait
+from agent.engine import Engine
+from agent.errors import ConfigError
+from agent.reload import Change
+
+_GRACE = 10.0
+# Seconds between two words on how far it is.
+_BEAT = 0.5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pushed:
+    """What came of it."""
+
+    run: RunResult
+    delivered: int
+    """Records that the target took."""
+    waits: LaneWait | None
+    """Why something is left in the spool; None: nothing is."""
+
+
+async def push_once(
+    job: str,
+    limit: int | None,
+    *,
+    config: Path,
+    settings: AgentSettings,
+    loaded: Loaded,
+    clock: Clock,
+    say: Callable[[str], None],
+) -> Pushed:
+    """Run `job` and deliver. What cannot be delivered now stays in the spool, for the daemon.
+
+    Raises StateLocked when a daemon runs, ConfigError when the job cannot be prepared.
+    """
+    chosen = loaded.plan.jobs[job]
+    connection = loaded.plan.connections[chosen.target.connection]
+    plan = Plan(settings=settings, connections={connection.name: connection}, jobs={job: chosen})
+    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
+    try:
+        prepared = await engine.prepare(plan, {}, Change(added=(job,)))
+        if prepared.rejected:
+            raise ConfigError(tuple(each.problem for each in prepared.rejected))
+        engine.swap(prepared)
+        await engine.start()
+        progress = asyncio.create_task(_tell(engine, job, clock, say))
+        try:
+            run = await engine.collector.run_now(job, limit)
+            waits = await engine.deliverer.drained(job)
+        finally:
+            progress.cancel()
+            await engine.stop(_GRACE)
+        await engine.finisher.sweep()
+        sums = engine.deliverer.snapshot().delivered.get(job)
+        return Pushed(run=run, delivered=sums.records if sums else 0, waits=waits)
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+async def _tell(engine: Engine, job: str, clock: Clock, say: Callable[[str], None]) -> None:
+    while True:
+        await clock.sleep(_BEAT)
+        sums = engine.deliverer.snapshot().delivered.get(job)
+        doing = engine.collector.snapshot().collecting.get(job, "delivering")
+        say(f"{doing}; delivered {sums.records if sums else 0:,} records")
