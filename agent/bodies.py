@@ -13,7 +13,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast
 
 from isal import igzip_lib, isal_zlib
 
@@ -30,7 +30,7 @@ GZIP_WINDOW = 31
 
 def gzipped(body: bytes) -> bytes:
     """RFC 1952, the same bytes for the same body: no time, no name in the header."""
-    return cast("bytes", igzip_lib.compress(body, LEVEL, flag=igzip_lib.COMP_GZIP))
+    return igzip_lib.compress(body, LEVEL, flag=igzip_lib.COMP_GZIP)
 
 
 class Gzip:
@@ -138,7 +138,7 @@ class Cutter:
 def buffers(texts: pa.Array) -> tuple[Sequence[int], memoryview]:
     """The offsets and the bytes of a column of text, without copying."""
     _, offsets, data = texts.buffers()
-    width = "q" if str(texts.type).startswith("large_") else "i"
+    width: Literal["q", "i"] = "q" if str(texts.type).startswith("large_") else "i"
     start = texts.offset
     found = memoryview(offsets).cast(width)[start : start + len(texts) + 1] if offsets else memoryview(b"")
     return cast("Sequence[int]", found), memoryview(data) if data is not None else memoryview(b"")

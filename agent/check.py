@@ -42,10 +42,11 @@ def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:
 
 def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> list[Problem]:
     from agent.sources import duck  # noqa: PLC0415 - whole-file jobs never load DuckDB
+    from agent.sources.expressions import wrong_types  # noqa: PLC0415
 
     con = duck.connect(file="/dev/null", temp=ctx.temp, memory=ctx.memory, threads=1, timezone="UTC")
     try:
-        return _types(con, job, source) + _parsed(con, job, source, body)
+        return wrong_types(con, job.file, source) + _parsed(con, job, source, body)
     finally:
         con.close()
 
@@ -55,23 +56,6 @@ def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonB
 
     wanted = Wanted(body=body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
     return parsed(con, wanted)[2]
-
-
-def _types(con: DuckDBPyConnection, job: Job, source: RecordSource) -> list[Problem]:
-    from agent.sources.expressions import wrong_type  # noqa: PLC0415
-
-    return [
-        Problem(
-            file=job.file,
-            line=source.where.line,
-            column=source.where.column,
-            path=f"source.types.{name}",
-            message=f"{type_}: {wrong}",
-            hint="a DuckDB type, such as VARCHAR, BIGINT, DOUBLE, DECIMAL(10,2), BOOLEAN, DATE, TIMESTAMPTZ",
-        )
-        for name, type_ in source.types.items()
-        if (wrong := wrong_type(con, type_))
-    ]
 
 
 def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> list[Problem]:

@@ -20,8 +20,21 @@ from urllib.parse import quote
 from agent.config.model import Constant, Expr, JsonScalar, MapList, MapNode, MapObject, Template
 
 PLAIN = frozenset(
-    "boolean tinyint smallint integer bigint hugeint utinyint usmallint uinteger ubigint uhugeint bignum "
-    "decimal".split()
+    [
+        "boolean",
+        "tinyint",
+        "smallint",
+        "integer",
+        "bigint",
+        "hugeint",
+        "utinyint",
+        "usmallint",
+        "uinteger",
+        "ubigint",
+        "uhugeint",
+        "bignum",
+        "decimal",
+    ]
 )
 """Types whose text is JSON as it stands."""
 QUOTED = frozenset(["time", "time with time zone", "time_ns", "interval", "uuid", "bit"])
@@ -81,18 +94,18 @@ def expressions(node: MapNode | None) -> Iterator[Expr]:
                 yield from expressions(child)
 
 
-def document(node: MapNode, types: Mapping[str, SqlType], *, drop: bool) -> str:
-    """SQL of the JSON text of a map; never NULL.
+def document(node: MapNode, types: Mapping[str, SqlType], *, drop: bool, tail: str = "") -> str:
+    """SQL of the JSON text of a map and of `tail` behind it; never NULL.
 
     `types` has the type of each expression by its SQL. `drop` leaves out keys whose value is null.
     """
-    return concat(_pieces(node, types, drop=drop))
+    return concat([*_pieces(node, types, drop=drop), literal(tail)])
 
 
-def record(columns: tuple[tuple[str, str, SqlType], ...], *, drop: bool) -> str:
+def record(columns: tuple[tuple[str, str, SqlType], ...], *, drop: bool, tail: str = "") -> str:
     """SQL of the JSON text of a record as it is: (key, SQL of the value, its type) per column."""
     entries = [(key, [_nullable(value, type_, drop=drop)]) for key, value, type_ in columns]
-    return concat(_object(entries, drop=drop))
+    return concat([*_object(entries, drop=drop), literal(tail)])
 
 
 def concat(pieces: list[str]) -> str:
@@ -185,7 +198,9 @@ def _nullable(value: str, type_: SqlType, *, drop: bool, depth: int = 0) -> str:
 
 
 def _scalar(value: str, kind: str, *, drop: bool) -> str:
-    if kind in ("double", "float"):
+    if kind == "double":  # to_json writes doubles three times as fast as the cast does
+        return f"CASE WHEN isfinite({value}) THEN CAST(to_json({value}) AS VARCHAR) END"
+    if kind == "float":  # but a float as if it were a double: 0.10000000149011612
         return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) END"
     if kind == "timestamp with time zone":
         return f"""('"' || __rfc3339({value}) || '"')"""

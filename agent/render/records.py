@@ -126,7 +126,12 @@ def open_file(
         query = build(con, relation, wanted, leaves, start_row=start_row)
         if isinstance(query, Query):
             return Reading(
-                con=con, file=found, relation=relation, query=query, dead_letter=wanted.dead_letter
+                con=con,
+                file=found,
+                relation=relation,
+                query=query,
+                dead_letter=dead_letter,
+                careful=partial(connect, careful=True),
             )
         problems = query
     raise UnfitError(problems, found)

@@ -4,14 +4,12 @@ An empty field is null; an empty field in quotes (`""`) is the empty text, where
 Blank lines are no records (in a file of one column they are: one null each).
 """
 
-# ruff: noqa: A005 - the file has the name of the word that the user wrote
 from __future__ import annotations
 
 import codecs
 import csv
 import gzip
 import io
-import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -25,10 +23,14 @@ from agent.sources import duck
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
 if TYPE_CHECKING:
+    from _csv import Reader as _Reader
+
     from duckdb import DuckDBPyConnection
 
 LONGEST_LINE = 256_000_000
 """Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
+LONGEST_UNPACKED = 4_000_000
+"""The same in a gzipped file, where DuckDB takes buffers of 16 such lines."""
 
 
 def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
@@ -36,7 +38,7 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
     if source.encoding == "utf-8":
         return None
     target = temp / f"utf-8-{file.name}.csv"
-    decoder = codecs.getincrementaldecoder(source.encoding)()
+    decoder = codecs.getincrementaldecoder(_codec(file, source))()
     lines = 1
     with _opened(file) as binary, target.open("w", encoding="utf-8", newline="") as out:
         while True:
@@ -50,6 +52,15 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
             lines += text.count("\n")
             if not piece:
                 return target
+
+
+def _codec(file: Opened, source: CsvSource) -> str:
+    """UTF-16 without a byte order mark is little-endian here: that is what Windows writes."""
+    if source.encoding != "utf-16":
+        return source.encoding
+    with _opened(file) as binary:
+        marked = binary.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    return "utf-16" if marked else "utf-16-le"
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
@@ -69,7 +80,11 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
             read, check = typed(name, column, types[name])
             columns.append(read)
             checks.append(check)
-    shown = "concat('[', concat_ws(',', " + ", ".join(f"coalesce(to_json({c}), 'null')" for c in inner) + "), ']')"
+    shown = (
+        "concat('[', concat_ws(',', "
+        + ", ".join(f"coalesce(to_json({c}), 'null')" for c in inner)
+        + "), ']')"
+    )
     return Relation(
         base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, inner)}",
         columns=tuple(columns),
@@ -95,7 +110,7 @@ def _dialect(file: Opened, source: CsvSource) -> str:
     return (
         f"header={'true' if source.header else 'false'}, delim={literal(source.delimiter)}, "
         f"quote={literal(source.quote)}, escape={literal(source.quote)}, strict_mode=true, "
-        f"max_line_size={LONGEST_LINE}, compression={literal('gzip' if file.gzipped else 'none')}"
+        f"{storage(file)}"
     )
 
 
@@ -110,11 +125,19 @@ def _sniffed(
     return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
 
 
+def storage(file: Opened) -> str:
+    """Options of read_csv about how the text is stored."""
+    if file.gzipped:
+        return f"max_line_size={LONGEST_UNPACKED}, compression='gzip'"
+    return f"max_line_size={LONGEST_LINE}, compression='none'"
+
+
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
     """The columns of the file: its first record, or `column0`, `column1`, … without a header."""
     with _records(file, source) as reader:
         try:
             first = next(reader, None)
+            "".join(first or ()).encode()  # what is no UTF-8 was read as lone surrogates
         except (csv.Error, UnicodeError) as error:
             raise RecordError(f"{file.name} line 1: the header cannot be read: {error}") from error
     if not first:
@@ -124,21 +147,28 @@ def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
 
 
 def line_of(file: Opened, source: CsvSource, row: int) -> int | None:
-    """The line on which record `row` (from 1, the header not counted) ends."""
+    """The line on which record `row` ends; from 1, without the header and rows that have too few fields."""
     with _records(file, source) as reader:
         try:
-            records = (line for line in reader if line)
-            if next(itertools.islice(records, row if source.header else row - 1, None), None) is None:
-                return None
-        except (csv.Error, UnicodeError):
+            width = 0
+            seen = -1 if source.header else 0
+            for fields in reader:
+                width = width or len(fields)
+                seen += len(fields) == width
+                if seen == row:
+                    return int(reader.line_num)
+        except csv.Error:
             return None
-        return int(reader.line_num)
+    return None
 
 
 @contextmanager
-def _records(file: Opened, source: CsvSource) -> Iterator[csv._reader]:
+def _records(file: Opened, source: CsvSource) -> Iterator[_Reader]:
     # the file that `reading` names is UTF-8 always: `prepare` saw to it
-    with _opened(file) as binary, io.TextIOWrapper(binary, "utf-8-sig", newline="") as text:
+    with (
+        _opened(file) as binary,
+        io.TextIOWrapper(binary, "utf-8-sig", "surrogateescape", newline="") as text,
+    ):
         if source.quote:
             yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
         else:
@@ -153,5 +183,3 @@ def _opened(file: Opened) -> Iterator[io.BufferedReader]:
                 yield io.BufferedReader(unpacked)
         else:
             yield plain
-
-

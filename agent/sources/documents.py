@@ -98,7 +98,9 @@ def _found(
     for key in found:
         if key.lower() in lowered:
             said = f"{file.name}: the keys {lowered[key.lower()]!r} and {key!r} differ in case only"
-            raise SourceError(said, hint="SQL does not tell them apart: send the record as it is", lasting=True)
+            raise SourceError(
+                said, hint="SQL does not tell them apart: send the record as it is", lasting=True
+            )
         lowered[key.lower()] = key
     typed_too = [key for key in source.types if key not in found]
     return tuple(found + typed_too)
@@ -146,5 +148,3 @@ def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
     except duckdb.Error:  # such as keys that differ in case only
         return "JSON"
     return structure
-
-

@@ -31,17 +31,22 @@ MACROS = (
     # years 1 to 9999, as RFC 3339 has them; an infinity is NULL. The cast to text trims the fraction.
     "CREATE MACRO __rfc3339(t) AS CASE "
     "WHEN epoch_us(t) BETWEEN -62135596800000000 AND 253402300799999999 "
-    "THEN replace(CAST(make_timestamp(epoch_us(t)) AS VARCHAR), ' ', 'T') || 'Z' "
+    "THEN CASE WHEN epoch_us(t) % 1000000 = 0 THEN strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ') "
+    "ELSE replace(CAST(make_timestamp(epoch_us(t)) AS VARCHAR), ' ', 'T') || 'Z' END "
     "WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR), "
     "CAST(t AS VARCHAR)) AS VARCHAR) END",
     "CREATE MACRO utc(x) AS __rfc3339(CAST(x AS TIMESTAMPTZ))",
 )
 
 
-def connect(*, file: str, temp: Path, memory: int, threads: int, timezone: str) -> DuckDBPyConnection:
+def connect(
+    *, file: str, temp: Path, memory: int, threads: int, timezone: str, careful: bool = False
+) -> DuckDBPyConnection:
     """Open a connection that can read `file` and nothing else.
 
-    `memory` is in bytes; `temp` is the folder it may spill to. `timezone` is how naive times are read.
+    `memory` is in bytes. `temp` is the folder it may spill to: DuckDB lets SQL reach what lies in it, so it
+    must belong to this connection alone. `timezone` is how naive times are read. `careful` is for queries
+    with TRY: an expression that is there twice would be computed once, before TRY stands around it.
     """
     settings: dict[str, str | bool | int | float | list[str]] = {
         "autoinstall_known_extensions": "false",
@@ -60,6 +65,7 @@ def connect(*, file: str, temp: Path, memory: int, threads: int, timezone: str) 
             "SET preserve_insertion_order=true",
             f"SET allowed_paths=[{literal(file)}]",
             *MACROS,
+            f"SET disabled_optimizers={literal('common_subexpressions' if careful else '')}",
             # From here on nothing can be reached and nothing can be set back.
             "SET enable_external_access=false",
             "SET lock_configuration=true",
@@ -98,7 +104,9 @@ def sql_type(found: object) -> SqlType:
         children = cast("list[tuple[str, object]]", getattr(found, "children", []))
         return SqlType(
             kind=kind,
-            children=tuple((name, sql_type(child)) for name, child in children if name != "size" or kind == "struct"),
+            children=tuple(
+                (name, sql_type(child)) for name, child in children if name != "size" or kind == "struct"
+            ),
         )
     return SqlType(kind=kind)
 

@@ -11,9 +11,9 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from agent.config.model import Expr
+from agent.config.model import Expr, RecordSource
 from agent.errors import Problem
 from agent.mapping import SqlType, literal, spliced
 from agent.sources import duck
@@ -67,7 +67,10 @@ def parse(con: DuckDBPyConnection, expr: Expr) -> Parsed | Problem:
         if node.get("class") in REFUSED:
             return _problem(expr, f"holds {REFUSED[node['class']]}", hint=SCALAR)
     columns = frozenset(
-        name.lower() for node in nodes if node.get("class") == "COLUMN_REF" for name in node["column_names"][:1]
+        name.lower()
+        for node in nodes
+        if node.get("class") == "COLUMN_REF"
+        for name in node["column_names"][:1]
     )
     alone = root["class"] == "COLUMN_REF" and len(root["column_names"]) == 1
     return Parsed(expr=expr, columns=columns, bare=root["column_names"][0].lower() if alone else None)
@@ -88,7 +91,7 @@ def _refusal(statements: list[dict[str, object]]) -> str:
     return "names its result (AS …)" if chosen[0].get("alias") else ""
 
 
-def _nodes(tree: object) -> Iterator[dict[str, object | list[str]]]:
+def _nodes(tree: object) -> Iterator[dict[str, Any]]:
     """Every node of the tree, without recursion: an expression may be nested deeply."""
     todo = [tree]
     while todo:
@@ -173,8 +176,24 @@ def _problem(expr: Expr, message: str, *, hint: str = "") -> Problem:
     )
 
 
-def wrong_type(con: DuckDBPyConnection, type_: str) -> str:
-    """What is wrong with the name of a type; empty when nothing is. It is parsed alone, never spliced before."""
+def wrong_types(con: DuckDBPyConnection, job_file: str, source: RecordSource) -> list[Problem]:
+    """Which of the source's `types` are no types."""
+    return [
+        Problem(
+            file=job_file,
+            line=source.where.line,
+            column=source.where.column,
+            path=f"source.types.{name}",
+            message=f"{type_}: {wrong}",
+            hint="a DuckDB type, such as VARCHAR, BIGINT, DOUBLE, DECIMAL(10,2), BOOLEAN, DATE, TIMESTAMPTZ",
+        )
+        for name, type_ in source.types.items()
+        if (wrong := _wrong_type(con, type_))
+    ]
+
+
+def _wrong_type(con: DuckDBPyConnection, type_: str) -> str:
+    """What is wrong with the name of a type; empty when nothing is."""
     import duckdb  # noqa: PLC0415
 
     if not TYPE_NAME.fullmatch(type_):

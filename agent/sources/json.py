@@ -1,6 +1,5 @@
 """`type: json`: an array of objects, or one object. The whole file is one JSON text (RFC 8259)."""
 
-# ruff: noqa: A005 - the file has the name of the word that the user wrote
 from __future__ import annotations
 
 import gzip

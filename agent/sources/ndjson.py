@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 from agent.config.model import NdjsonSource
 from agent.mapping import literal
 from agent.sources import documents
-from agent.sources.csv import LONGEST_LINE
+from agent.sources.csv import storage
 from agent.sources.relation import Opened, Relation, Uses
 
 if TYPE_CHECKING:
@@ -22,15 +23,13 @@ def relation(con: DuckDBPyConnection, file: Opened, source: NdjsonSource, uses: 
     # U+0001 cannot stand in a JSON text as it is, so it separates nothing in a good line
     lines = (
         f"read_csv({literal(file.reading)}, columns={{'__l': 'VARCHAR'}}, auto_detect=false, header=false, "
-        f"delim=e'\\x01', quote='', escape='', nullstr='', strict_mode=false, max_line_size={LONGEST_LINE}, "
-        f"compression={literal('gzip' if file.gzipped else 'none')}{_rejects(source)})"
+        f"delim=e'\\x01', quote='', escape='', nullstr='', strict_mode=false, "
+        f"{storage(file)}{_rejects(source)})"
     )
     texts = f"SELECT __l FROM {lines} WHERE ltrim(__l, e' \\t\\r') <> ''"
     found = documents.over(con, file, source, uses, texts, partial(line_of, file))
     if source.on_bad_row != "dead_letter":
         return found
-    from dataclasses import replace  # noqa: PLC0415
-
     return replace(found, rejects=True)
 
 

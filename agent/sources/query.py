@@ -83,10 +83,17 @@ def parsed(
 
 
 def build(
-    con: DuckDBPyConnection, relation: Relation, wanted: Wanted, leaves: list[expressions.Parsed], *, start_row: int
+    con: DuckDBPyConnection,
+    relation: Relation,
+    wanted: Wanted,
+    leaves: list[expressions.Parsed],
+    *,
+    start_row: int,
 ) -> Query | list[Problem]:
     """Bind the expressions to the columns and write the query; or say what is wrong."""
-    own = {leaf.expr.sql: relation.raw[leaf.bare] for leaf in leaves if leaf.bare in relation.raw}
+    own = {
+        leaf.expr.sql: relation.raw[leaf.bare] for leaf in leaves if leaf.bare and leaf.bare in relation.raw
+    }
     tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else None
     rows = f"({_rows(relation, 0)})"
     exprs = [*mapping.expressions(tree), *wanted.fillings()]
@@ -117,8 +124,8 @@ def _rows(relation: Relation, start_row: int, *, numbered: bool = False) -> str:
         for column in relation.columns
         if column.name and lowered[column.name.lower()] == 1
     ]
-    checks = f"coalesce({', '.join(relation.checks)})" if len(relation.checks) > 1 else "".join(relation.checks)
-    bad = [f"{checks or 'CAST(NULL AS VARCHAR)'} AS __bad"]
+    checks = ", ".join((*relation.checks, "CAST(NULL AS VARCHAR)"))
+    bad = [f"coalesce({checks}) AS __bad"]
     number = ["row_number() OVER () AS __n"] if numbered else []
     skipped = f" OFFSET {start_row}" if start_row else ""
     return f"SELECT *, {', '.join([*named, *bad, *number])} FROM ({relation.base}{skipped})"
@@ -133,16 +140,20 @@ def _body(
     rows: str,
 ) -> str:
     drop = wanted.body.nulls == "drop"
+    tail = "" if wanted.per_record else ","
     if tree is not None:
-        text = mapping.document(tree, types, drop=drop)
+        text = mapping.document(tree, types, drop=drop, tail=tail)
     elif relation.document is not None:
         text = relation.document
         if drop:
             text = f"CASE WHEN contains({text}, 'null') THEN CAST(json_strip_nulls({text}) AS VARCHAR) ELSE {text} END"
+        text = f"({text} || {literal(tail)})"
     else:
         bound = duck.types(con, f"SELECT {', '.join(sql for _, sql in relation.entries)} FROM {rows}")
         text = mapping.record(
-            tuple((key, sql, type_) for (key, sql), type_ in zip(relation.entries, bound, strict=True)), drop=drop
+            tuple((key, sql, type_) for (key, sql), type_ in zip(relation.entries, bound, strict=True)),
+            drop=drop,
+            tail=tail,
         )
     if not relation.checks:
         return text
@@ -159,13 +170,12 @@ def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], sta
         names = tuple(name for name, _ in filled)
     else:
         names = ()
-    tail = "" if wanted.per_record else " || ','"
     others = "".join(f", {sql} AS {name}" for name, sql in extras)
-    stream = f"SELECT {body}{tail} AS body{others} FROM ({_rows(relation, start_row)})"
+    stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
     if wanted.dead_letter:
         chosen = "".join(f", {name}" for name, _ in extras)
         stream = (
-            f"SELECT body{tail} AS body, CASE WHEN body IS NULL THEN {_why(exprs, extras)} END AS why, "
+            f"SELECT body, CASE WHEN body IS NULL THEN {_why(exprs, extras)} END AS why, "
             f"CASE WHEN body IS NULL THEN {relation.shown} END AS shown{chosen} "
             f"FROM ({_tried(body, extras, _rows(relation, start_row))})"
         )
@@ -191,6 +201,8 @@ def _why(exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
         said = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
         reasons.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {said} END")
     for name, _ in extras:
-        said = literal("the path is empty or leaves its segment" if name == "path" else "a header is not allowed")
+        said = literal(
+            "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"
+        )
         reasons.append(f"CASE WHEN {name} IS NULL THEN {said} END")
     return f"concat_ws('; ', {', '.join(reasons)})"

@@ -75,7 +75,12 @@ def require(file: Opened, wanted: tuple[str, ...], there: tuple[str, ...]) -> No
     missing = [name for name in wanted if name not in there]
     if not missing:
         return
-    close = [match for name in missing for match in get_close_matches(name, there, n=1, cutoff=0.6)]
+    lowered = {name.lower(): name for name in there}
+    close = [
+        lowered[match]
+        for name in missing
+        for match in get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
+    ]
     listed = ", ".join(there[:30]) + (", …" if len(there) > 30 else "")  # noqa: PLR2004 - a line of text
     hint = (f"did you mean {', '.join(close)}? " if close else "") + f"columns there are: {listed}"
     plural = "s" if len(missing) > 1 else ""
@@ -104,5 +109,3 @@ def typed(name: str, value: str, type_: str) -> tuple[Column, str]:
         f"{literal(said)} || to_json(left({text}, 60)) || {literal(' is not a ' + type_)} END"
     )
     return Column(name=name, sql=tried), check
-
-
