@@ -20,6 +20,9 @@ from agent.spool.tables import dead, files
 from agent.spool.values import FileRow, SettledFile
 from agent.stamp import FileStamp
 
+# Rows of one path or content that tell what was done with it last: a file that is read again at every
+# run has a new row each time.
+_LATEST = 50
 _INSERT = insert_all(files, without=("id",))
 _ZEROS = dict.fromkeys(("waiting", "waiting_records", "waiting_bytes", "delivered", "dead"), 0)
 _ROW = Statement(select(files).where(files.c.id == bindparam("file")))
@@ -40,11 +43,13 @@ _BY_CONTENT = Statement(
     select(files)
     .where(files.c.job == bindparam("job"), files.c.sha256 == bindparam("sha256"))
     .order_by(files.c.id.desc())
+    .limit(_LATEST)
 )
 _BY_PATH = Statement(
     select(files)
     .where(files.c.job == bindparam("job"), files.c.path == bindparam("path"))
     .order_by(files.c.id.desc())
+    .limit(_LATEST)
 )
 _REOPEN = Statement(
     update(files)

@@ -20,11 +20,11 @@ class FilesApi(Desk):
         return self._read(lambda db: files.by_stamp(db, job, stamp))
 
     def files_by_content(self, job: str, sha256: str) -> Pending[list[FileRow]]:
-        """Rows with this content, newest first."""
+        """The last 50 rows with this content, newest first."""
         return self._read(lambda db: files.by_content(db, job, sha256))
 
     def files_by_path(self, job: str, path: str) -> Pending[list[FileRow]]:
-        """Rows of this path, newest first."""
+        """The last 50 rows of this path, newest first."""
         return self._read(lambda db: files.by_path(db, job, path))
 
     def open_file(self, job: str, run: int, stamp: FileStamp, sha256: str, *, hold: bool) -> Pending[int]:
