@@ -121,10 +121,12 @@ class Scheduler:
             self._remove(name)
         for name, job in jobs.items():
             old = self._jobs.get(name)
+            if old is job:
+                continue
             if old is not None and old.schedules == job.schedules and _folders(old) == _folders(job):
                 self._jobs[name] = job
-                continue
-            self._replace(job)
+            else:
+                self._replace(job)
         self._look_at_new()
 
     def next_due(self, job: str) -> float | None:
