@@ -220,3 +220,11 @@ def changed_since(file: SourceFile) -> bool:
     stamp = file.stamp
     now = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return now != (stamp.device, stamp.inode, stamp.size, stamp.mtime_ns)
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is text: no bytes that are not UTF-8 (surrogates), no control characters."""
+    return not any(
+        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
+        for character in path
+    )

@@ -25,6 +25,7 @@ from agent.collect.files import (
     StoppedError,
     changed_since,
     decide,
+    is_text,
     load_progress,
     reads_always,
 )
@@ -137,7 +138,7 @@ class _Run:
 
     def _file(self, file: SourceFile) -> None:
         """One file; whatever is wrong with it harms no other."""
-        if not _is_text(str(file.path)):
+        if not is_text(str(file.path)):
             # Such a name is no text in any table, log or header.
             self._problems.append(f"{str(file.path)!a}: its name holds characters that are no text")
             return
@@ -294,14 +295,6 @@ def _rendering(job: Job, file: SourceFile, ctx: Context, start: int) -> Iterator
     finally:
         if isinstance(chunks, Generator):
             chunks.close()
-
-
-def _is_text(path: str) -> bool:
-    """No bytes that are not UTF-8 (surrogates), no control characters."""
-    return not any(
-        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
-        for character in path
-    )
 
 
 def _told(problems: list[str]) -> str:
