@@ -120,8 +120,8 @@ class _Loading:
         _refuse_twins(pieces)
         kept = [last for piece in pieces if piece.bad and (last := self._last(piece))]
         for piece in self._without_clash(pieces, kept):
-            assert isinstance(piece.value, Connection)
-            self._connections[piece.value.name] = piece.value
+            if isinstance(piece.value, Connection):
+                self._connections[piece.value.name] = piece.value
 
     def _choose_jobs(self) -> None:
         pieces = self._of("job")
@@ -137,8 +137,8 @@ class _Loading:
                 kept += [] if last.bad else [last]
         for piece in self._without_clash(pieces, kept):
             job = piece.job()
-            assert job is not None
-            self._jobs[job.name] = job
+            if job is not None:
+                self._jobs[job.name] = job
 
     def _without_clash(self, pieces: list[Piece], kept: list[Piece]) -> list[Piece]:
         """The pieces to use. What runs already keeps its name against a newcomer."""
