@@ -9,6 +9,7 @@ files        which file is new, known, a duplicate; how far one was read when th
 from __future__ import annotations
 
 from agent.collect.collector import Collector, CollectSnapshot
-from agent.collect.run import RunResult, collect_job
+from agent.collect.result import RunResult
+from agent.collect.run import collect_job
 
 __all__ = ["CollectSnapshot", "Collector", "RunResult", "collect_job"]

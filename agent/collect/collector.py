@@ -21,7 +21,8 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.collect.quarantine import Quarantine
-from agent.collect.run import RunResult, collect_job
+from agent.collect.result import RunResult
+from agent.collect.run import collect_job
 from agent.collect.wanted import ThreadHands, Wanted
 from agent.config.model import AgentSettings, Job
 from agent.errors import AgentError

@@ -13,8 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
-from typing import Literal, Protocol, TypeAlias
+from typing import TypeAlias
 
 from agent.collect.bad import letter_of
 from agent.collect.files import (
@@ -29,6 +28,7 @@ from agent.collect.files import (
     load_progress,
     reads_always,
 )
+from agent.collect.result import Hands, RunEnd, RunResult
 from agent.config.model import FileSource, Job
 from agent.errors import SourceError, SpoolFull, StateError
 from agent.keys import seed_of
@@ -45,31 +45,6 @@ _PROBLEMS_TOLD = 3
 _SHORTEST_SETTLE = 1.0
 
 _UnderWay: TypeAlias = "tuple[Chunk, Pending[list[str]]]"
-RunEnd: TypeAlias = "Literal['done', 'failed', 'stopped', 'skipped']"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RunResult:
-    """What a run came to."""
-
-    state: RunEnd
-    reason: str = ""
-    records: int = 0
-    messages: int = 0
-    look_again_at: float | None = None
-    """Wall clock; when a file that was still being written may be complete. None: there is none."""
-    settled: bool = False
-    """Whether it left files that can be moved away at once (duplicates, bad ones, empty ones)."""
-
-
-class Hands(Protocol):
-    """How a run speaks with whoever started it. Called in the worker thread."""
-
-    def say(self, text: str) -> None:
-        """What the run is doing now, for people."""
-
-    def pause(self, seconds: float) -> bool:
-        """Wait; True at once when the agent stops."""
 
 
 def collect_job(

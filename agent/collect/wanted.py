@@ -6,7 +6,7 @@ import asyncio
 import threading
 from dataclasses import dataclass
 
-from agent.collect.run import RunResult
+from agent.collect.result import RunResult
 
 
 @dataclass(kw_only=True, slots=True, eq=False)

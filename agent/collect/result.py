@@ -1,0 +1,32 @@
+"""What a run came to, and how it speaks with whoever started it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol, TypeAlias
+
+RunEnd: TypeAlias = "Literal['done', 'failed', 'stopped', 'skipped']"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunResult:
+    """What a run came to."""
+
+    state: RunEnd
+    reason: str = ""
+    records: int = 0
+    messages: int = 0
+    look_again_at: float | None = None
+    """Wall clock; when a file that was still being written may be complete. None: there is none."""
+    settled: bool = False
+    """Whether it left files that can be moved away at once (duplicates, bad ones, empty ones)."""
+
+
+class Hands(Protocol):
+    """How a run speaks with whoever started it. Called in the worker thread."""
+
+    def say(self, text: str) -> None:
+        """What the run is doing now, for people."""
+
+    def pause(self, seconds: float) -> bool:
+        """Wait; True at once when the agent stops."""
