@@ -1,8 +1,8 @@
 """A JSON Schema as one function that says yes or no: the short way for the many files that are right.
 
-jsonschema says what is wrong, and takes most of a load's time to find out that nothing is (10,000
-jobs: seven seconds of nine). So it is asked only about what this refuses. The two agree, by a test
-over all sample files and generated ones; where this is in doubt, it may say no.
+jsonschema says what is wrong, and takes nearly half of a load's time to find out that nothing is
+(10,000 small jobs: 15 s of CPU with it, 8.5 s with this before it, on a busy machine). So it is
+asked only about what this refuses. A test holds that the two agree about all sample files.
 """
 
 from __future__ import annotations
