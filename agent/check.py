@@ -1,4 +1,4 @@
-"""Whether a job fits its source: every expression is parsed, and bound to the columns where a file is there."""
+"""Whether a job fits its source: expressions are parsed, and bound to the columns of a file if one is there."""
 
 from __future__ import annotations
 

@@ -197,7 +197,7 @@ def _nullable(value: str, type_: SqlType, *, drop: bool, depth: int = 0) -> str:
     return _scalar(value, kind, drop=drop)
 
 
-def _scalar(value: str, kind: str, *, drop: bool) -> str:
+def _scalar(value: str, kind: str, *, drop: bool) -> str:  # noqa: PLR0911 - a table of types
     if kind == "double":  # to_json writes doubles three times as fast as the cast does
         return f"CASE WHEN isfinite({value}) THEN CAST(to_json({value}) AS VARCHAR) END"
     if kind == "float":  # but a float as if it were a double: 0.10000000149011612

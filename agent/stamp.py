@@ -1,4 +1,4 @@
-"""What tells one state of a file from another without reading it. Pure: the spool and the sources share it."""
+"""What tells one state of a file from another without reading it. Pure: spool and sources share it."""
 
 from __future__ import annotations
 

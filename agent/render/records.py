@@ -1,4 +1,4 @@
-"""Sources that are read record by record: DuckDB computes the texts, Arrow carries them, `bodies` cuts them."""
+"""Sources that are read record by record: DuckDB computes texts, Arrow carries them, `bodies` cuts them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from agent.message import Draft
 from agent.render.ahead import ahead
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources import duck, expressions, faults, reader
-from agent.sources.files import SourceFile, opened, unchanged
 from agent.sources.expressions import wrong_types
+from agent.sources.files import SourceFile, opened, unchanged
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
 
@@ -81,7 +81,7 @@ def records(
         yield from pack.end()
 
 
-def open_file(
+def open_file(  # noqa: PLR0917 - the one place where a reading is put together
     job: Job,
     source: RecordSource,
     file: SourceFile,

@@ -14,8 +14,8 @@ READERS: Final = {
     JsonSource: "agent.sources.json",
     ParquetSource: "agent.sources.parquet",
 }
-"""Kinds that are read record by record: `relation(con, file, source, uses)`, and `prepare(…)` where a file may
-have to be rewritten first. Named, not imported: a daemon of whole-file jobs never loads DuckDB."""
+"""Kinds that are read record by record: `relation(con, file, source, uses)`, and `prepare(…)` where a file
+may have to be rewritten first. Named, not imported: a daemon of whole-file jobs never loads DuckDB."""
 
 
 def reader(source: RecordSource) -> ModuleType:

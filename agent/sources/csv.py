@@ -4,6 +4,7 @@ An empty field is null; an empty field in quotes (`""`) is the empty text, where
 Blank lines are no records (in a file of one column they are: one null each).
 """
 
+# ruff: noqa: S608 - names and texts are quoted by `mapping`, expressions were parsed alone before
 from __future__ import annotations
 
 import codecs
@@ -101,8 +102,8 @@ def _reader(file: Opened, source: CsvSource, inner: tuple[str, ...]) -> str:
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in inner)
     rejects = ", store_rejects=true" if source.on_bad_row == "dead_letter" else ""
     return (
-        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(file, source)}, auto_detect=false, "
-        f"nullstr='', allow_quoted_nulls=false{rejects})"
+        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(file, source)}, "
+        f"auto_detect=false, nullstr='', allow_quoted_nulls=false{rejects})"
     )
 
 

@@ -5,6 +5,7 @@ the JSON it is; inside an expression it has the type that all of its values in t
 record has is a missing column, unless `types` names it: then it is null.
 """
 
+# ruff: noqa: S608 - names and texts are quoted by `mapping`, expressions were parsed alone before
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
@@ -22,13 +23,15 @@ if TYPE_CHECKING:
 INTEGERS = frozenset({"UBIGINT", "BIGINT"})
 NUMBERS = INTEGERS | {"DOUBLE"}
 CHECKS = (
-    "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
-    "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
-    "WHEN __j IS NULL THEN 'not a JSON object' END",
+    (
+        "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
+        "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
+        "WHEN __j IS NULL THEN 'not a JSON object' END"
+    ),
 )
 
 
-def over(
+def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
     con: DuckDBPyConnection,
     file: Opened,
     source: NdjsonSource | JsonSource,

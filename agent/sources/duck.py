@@ -20,21 +20,25 @@ _STRINGS = r""" '"(?:[^"\\]|\\.)*"' """
 _NOT_JSON = r""" '(?i)nan|inf|,\s*[\]}]' """
 """What DuckDB's JSON takes and RFC 8259 does not, once the strings are taken out of the text."""
 
+_IN_RANGE = "epoch_us(t) BETWEEN -62135596800000000 AND 253402300799999999"
+"""The years 1 to 9999, as RFC 3339 has them."""
+_SECONDS = "strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ')"
+_MICROS = "replace(CAST(make_timestamp(epoch_us(t)) AS VARCHAR), ' ', 'T') || 'Z'"
+"""With a fraction: the cast trims its zeros, but is slower."""
+
 MACROS = (
     # A cast that fails: unlike error() it is not volatile, so TRY may stand around it. The second
     # argument ties it to the record: otherwise it is a constant and fails when it is planned.
     "CREATE MACRO __fail(said, x) AS CAST('push-agent: ' || said || left(coalesce(x, ''), 0) AS INTEGER)",
-    f"CREATE MACRO __json_ok(x) AS NOT regexp_matches(x, {_NOT_JSON}) "
-    f"OR NOT regexp_matches(regexp_replace(x, {_STRINGS}, '', 'g'), {_NOT_JSON})",
-    "CREATE MACRO __json(x) AS CASE WHEN x IS NULL OR __json_ok(x) THEN x "
-    "ELSE CAST(__fail('NaN, Infinity and trailing commas are not JSON: ' || left(x, 60), x) AS VARCHAR) END",
-    # years 1 to 9999, as RFC 3339 has them; an infinity is NULL. The cast to text trims the fraction.
-    "CREATE MACRO __rfc3339(t) AS CASE "
-    "WHEN epoch_us(t) BETWEEN -62135596800000000 AND 253402300799999999 "
-    "THEN CASE WHEN epoch_us(t) % 1000000 = 0 THEN strftime(make_timestamp(epoch_us(t)), '%Y-%m-%dT%H:%M:%SZ') "
-    "ELSE replace(CAST(make_timestamp(epoch_us(t)) AS VARCHAR), ' ', 'T') || 'Z' END "
-    "WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR), "
-    "CAST(t AS VARCHAR)) AS VARCHAR) END",
+    f"""CREATE MACRO __json_ok(x) AS NOT regexp_matches(x, {_NOT_JSON})
+        OR NOT regexp_matches(regexp_replace(x, {_STRINGS}, '', 'g'), {_NOT_JSON})""",
+    """CREATE MACRO __json(x) AS CASE WHEN x IS NULL OR __json_ok(x) THEN x ELSE
+        CAST(__fail('NaN, Infinity and trailing commas are not JSON: ' || left(x, 60), x) AS VARCHAR) END""",
+    # an infinity is NULL
+    f"""CREATE MACRO __rfc3339(t) AS CASE
+        WHEN {_IN_RANGE} THEN CASE WHEN epoch_us(t) % 1000000 = 0 THEN {_SECONDS} ELSE {_MICROS} END
+        WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR),
+            CAST(t AS VARCHAR)) AS VARCHAR) END""",
     "CREATE MACRO utc(x) AS __rfc3339(CAST(x AS TIMESTAMPTZ))",
 )
 

@@ -50,7 +50,9 @@ def list_files(files: Files, clock: Clock) -> Listing:
     aside = [folder for folder in (files.done, files.failed) if folder]
     settled: list[SourceFile] = []
     waits: list[float] = []
-    for name in sorted({name for pattern in files.paths for name in glob.glob(pattern, recursive=True)}):
+    # glob and not Path.glob: the patterns are absolute
+    matched = {name for pattern in files.paths for name in glob.glob(pattern, recursive=True)}  # noqa: PTH207
+    for name in sorted(matched):
         path = Path(name)
         if _skipped(path) or _set_aside(path, files.paths, aside):
             continue

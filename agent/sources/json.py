@@ -1,5 +1,6 @@
 """`type: json`: an array of objects, or one object. The whole file is one JSON text (RFC 8259)."""
 
+# ruff: noqa: S608 - names and texts are quoted by `mapping`, expressions were parsed alone before
 from __future__ import annotations
 
 import gzip

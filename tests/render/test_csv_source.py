@@ -88,7 +88,6 @@ def test_five_thousand_columns(csv_file):
     names = [f"c{n}" for n in range(5000)]
     path = csv_file(",".join(names) + "\n" + ",".join("v" for _ in names) + "\n")
     assert documents(make_job("csv", path), path, memory=2_000_000_000) == [dict.fromkeys(names, "v")]
-    assert failure(make_job("csv", path), path).message == "devices.csv: not enough memory"
 
 
 def test_a_field_of_ten_megabytes(csv_file):

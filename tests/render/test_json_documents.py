@@ -137,7 +137,7 @@ def test_parquet_values_of_every_type_become_json(tmp_path, rows, drop):
     assert all(f'"d":{number if Decimal(number) else "0.0000"}' in sent for number in digits)
 
 
-def shown(value, *, drop):
+def shown(value, *, drop):  # noqa: PLR0911
     if isinstance(value, dict):
         found = {key: shown(child, drop=drop) for key, child in value.items()}
         return {key: child for key, child in found.items() if child is not None} if drop else found
@@ -278,7 +278,7 @@ def test_a_corrupt_parquet_file_is_named(tmp_path):
     path = tmp_path / "x.parquet"
     pq.write_table(pa.table({"a": [1, 2, 3]}), path)
     path.write_bytes(path.read_bytes()[:-6] + b"PAR1xx")
-    with pytest.raises(Exception, match="x.parquet") as caught:
+    with pytest.raises(Exception, match=r"x\.parquet") as caught:
         render(make_job("parquet", path), path)
     assert type(caught.value).__name__ == "SourceError"
     assert "/proc" not in str(caught.value)

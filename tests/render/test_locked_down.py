@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import duckdb
 import pytest
 
 from agent.check import check_job
@@ -74,8 +75,6 @@ def test_comments_and_brackets_in_an_expression_swallow_nothing(plates, sql):
     ],
 )
 def test_duckdb_reaches_the_file_and_nothing_else(plates, statement):
-    import duckdb
-
     other = plates.parent / "other.csv"
     other.write_text("secret\n1\n")
     table_of_python = duckdb.connect().sql("SELECT 1")
@@ -92,7 +91,7 @@ def test_types_are_names_of_types(plates):
     for bad in ("DOUBLE) AS x, (SELECT 1", "NOSUCH", "INT; SELECT 1"):
         job = make_job("csv", plates, types={"id": bad})
         assert [problem.path for problem in check_job(job, context(plates.parent))] == ["source.types.id"]
-        with pytest.raises(SourceError, match="source.types.id"):
+        with pytest.raises(SourceError, match=r"source\.types\.id"):
             render(job, plates)
 
 

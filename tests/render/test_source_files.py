@@ -147,7 +147,7 @@ def test_a_whole_file_is_one_draft_byte_for_byte(tmp_path):
 def test_the_columns_of_a_whole_file_are_checked_first(tmp_path):
     path = put(tmp_path / "planning.csv", 10, '\ufefftrip ID;"STOP ID"\r\n1;2\r\n'.encode())
     assert len(render(make_job("file", path, columns=("STOP ID", "trip ID"), delimiter=";"), path)) == 1
-    with pytest.raises(SourceError, match="planning.csv: missing column stop id") as caught:
+    with pytest.raises(SourceError, match=r"planning\.csv: missing column stop id") as caught:
         render(make_job("file", path, columns=("stop id",), delimiter=";"), path)
     assert caught.value.hint == "did you mean STOP ID? columns there are: trip ID, STOP ID"
 

@@ -64,8 +64,17 @@ def template(*parts, path="target.path"):
 
 
 def make_job(
-    kind, path, *, map=None, per="batch", nulls="keep", batch=None, timezone="UTC", target=None, **source
-):  # noqa: A002
+    kind,
+    path,
+    *,
+    map=None,  # noqa: A002 - the word of the YAML
+    per="batch",
+    nulls="keep",
+    batch=None,
+    timezone="UTC",
+    target=None,
+    **source,
+):
     files = Files(paths=(str(path),), settle=timedelta(0))
     body = JsonBody(map=None if map is None else tree(map), per=per, nulls=nulls)
     return Job(
