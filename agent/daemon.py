@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,11 +28,12 @@ from agent.errors import AgentError
 from agent.logs import get_log, set_up_logs
 from agent.message import JsonValue
 from agent.reload import Change, Prepared, Reloader
+from agent.schedule.folders import watch_sources
 from agent.schedule.scheduler import Scheduler
 from agent.stall import StallMonitor
 from agent.systemd import Notifier
 from agent.view import LiveView, change_json
-from agent.watch import FolderWatch, Subscription
+from agent.watch import FolderWatch
 from agent.web.control import ControlServer, JsonObject
 from agent.web.server import WebServer
 
@@ -86,7 +87,7 @@ class Daemon:
         self._watch = FolderWatch(self._clock)
         self._reloader = Reloader(self._config, self, engine.spool, self._clock)
         self._scheduler = Scheduler(
-            engine.collector.due, self._skipped, engine.spool, self._clock, watch=self._watch_sources
+            engine.collector.due, self._skipped, engine.spool, self._clock, watch=watch_sources(self._watch)
         )
         stall = StallMonitor(self._clock)
         self._view = LiveView(
@@ -189,12 +190,6 @@ class Daemon:
         settings = prepared.plan.settings
         set_up_logs(settings.log_level, settings.log_format)
 
-    def _watch_sources(self, job: Job, on_change: Callable[[], None]) -> Subscription:
-        paths = job.source.files.paths
-        folders = [folder for pattern in paths for folder in _roots(pattern)]
-        recursive = any("**" in pattern for pattern in paths)
-        return self._watch.add(folders, on_change, recursive=recursive)
-
     def _skipped(self, job: str, time: float, reason: str) -> None:
         self._engine.spool.skip(job, time, "schedule", reason)
 
@@ -230,17 +225,6 @@ class Daemon:
             "messages": result.messages,
         }
         return answer
-
-
-def _roots(pattern: str) -> list[Path]:
-    """The folder of a glob that has no wildcard in it, which is what can be watched."""
-    parts = Path(pattern).parts[:-1]
-    plain = []
-    for part in parts:
-        if any(character in part for character in "*?["):
-            break
-        plain.append(part)
-    return [Path(*plain)]
 
 
 def run_daemon(config: Path, state: Path | None, clock: Clock) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
@@ -122,6 +123,19 @@ class Database:
     def keep(self) -> None:
         """End the piece."""
         self.raw.execute("RELEASE piece")
+
+    @contextmanager
+    def attempt(self) -> Iterator[None]:
+        """A part of a piece that is undone alone when it raises."""
+        self.raw.execute("SAVEPOINT attempt")
+        try:
+            yield
+        except BaseException:
+            if self.raw.in_transaction:
+                self.raw.execute("ROLLBACK TO attempt")
+                self.raw.execute("RELEASE attempt")
+            raise
+        self.raw.execute("RELEASE attempt")
 
     def limit(self, pages: int) -> None:
         """The file must not grow beyond this many pages (it never shrinks by it)."""

@@ -29,7 +29,6 @@ def visible() -> ColumnElement[bool]:
     return or_(messages.c.file.is_(None), ~reading)
 
 
-_KEY_THERE = Statement(select(messages.c.id).where(messages.c.key == bindparam("key")))
 _RUN_JOB = Statement(select(runs.c.job).where(runs.c.id == bindparam("run")))
 _FILE_STATE = Statement(select(files.c.state).where(files.c.id == bindparam("file")))
 _RUN_SUMS = Statement(
@@ -116,11 +115,6 @@ def append(  # noqa: PLR0917
         set_cursor(db, job, cursor, now)
     if drafts and not held:
         db.appended.append(job)
-
-
-def is_waiting(db: Database, keys: Sequence[str]) -> bool:
-    """Whether one of the outermost of these keys is in the queue: a reading of this content still waits."""
-    return any(db.execute(_KEY_THERE, key=key).fetchone() for key in {*keys[:1], *keys[-1:]})
 
 
 def job_of_run(db: Database, run: int) -> str:

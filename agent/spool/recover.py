@@ -92,7 +92,7 @@ def _salvage(path: Path, new: Path) -> tuple[tuple[str, int], ...]:
         try:
             old = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True, isolation_level=None)
         except sqlite3.Error as error:
-            log.error("nothing can be read", error=str(error))  # noqa: TRY400 - the reason is enough
+            log.error("nothing can be read", error=str(error))
             return ()
         old.text_factory = lambda data: data.decode("utf-8", "replace")
         try:
@@ -140,7 +140,7 @@ def _readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row
                 or "no such" in str(error)
                 or "not a database" in str(error)
             ):
-                log.error("part of a table cannot be read", table=table, error=str(error))  # noqa: TRY400 - the reason is enough
+                log.error("part of a table cannot be read", table=table, error=str(error))
                 return
             continue
         return

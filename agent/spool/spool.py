@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import sqlite3
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -135,11 +137,15 @@ class Spool(FilesApi, MemoryApi):
         weight = sum(len(draft.body) for draft in batch) + ROW_BYTES * len(batch)
 
         def work(db: Database) -> list[str]:
-            keys = [key_of(seed, draft.first) for draft in batch]
-            if not seed or queue.is_waiting(db, keys):
-                keys = [f"{by_chance}-{index}" for index in range(len(batch))]
+            now = self._clock.now()
             with self._quota.appending(db, weight):
-                queue.append(db, run, batch, keys, cursor, file, self._clock.now())
+                if seed:
+                    keys = [key_of(seed, draft.first) for draft in batch]
+                    with contextlib.suppress(sqlite3.IntegrityError), db.attempt():
+                        queue.append(db, run, batch, keys, cursor, file, now)
+                        return keys
+                keys = [f"{by_chance}-{index}" for index in range(len(batch))]
+                queue.append(db, run, batch, keys, cursor, file, now)
             return keys
 
         return self._thread.submit(work, durable=True, weight=weight)

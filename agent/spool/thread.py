@@ -195,7 +195,7 @@ class DatabaseThread:
         try:
             self._db = self._reopen(str(error) if is_damage(error) else "")
         except (StateError, sqlite3.Error, OSError) as again:
-            log.error("the state database cannot be opened", error=str(again))  # noqa: TRY400 - the reason is enough
+            log.error("the state database cannot be opened", error=str(again))
 
     def _tell(self, db: Database) -> None:
         jobs, db.appended = dict.fromkeys(db.appended), []
