@@ -1,4 +1,4 @@
-"""Whether a job fits its source: expressions are parsed and bound to the columns of a file if there is one."""
+"""Whether a job fits its source: expressions are parsed, and bound to a file's columns if there is one."""
 
 from __future__ import annotations
 
