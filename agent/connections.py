@@ -10,14 +10,12 @@ import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import aiohttp
-
 from agent.auth.session import Session, Signed
 from agent.clock import Clock
 from agent.config.model import Connection, Limits
 from agent.logs import get_log
 from agent.pacing import Random, RateLimit
-from agent.target import open_client
+from agent.target import Client, open_client
 from agent.tls import ssl_context
 
 log = get_log("connection")
@@ -96,7 +94,7 @@ class OpenConnection:
         self,
         connection: Connection,
         session: Session,
-        client: aiohttp.ClientSession,
+        client: Client,
         *,
         clock: Clock,
         random: Random,
@@ -177,7 +175,7 @@ class OpenConnection:
 
 async def open_connection(
     connection: Connection,
-    open_session: Callable[[aiohttp.ClientSession], Session],
+    open_session: Callable[[Client], Session],
     *,
     clock: Clock,
     random: Random,

@@ -13,9 +13,9 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from agent.auth import open_session
+from agent.auth import Session, open_session
 from agent.auth.vault import Vault, open_vault
 from agent.check import check_job
 from agent.clock import Clock
@@ -31,11 +31,7 @@ from agent.reload import Change, JobRejected, Prepared
 from agent.render import Context
 from agent.request import resolve
 from agent.spool import Spool
-
-if TYPE_CHECKING:
-    import aiohttp
-
-    from agent.auth import Session
+from agent.target import Client
 
 log = get_log("engine")
 
@@ -170,7 +166,7 @@ class Engine:
         if current is not None and current.connection == connection:
             return None
 
-        def sign_in(client: aiohttp.ClientSession) -> Session:
+        def sign_in(client: Client) -> Session:
             return open_session(connection, self._secrets, self.spool, self._vault, self._clock, client)
 
         return await open_connection(connection, sign_in, clock=self._clock, random=random.random)

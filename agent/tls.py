@@ -24,7 +24,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
     elif tls.ca is not None:
         try:
             context.load_verify_locations(cafile=tls.ca)
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             raise _unusable(tls.ca, "no PEM file of certificate authorities", error) from error
     else:
         _load_system(context)
@@ -32,7 +32,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
         try:
             # An empty password: an encrypted key is an error, never a question on a terminal.
             context.load_cert_chain(tls.certificate, tls.key, password="")
-        except (OSError, ssl.SSLError) as error:
+        except OSError as error:
             text = "no PEM certificate with a matching, unencrypted key"
             raise _unusable(tls.certificate, text, error) from error
     return context
@@ -46,6 +46,7 @@ def _load_system(context: ssl.SSLContext) -> None:
         context.load_verify_locations(cafile=cafile, capath=capath)
 
 
-def _unusable(path: Path, what: str, error: Exception) -> ConfigError:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else what
+def _unusable(path: Path, what: str, error: OSError) -> ConfigError:
+    # An SSLError is an OSError whose `strerror` is for developers.
+    reason = what if isinstance(error, ssl.SSLError) else error.strerror or what
     return ConfigError((Problem(file=str(path), path="tls", message=reason),))

@@ -182,7 +182,7 @@ class SessionMemory:
             await self._store.store_session(row)
         except Exception as error:  # noqa: BLE001 - whatever the store does, deliveries go on
             if not self.unsaved:
-                log.error(  # noqa: TRY400 - a full disk is no bug; a traceback tells nothing
+                log.error(
                     "the session cannot be stored: it goes on in memory; a restart now may need a login",
                     connection=self.row.connection,
                     reason=str(error) or type(error).__name__,

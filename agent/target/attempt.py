@@ -1,4 +1,4 @@
-"""One HTTP attempt → Outcome. Here is the only table of status codes and of client errors.
+"""One HTTP attempt → Outcome.
 
 Nothing is retried here, with one exception: a connection that was kept alive and that the peer closed
 just when it was used again. No redirect is followed, no proxy or .netrc of the environment is used, no
@@ -23,10 +23,14 @@ from isal import igzip
 from yarl import URL
 
 from agent.message import Answer
-from agent.outcome import Delivered, Misdirected, Outcome, Refused, Retry, Unauthorized
+from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import retry_after
 from agent.request import Request
+from agent.target.table import outcome_of, outcome_of_error
+from agent.target.words import printable, shown
 
+Client: TypeAlias = aiohttp.ClientSession
+"""What an open connection holds; nobody else needs to know the library."""
 Now: TypeAlias = Callable[[], float]
 """Wall clock seconds."""
 
@@ -38,9 +42,6 @@ _INLINE = 32_768  # gzipped bodies below this are decompressed on the event loop
 _AS_BYTES = 524_288  # larger bodies are written piece by piece, so that one write cannot stall the loop
 _KEEP_ALIVE = 60.0  # seconds; a job that runs every 30 s finds its connection again
 
-_RETRY = frozenset({407, 408, 425, 429})  # 407: of a proxy on the way, which may recover
-_MISDIRECTED = frozenset({403, 404, 405})
-
 # Of a delivered message's answer only what helps to find it at the target again; receipts are many.
 _KEPT_OF_GOOD = ("X-Request-Id", "X-Correlation-Id", "Location", "ETag")
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
@@ -49,69 +50,7 @@ _opened: ContextVar[list[None]] = ContextVar("opened")
 """Of the current attempt: grows with each new socket; empty, the connection was a reused one."""
 
 
-def outcome_of(
-    answer: Answer, *, status: int, success: frozenset[int], generation: int = 0, after: float | None = None
-) -> Outcome:
-    """The table: any number an HTTP server may send as a status."""
-    if status in success:
-        return Delivered(answer=answer)
-    if status == 401:  # noqa: PLR2004 - this table is the place of these numbers
-        return Unauthorized(answer=answer, generation=generation)
-    if status in _RETRY or status >= 500 or status < 200:  # noqa: PLR2004
-        return Retry(answer=answer, after=after)
-    # Also 2xx that the job does not call a success: to repeat or to give up could be wrong, so it waits.
-    if status in _MISDIRECTED or status < 400:  # noqa: PLR2004
-        return Misdirected(answer=answer)
-    return Refused(answer=answer)
-
-
-# The first row that fits counts: the narrow ones stand first. Reasons are for people.
-_ERRORS: tuple[tuple[type[BaseException], type[Retry | Misdirected], str], ...] = (
-    (aiohttp.InvalidURL, Misdirected, "not a URL that can be sent to"),
-    (aiohttp.NonHttpUrlClientError, Misdirected, "not a URL that can be sent to"),
-    (aiohttp.RedirectClientError, Misdirected, "redirected"),
-    (aiohttp.TooManyRedirects, Misdirected, "redirected"),
-    (aiohttp.ClientConnectorDNSError, Retry, "the host name cannot be resolved"),
-    (aiohttp.ClientConnectorCertificateError, Retry, "TLS: the certificate is not accepted"),
-    (ssl.SSLCertVerificationError, Retry, "TLS: the certificate is not accepted"),
-    (aiohttp.ServerFingerprintMismatch, Retry, "TLS: the certificate is not accepted"),
-    (aiohttp.ClientSSLError, Retry, "TLS: no secure connection"),
-    (ssl.SSLError, Retry, "TLS: no secure connection"),
-    (aiohttp.ClientProxyConnectionError, Retry, "the proxy cannot be reached"),
-    (aiohttp.ClientHttpProxyError, Retry, "the proxy refused"),
-    (aiohttp.ConnectionTimeoutError, Retry, "timeout while connecting"),
-    (aiohttp.ServerTimeoutError, Retry, "timeout: no answer"),
-    (asyncio.TimeoutError, Retry, "timeout: no complete answer"),
-    (aiohttp.ServerDisconnectedError, Retry, "connection closed without an answer"),
-    (aiohttp.ClientPayloadError, Retry, "the answer broke off"),
-    (aiohttp.ClientResponseError, Retry, "the answer is not HTTP"),
-    (ConnectionRefusedError, Retry, "connection refused"),
-    (ConnectionResetError, Retry, "connection reset"),
-    (BrokenPipeError, Retry, "connection reset"),
-    (socket.gaierror, Retry, "the host name cannot be resolved"),
-    (aiohttp.ClientConnectorError, Retry, "cannot connect"),
-    (aiohttp.ClientError, Retry, "network error"),
-    (OSError, Retry, "network error"),
-)
-
-
-def outcome_of_error(error: BaseException) -> Outcome | None:
-    """The table for what the HTTP client raises; None for what is not in it: a bug, to be seen as one."""
-    verdict = next(((kind, text) for each, kind, text in _ERRORS if isinstance(error, each)), None)
-    if verdict is None:
-        return None
-    kind, reason = verdict
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
-    if reason in {"cannot connect", "network error"} and isinstance(cause, OSError):
-        narrow = next(text for each, _, text in _ERRORS if isinstance(cause, each))
-        if narrow != "network error":
-            reason = narrow
-        elif cause.strerror:
-            reason = printable(cause.strerror.lower())
-    return kind(answer=Answer(status=None, reason=reason + _detail(cause)))
-
-
-def open_client(tls: ssl.SSLContext, *, resolver: AbstractResolver | None = None) -> aiohttp.ClientSession:
+def open_client(tls: ssl.SSLContext, *, resolver: AbstractResolver | None = None) -> Client:
     """A client with its own pool of connections. Call in the event loop; close it there.
 
     The pool has no limit of its own: the connection's gate counts the requests.
@@ -133,9 +72,7 @@ def open_client(tls: ssl.SSLContext, *, resolver: AbstractResolver | None = None
     return client
 
 
-async def attempt(
-    client: aiohttp.ClientSession, request: Request, *, terms: Terms, generation: int, now: Now
-) -> Outcome:
+async def attempt(client: Client, request: Request, *, terms: Terms, generation: int, now: Now) -> Outcome:
     """Send one request once and say what it came to. Never raises for anything the target or network does."""
     try:
         body = await _body(request)
@@ -176,7 +113,7 @@ class Terms:
 
 
 async def _once(
-    client: aiohttp.ClientSession, request: Request, body: bytes, *, terms: Terms, generation: int, now: Now
+    client: Client, request: Request, body: bytes, *, terms: Terms, generation: int, now: Now
 ) -> Outcome:
     response = await client.request(
         request.method,
@@ -244,21 +181,6 @@ def _gunzip(body: bytes) -> bytes:
     return plain
 
 
-def printable(text: str) -> str:
-    """Control characters, line separators and lone surrogates as escapes."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
-
-
-def shown(body: bytes) -> str:
-    """An answer's body for people: UTF-8 where it is, lines kept, everything else that controls escaped."""
-    if not body:
-        return ""
-    lines = body.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
-    return "\n".join(printable(line) for line in lines)
-
-
 def _reason(status: int, response: aiohttp.ClientResponse) -> str:
     phrase = _phrase(status) or printable((response.reason or "")[:100])
     text = f"{status} {phrase}".rstrip()
@@ -283,16 +205,6 @@ def _kept(headers: Mapping[str, str], *, good: bool) -> dict[str, str]:
     else:
         names = [name for name in list(headers)[:32] if name.lower() not in _NEVER_KEPT]
     return {name: printable(headers[name][:512]) for name in names}
-
-
-def _detail(cause: BaseException) -> str:
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        cause = cause.certificate_error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({printable(cause.verify_message)})"
-    if isinstance(cause, ssl.SSLError) and (word := getattr(cause, "reason", None)):
-        return f" ({printable(str(word).replace('_', ' ').lower())})"
-    return ""
 
 
 @lru_cache(maxsize=1024)

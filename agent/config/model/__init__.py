@@ -1,0 +1,101 @@
+"""What was written in the config, as frozen values. No I/O, no dict, no secret: only references.
+
+Built by `config.build` from documents that their schema accepted; everything after the config
+package works with these types and never with a dict.
+"""
+
+from __future__ import annotations
+
+from agent.config.model.body import (
+    Batch,
+    Body,
+    Constant,
+    Expr,
+    JsonBody,
+    JsonScalar,
+    MapList,
+    MapNode,
+    MapObject,
+    RawBody,
+)
+from agent.config.model.connection import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    Connection,
+    HeaderAuth,
+    Limits,
+    LoginLimit,
+    NoAuth,
+    PasswordAuth,
+    Tls,
+)
+from agent.config.model.job import (
+    Delivery,
+    Job,
+    Schedule,
+    Target,
+    Template,
+)
+from agent.config.model.place import (
+    SecretRef,
+    Where,
+)
+from agent.config.model.plan import (
+    Plan,
+)
+from agent.config.model.settings import (
+    AgentSettings,
+)
+from agent.config.model.source import (
+    CsvSource,
+    Files,
+    FileSource,
+    JsonSource,
+    NdjsonSource,
+    ParquetSource,
+    RecordFiles,
+    RecordSource,
+    Source,
+)
+
+__all__ = [
+    "AgentSettings",
+    "Auth",
+    "BasicAuth",
+    "Batch",
+    "BearerAuth",
+    "Body",
+    "Connection",
+    "Constant",
+    "CsvSource",
+    "Delivery",
+    "Expr",
+    "FileSource",
+    "Files",
+    "HeaderAuth",
+    "Job",
+    "JsonBody",
+    "JsonScalar",
+    "JsonSource",
+    "Limits",
+    "LoginLimit",
+    "MapList",
+    "MapNode",
+    "MapObject",
+    "NdjsonSource",
+    "NoAuth",
+    "ParquetSource",
+    "PasswordAuth",
+    "Plan",
+    "RawBody",
+    "RecordFiles",
+    "RecordSource",
+    "Schedule",
+    "SecretRef",
+    "Source",
+    "Target",
+    "Template",
+    "Tls",
+    "Where",
+]

@@ -1,0 +1,87 @@
+"""Jobs: schedule, target, delivery, and all of one job file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from agent.config.model.body import Batch, Body, Expr
+from agent.config.model.place import Where
+from agent.config.model.source import Source
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Schedule:
+    """When a job runs. Exactly one of `every`, `cron`, `at`, or `watch` alone or beside one."""
+
+    every: timedelta | None = None
+    cron: str | None = None
+    at: tuple[str, ...] = ()
+    """RFC 3339 date-times (once each) or `HH:MM[:SS]` (each day)."""
+    watch: bool = False
+    """Also on file events of the source's folders."""
+    timezone: str = "UTC"
+    jitter: timedelta = timedelta(0)
+    missed: Literal["latest", "all", "none"] = "latest"
+    overlap: Literal["skip", "queue"] = "skip"
+    dst: Literal["once", "skip", "twice"] = "once"
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """Text with `{expression}` in it, filled per record."""
+
+    parts: tuple[str | Expr, ...]
+    where: Where = field(compare=False)
+
+    @property
+    def fixed(self) -> str | None:
+        """The text itself when there is no expression in it, else None."""
+        if any(isinstance(part, Expr) for part in self.parts):
+            return None
+        return "".join(part for part in self.parts if isinstance(part, str))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """Where the requests go. Exactly one of `endpoint`, `url`; `path` may stand beside `endpoint`."""
+
+    connection: str
+    endpoint: str | None = None
+    url: str | None = None
+    path: Template | None = None
+    method: str = "POST"
+    headers: tuple[tuple[str, Template], ...] = ()
+    timeout: timedelta = timedelta(seconds=30)
+    """For the whole attempt."""
+    connect_timeout: timedelta = timedelta(seconds=5)
+    success: frozenset[int] = frozenset(range(200, 300))
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Delivery:
+    """How messages leave the spool."""
+
+    order: Literal["strict"] = "strict"
+    on_misdirected: Literal["wait", "dead_letter"] = "wait"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Job:
+    """One job file."""
+
+    name: str
+    schedules: tuple[Schedule, ...]
+    source: Source
+    body: Body
+    batch: Batch = field(default_factory=Batch)
+    target: Target
+    delivery: Delivery = Delivery()
+    file: str = field(compare=False)
+    """The path of its file, as the user would write it."""
+    sha256: str = field(compare=False)
+    """Of the file's bytes: a job is changed when this is."""
+    where: Where = field(compare=False)

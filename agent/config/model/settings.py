@@ -1,0 +1,27 @@
+"""The daemon's own settings (`agent.yaml`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AgentSettings:
+    """The daemon's own settings (`agent.yaml`); every one has a default."""
+
+    state: Path = Path("/var/lib/push-agent")
+    database: str = "sqlite"
+    listen: tuple[str, int] | None = ("127.0.0.1", 9310)
+    """Host and port of the health, metrics and status pages; None for none."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "json", "text"] = "auto"
+    spool_max_bytes: int = 10_000_000_000
+    receipts_keep: timedelta = timedelta(days=7)
+    collect_memory: int = 256_000_000
+    """Bytes that DuckDB may use for one run."""
+    collect_threads: int = 2
+    collect_concurrency: int = 2
+    """Runs at the same moment."""

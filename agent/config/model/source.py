@@ -1,0 +1,82 @@
+"""Sources: files, and how records are read from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal, TypeAlias
+
+from agent.config.model.place import Where
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Files:
+    """What all sources that read files have in common."""
+
+    paths: tuple[str, ...]
+    """Absolute globs."""
+    settle: timedelta = timedelta(seconds=2)
+    """Size and mtime unchanged this long before a file is read."""
+    order: tuple[Literal["mtime", "name"], ...] = ("mtime", "name")
+    done: str | None = None
+    """The folder a file is moved to once all of it is delivered; relative to the file's own."""
+    failed: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FileSource:
+    """`type: file`: each file is one body, byte for byte."""
+
+    files: Files
+    once_per: Literal["content", "path"] = "content"
+    columns: tuple[str, ...] = ()
+    """Names that the first line must hold; empty: not checked."""
+    delimiter: str = ","
+    """Of the first line, for `columns`."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RecordFiles:
+    """What `csv`, `ndjson`, `json` and `parquet` have in common."""
+
+    files: Files
+    reread: Literal["changed", "always"] = "changed"
+    on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    columns: tuple[str, ...] = ()
+    """Names that the file must have."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Column → DuckDB type."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CsvSource(RecordFiles):
+    """RFC 4180, columns are text unless `types` says otherwise."""
+
+    delimiter: str = ","
+    quote: str = '"'
+    header: bool = True
+    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    sniff: bool = False
+    """`types: auto`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NdjsonSource(RecordFiles):
+    """One JSON object a line."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JsonSource(RecordFiles):
+    """A JSON array of objects, or one object."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParquetSource(RecordFiles):
+    """Apache Parquet."""
+
+
+RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+Source: TypeAlias = "FileSource | RecordSource"
