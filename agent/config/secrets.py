@@ -127,8 +127,11 @@ class SecretStore:
         if "/" in ref.name or "\0" in ref.name or ref.name in {"", ".", ".."}:
             raise SecretError(f"{ref.name!r} is no name of a secret", hint="use {file: PATH} for a path")
         credentials = self._env.get("CREDENTIALS_DIRECTORY")
-        if credentials and (Path(credentials) / ref.name).exists():
-            return Path(credentials) / ref.name, True
+        if credentials:
+            # `LoadCredential=secrets:FOLDER` gives each file of a folder the folder's id as a prefix.
+            for name in (ref.name, f"secrets_{ref.name}"):
+                if (Path(credentials) / name).exists():
+                    return Path(credentials) / name, True
         return self._config / "secrets" / ref.name, False
 
 

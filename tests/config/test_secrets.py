@@ -211,3 +211,11 @@ def test_check_secrets_names_the_place_of_each_reference_without_a_value(config:
         write(config.path / "secrets" / name)
     write(config.path / "f")
     assert not check_secrets(plan, SecretStore(config.path.absolute(), {"NO_SUCH": VALUE}))
+
+
+def test_a_folder_of_systemd_credentials_is_found_by_its_prefixed_names(tmp_path):
+    credentials = tmp_path / "credentials"
+    credentials.mkdir()
+    (credentials / "secrets_platform").write_text("from-the-folder")
+    store = SecretStore(tmp_path, {"CREDENTIALS_DIRECTORY": str(credentials)})
+    assert store.resolve(ref("secret", "platform")).reveal() == "from-the-folder"
