@@ -1,0 +1,68 @@
+"""What a user would write by hand: csv + orjson + aiohttp with 8 connections. Saves nothing.
+
+Prints one JSON line: seconds from the first row read to the last answer, and the peak memory in MB.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import resource
+import sys
+import time
+
+import aiohttp
+import orjson
+
+
+def nested(row):
+    return {
+        "eventType": "locationUpdateEvent",
+        "creationDate": row["recorded_at"],
+        "lifecycle": "actual",
+        "actors": [
+            {"entity": {"name": row["shipper"]}, "roles": ["shipper"], "associationType": "inline"},
+            {"entity": {"name": "acme-transport"}, "roles": ["carrier"], "associationType": "inline"},
+        ],
+        "vehicle": {"entity": {"vehicleType": "Truck", "licensePlate": row["plate"]}, "associationType": "inline"},
+        "geoReference": {
+            "type": "latLonPointGeoReference",
+            "lat": float(row["lat"]),
+            "lon": float(row["lon"]),
+            "speed": {"value": int(row["speed_kmh"]), "unit": "km/h"},
+            "heading": {"value": int(row["heading"]), "unit": "degrees"},
+        },
+    }
+
+
+async def main(path, url, per_request, connections):
+    started = time.perf_counter()
+    queue = asyncio.Queue(maxsize=2 * connections)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
+
+        async def send():
+            while (body := await queue.get()) is not None:
+                async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                    answer.raise_for_status()
+                    await answer.read()
+
+        senders = [asyncio.create_task(send()) for _ in range(connections)]
+        batch = []
+        with open(path, newline="") as file:  # noqa: ASYNC230, PTH123 - by hand, as people do
+            for row in csv.DictReader(file):
+                batch.append(nested(row))
+                if len(batch) == per_request:
+                    await queue.put(orjson.dumps(batch))
+                    batch = []
+        if batch:
+            await queue.put(orjson.dumps(batch))
+        for _ in senders:
+            await queue.put(None)
+        await asyncio.gather(*senders)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": time.perf_counter() - started, "peak_mb": peak}))
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))

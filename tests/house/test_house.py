@@ -1,0 +1,101 @@
+"""The house stays liveable: sizes, homes of libraries, and words that the docs must know."""
+
+from __future__ import annotations
+
+import ast
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MODULES = sorted((ROOT / "agent").rglob("*.py"))
+MOST_LINES = 300
+MOST_STATEMENT_LINES = 60
+
+# third-party package → the only places that may import it (docs/DEPENDENCIES.md tells the why)
+HOMES = {
+    "aiohttp": ("agent/target", "agent/auth/", "agent/web/", "agent/sandbox/"),
+    "alembic": ("agent/spool/",),
+    "apscheduler": ("agent/schedule/",),
+    "click": ("agent/commands/",),
+    "cronsim": ("agent/schedule/", "agent/config/"),
+    "cryptography": ("agent/auth/vault.py",),
+    "duckdb": ("agent/sources/", "agent/render", "agent/check.py"),
+    "isal": ("agent/bodies.py", "agent/target", "agent/sandbox/", "agent/sources/file.py"),
+    "jsonschema": ("agent/config/",),
+    "prometheus_client": ("agent/web/",),
+    "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render"),
+    "rich": ("agent/commands/",),
+    "sqlalchemy": ("agent/spool/",),
+    "uvloop": ("agent/daemon.py", "agent/commands/"),
+    "watchdog": ("agent/watch",),
+    "yaml": ("agent/config/",),
+}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield node.module.split(".")[0]
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_is_short_and_imports_only_what_lives_there(path):
+    name = str(path.relative_to(ROOT))
+    assert len(path.read_text().splitlines()) <= MOST_LINES
+    strangers = [
+        package
+        for package in set(imports(path))
+        if package in HOMES and not any(name.startswith(home) for home in HOMES[package])
+    ]
+    assert not strangers, f"{name} imports {strangers}, whose home is elsewhere"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_function_fits_a_screen(path):
+    long = [
+        f"{node.name}: {node.end_lineno - node.lineno + 1} lines"
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.end_lineno - node.lineno + 1 > MOST_STATEMENT_LINES
+    ]
+    assert not long
+
+
+def test_nothing_is_called_utils():
+    assert not [path for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
+
+
+def test_every_dependency_has_its_line_and_reason():
+    text = (ROOT / "docs/DEPENDENCIES.md").read_text()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    names = [entry.split(">")[0].split("[")[0].strip() for entry in project["dependencies"]]
+    assert [name for name in names if f"| {name}" not in text] == []
+
+
+def test_every_command_and_every_setting_is_in_the_reference():
+    from agent.commands import COMMANDS
+
+    text = (ROOT / "docs/REFERENCE.md").read_text()
+    assert [word for word in COMMANDS if f"push-agent {word}" not in text] == []
+    missing = []
+    for kind in ("agent", "connection", "job"):
+        schema = json.loads((ROOT / f"schemas/{kind}.schema.json").read_text())
+        missing += [name for name in property_names(schema) if f"`{name}`" not in text]
+    assert missing == []
+
+
+def property_names(schema):
+    """The names of all properties anywhere in a schema."""
+    if isinstance(schema, dict):
+        for key, value in schema.items():
+            if key == "properties":
+                yield from value
+            yield from property_names(value)
+    elif isinstance(schema, list):
+        for value in schema:
+            yield from property_names(value)
