@@ -138,7 +138,7 @@ def _as_text(letter: DeadLetter) -> str:
         f"from {letter.origin}, {counted(letter.records, 'record')}",
         f"spooled {spooled}, died {died} after {counted(letter.attempts, 'attempt')}",
         "",
-        f"{letter.method} {letter.url}",
+        f"{letter.method} {letter.url}" if letter.method else "it never became a request; the record was:",
         f"Content-Type: {letter.content_type}",
         f"Idempotency-Key: {letter.key}",
         *[f"{name}: {value}" for name, value in letter.headers.items()],

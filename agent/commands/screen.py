@@ -26,9 +26,9 @@ def number(count: int) -> str:
     return f"{count:,}"
 
 
-def counted(count: int, word: str) -> str:
+def counted(count: int, word: str, plural: str = "") -> str:
     """`1 record`, `2 records`."""
-    return f"{number(count)} {word}" if count == 1 else f"{number(count)} {word}s"
+    return f"{number(count)} {word}" if count == 1 else f"{number(count)} {plural or word + 's'}"
 
 
 def age(seconds: float) -> str:
