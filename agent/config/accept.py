@@ -41,7 +41,9 @@ def _all(checks: list[Check]) -> Check:
 
 
 # Annotations, and keywords that another one takes with it.
-_SILENT = frozenset({"title", "examples", "description", "then", "else", "additionalProperties", "$comment"})
+_SILENT = frozenset(
+    {"title", "examples", "description", "default", "then", "else", "additionalProperties", "$comment"}
+)
 
 _IS: Mapping[str, Check] = {
     "object": lambda value: isinstance(value, dict),
