@@ -11,7 +11,12 @@ from agent.commands.options import config_option, output_option, print_json, sta
 from agent.commands.screen import moment, note, number, table
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  push-agent auth status
+"""
+)
 def command() -> None:
     """Look at the sign-in of each connection."""
 

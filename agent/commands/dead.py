@@ -32,7 +32,15 @@ def command() -> None:
     """Look at messages that a target refused for good. Nothing here expires by itself."""
 
 
-@command.command("list")
+@command.command(
+    "list",
+    epilog="""\b
+Examples:
+  push-agent dead list
+  push-agent dead list --job gps-positions --limit 10
+  push-agent dead list --output json | jq '.[].answer.body'
+""",
+)
 @config_option
 @state_option
 @output_option
@@ -53,7 +61,14 @@ def list_command(config: Path, state: Path | None, output: str, job: str | None,
     return 0
 
 
-@command.command("show")
+@command.command(
+    "show",
+    epilog="""\b
+Examples:
+  push-agent dead show 17
+  push-agent dead show 17 --output json | jq -r .body.text     the bytes as they were sent
+""",
+)
 @config_option
 @state_option
 @output_option

@@ -79,6 +79,10 @@ class SandboxProcess:
     def expire(self):
         return ask(f"{self.url}/_sandbox/expire", "POST", {})
 
+    def reset(self):
+        """Forget requests, counts and faults; tokens stay good, and so does what was recorded."""
+        return ask(f"{self.url}/_sandbox/reset", "POST", {})
+
     def recorded(self):
         """Every request it has processed, in order, with its body."""
         lines = []
@@ -101,6 +105,7 @@ class World:
         self.state = folder / "state"
         self.drop = folder / "drop"
         self.log = folder / "log"
+        self.log_start = 0
         self.daemon = None
         for one in ("connections", "jobs", "secrets"):
             (self.config / one).mkdir(parents=True)
@@ -152,6 +157,7 @@ class World:
             str(self.state),
         ]
         environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        self.log_start = len(self.logged())
         with self.log.open("a") as log:
             self.daemon = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
         if wait:
@@ -162,7 +168,7 @@ class World:
         return "ready" in self.logged_since_start()
 
     def logged_since_start(self):
-        return self.logged().rpartition('"event": "starting"')[2]
+        return self.logged()[self.log_start :]
 
     def logged(self):
         return self.log.read_text() if self.log.exists() else ""
