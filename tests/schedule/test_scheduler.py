@@ -325,6 +325,7 @@ async def test_the_real_clock_wakes_the_timers_in_time(memory):
     await scheduler.start()
     await until(lambda: len(said) >= 4)
     await scheduler.stop()
-    assert [trigger for _, _, trigger, _ in said][:2] == ["first", "every"]
+    # The first sight asks the memory first; a due time may pass meanwhile.
+    assert {trigger for _, _, trigger, _ in said} == {"first", "every"}
     assert all(heard >= due for _, due, _, heard in said)
     assert await memory.last_due("a", "every 200000us") is not None
