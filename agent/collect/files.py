@@ -6,7 +6,7 @@ What a row of a file means for the next run:
     spooled, done           sent: not again, unless its content changes or the job says `reread: always`
     failed, "not sent: …"   bad content: not again, until the content or the job's text changes
     failed, "read again: …" given up half-way because the content or the job changed: as if never seen
-    failed, anything else   sent and refused: as `done`; `dead retry` sends it again
+    failed, anything else   sent and refused: as `done`
     duplicate               known
 """
 

@@ -58,13 +58,14 @@ def command(config: Path, state: Path | None, output: str) -> int:
         print_json(dataclasses.asdict(planned))
     else:
         _tell(planned)
-    return EXIT_CONFIG if planned.rejected else 0
+    return EXIT_CONFIG if planned.problems else 0
 
 
 def compare(loaded: Loaded, problems: list[Problem], rows: dict[str, ConfigRow], folder: Path) -> Planned:
     """The folder as it is against the texts that were accepted last."""
     errors = tuple(problem for problem in problems if problem.severity == "error")
-    wrong = {_below(problem.file, folder) for problem in errors}
+    # the folder itself is no file: its problem (it is missing, others may write to it) stands alone
+    wrong = {_below(problem.file, folder) for problem in errors} - {"."}
     good_files = {path: sha for path, sha in loaded.files.items() if path not in wrong}
     return Planned(
         added=tuple(sorted(path for path in good_files if path not in rows)),
@@ -101,9 +102,9 @@ def _tell(planned: Planned) -> None:
     for path in planned.rejected:
         rest = "its last good version goes on" if path in planned.kept else "it would not run"
         click.echo(bad("! reject   ") + f"{path} ({rest})")
-    count = len(planned.unchanged)
-    click.echo(f"{count} unchanged" if planned.unchanged or not _changes(planned) else "")
+    if planned.unchanged or not _changes(planned):
+        click.echo(f"{len(planned.unchanged)} unchanged")
 
 
 def _changes(planned: Planned) -> bool:
-    return bool(planned.added or planned.changed or planned.removed or planned.rejected)
+    return bool(planned.added or planned.changed or planned.removed or planned.problems)

@@ -76,7 +76,7 @@ def find(folder: Path, known: Iterable[str] = ()) -> Listing:
 
 def _no_folder(folder: Path, error: OSError) -> Problem:
     if isinstance(error, FileNotFoundError):
-        hint = f"make it with `push-agent init --config {folder}`, or name another one with --config"
+        hint = f"start from the files in examples/: mkdir -p {folder}/jobs; or name another one with --config"
         return Problem(file=shown(folder), message="there is no such folder", hint=hint)
     if isinstance(error, NotADirectoryError):
         return Problem(

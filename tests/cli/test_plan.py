@@ -84,6 +84,19 @@ def test_before_the_first_start_everything_would_be_added_and_no_state_is_made(c
     assert not folder.state.exists()
 
 
+def test_every_line_of_the_answer_says_something(call, folder):
+    code, out, _ = call("plan", "--config", folder.config, "--state", folder.state)
+    assert (code, len(out.splitlines())) == (0, 3)
+    assert all(out.splitlines())
+
+
+def test_a_missing_config_folder_is_an_error_and_no_change(call, tmp_path):
+    where = ("--config", tmp_path / "nowhere", "--state", tmp_path / "state")
+    code, out, err = call("plan", *where)
+    assert (code, out) == (78, "")
+    assert f"error: {tmp_path}/nowhere: there is no such folder\n  hint: " in err
+
+
 def test_what_it_says_is_what_a_reload_then_does(call, accepted_texts):
     world = accepted_texts
     world.start()

@@ -12,6 +12,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from agent.web.control import call_and_wait
+
 ROOT = Path(__file__).parents[2]
 
 CONNECTION = """\
@@ -183,6 +185,11 @@ class World:
 
     def job_status(self, name):
         return next(job for job in self.status()["jobs"] if job["name"] == name)
+
+    def live(self, name):
+        """What the running daemon itself says of a job; costs no process."""
+        snapshot = call_and_wait(self.state, "status", {}, timeout=20)
+        return next(job for job in snapshot["jobs"] if job["name"] == name)
 
     def kill(self):
         self.daemon.send_signal(signal.SIGKILL)
