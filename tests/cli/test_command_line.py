@@ -52,7 +52,9 @@ def every_command():
 def loaded_after(*arguments):
     """The heavy modules that a fresh process has after a command."""
     code = f"import sys\nsys.argv = ['push-agent', *{list(arguments)!r}]\nfrom agent.__main__ import main\n"
-    code += f"try:\n    main()\nfinally:\n    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    code += (
+        f"try:\n    main()\nfinally:\n    print([m for m in {HEAVY!r} if m in sys.modules], file=sys.stderr)"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False
     )
@@ -97,7 +99,8 @@ def test_version(call):
 
 
 @pytest.mark.parametrize(
-    ("word", "hint"), [("statsu", "Did you mean 'status'?"), ("dryrun", "Did you mean 'dry-run'?"), ("xyz", "")]
+    ("word", "hint"),
+    [("statsu", "Did you mean 'status'?"), ("dryrun", "Did you mean 'dry-run'?"), ("xyz", "")],
 )
 def test_an_unknown_command_is_bad_usage_with_a_guess(call, word, hint):
     code, _, err = call(word)
@@ -105,7 +108,9 @@ def test_an_unknown_command_is_bad_usage_with_a_guess(call, word, hint):
     assert f"There is no command '{word}'. {hint}".strip() in err
 
 
-@pytest.mark.parametrize("arguments", [("status", "--nope"), ("dry-run",), ("dead", "show", "x"), ("schema", "y")])
+@pytest.mark.parametrize(
+    "arguments", [("status", "--nope"), ("dry-run",), ("dead", "show", "x"), ("schema", "y")]
+)
 def test_bad_usage_is_exit_code_2(call, arguments):
     code, _, err = call(*arguments)
     assert code == 2
@@ -131,7 +136,9 @@ def test_an_expected_error_is_one_sentence_with_a_hint_and_its_exit_code(call, m
 
 
 def test_the_problems_of_a_config_are_told_as_they_stand(call, monkeypatch):
-    problems = tuple(Problem(file="a.yaml", line=line, column=2, message="wrong", hint="h") for line in (1, 2))
+    problems = tuple(
+        Problem(file="a.yaml", line=line, column=2, message="wrong", hint="h") for line in (1, 2)
+    )
     fails(monkeypatch, ConfigError(problems))
     assert call("status") == (78, "", "a.yaml:1:2: wrong\n  hint: h\na.yaml:2:2: wrong\n  hint: h\n")
 

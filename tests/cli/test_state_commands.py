@@ -143,7 +143,9 @@ def test_a_second_daemon_on_the_same_state_is_exit_code_75_and_names_the_first(w
     assert str(world.daemon.pid) in done.stderr
 
 
-@pytest.mark.parametrize("words", [("status",), ("plan",), ("dead", "list"), ("auth", "status")], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [("status",), ("plan",), ("dead", "list"), ("auth", "status")], ids=" ".join
+)
 def test_a_state_that_is_no_database_is_exit_code_78(call, folder, words):
     folder.state.mkdir()
     (folder.state / "state.db").write_bytes(b"something else" * 1000)

@@ -147,7 +147,7 @@ class World:
             )
         return done
 
-    def start(self, wait=True):
+    def start(self, *, wait=True):
         command = [
             sys.executable,
             "-m",
