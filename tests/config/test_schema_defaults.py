@@ -1,0 +1,120 @@
+"""What a schema calls the default is what the model does without the key."""
+
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from agent.config import load
+from agent.config.schema import read_schema
+
+CONNECTION = {"connection": "platform", "type": "http", "url": "https://api.example.com"}
+PASSWORD = {
+    "type": "password",
+    "url": "https://auth.example.com",
+    "username": {"secret": "user"},
+    "password": {"secret": "password"},
+}
+JOB = {
+    "job": "one",
+    "schedule": {"cron": "0 5 * * *"},
+    "body": {"format": "json"},
+    "target": {"connection": "platform", "path": "/x"},
+}
+# Where it may be written: the definition of the schema → the least document that holds it, and where in it.
+PLACES = {
+    ("agent", ""): ({}, []),
+    ("connection", ""): (CONNECTION, []),
+    ("connection", "auth_password"): ({**CONNECTION, "auth": PASSWORD}, ["auth"]),
+    ("job", ""): ({**JOB, "source": {"type": "json", "path": "/a"}}, []),
+    ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
+    ("job", "body_json"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["body"]),
+    ("job", "body_raw"): (
+        {**JOB, "source": {"type": "file", "path": "/a"}, "body": {"format": "raw"}},
+        ["body"],
+    ),
+    **{
+        ("job", f"source_{kind}"): (
+            {
+                **JOB,
+                "source": {"type": kind, "path": "/a"},
+                "body": {"format": "raw" if kind == "file" else "json"},
+            },
+            ["source"],
+        )
+        for kind in ("file", "csv", "ndjson", "json", "parquet")
+    },
+}
+# These need another key beside them to mean anything.
+BESIDE = {"delimiter": {"columns": ["id"]}}
+
+
+def defaults(schema, path=()):
+    """(keys on the way, default) of every property that states one."""
+    if not isinstance(schema, dict):
+        return
+    for key, part in schema.get("properties", {}).items():
+        if "default" in part:
+            yield (*path, key), part["default"]
+        yield from defaults(part, (*path, key))
+    for branch in ("then", "else"):
+        yield from defaults(schema.get(branch), path)
+
+
+def cases():
+    for kind in ("agent", "connection", "job"):
+        schema = read_schema(kind)
+        for name, part in [("", schema), *schema["$defs"].items()]:
+            for path, value in defaults(part):
+                yield pytest.param(kind, name, path, value, id=f"{kind}.{name}.{'.'.join(path)}")
+
+
+ALL = list(cases())
+
+
+def plan_of(folder, kind, document):
+    files = {"connection": CONNECTION, kind: document}
+    names = {"agent": "agent.yaml", "connection": "connections/platform.yaml", "job": "jobs/one.yaml"}
+    for each, content in files.items():
+        path = folder / names[each]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content))
+    loaded = load(folder)
+    assert not loaded.problems, loaded.problems
+    jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery)
+            for name, job in loaded.plan.jobs.items()}  # fmt: skip
+    return loaded.plan.settings, dict(loaded.plan.connections), jobs
+
+
+@pytest.mark.parametrize(("kind", "name", "path", "value"), ALL)
+def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind, name, path, value):
+    document, place = PLACES[kind, name]
+    with_default = copy.deepcopy(document)
+    spot = with_default
+    for key in (*place, *path[:-1]):
+        spot = spot.setdefault(key, {})
+    without = copy.deepcopy(with_default)
+    if path[-1] in BESIDE and name == "source_file":
+        spot.update(BESIDE[path[-1]])
+        without["source"].update(BESIDE[path[-1]])
+    spot[path[-1]] = value
+    # an empty mapping on the way is fine, except where a key of it is a must
+    assert plan_of(tmp_path / "with", kind, with_default) == plan_of(
+        tmp_path / "without", kind, pruned(without)
+    )
+
+
+def pruned(document):
+    """Without the empty mappings that were only made on the way."""
+    return {
+        key: pruned(part) if isinstance(part, dict) else part
+        for key, part in document.items()
+        if part != {} or key == "auth"
+    }
+
+
+def test_the_defaults_are_found():
+    assert len(ALL) > 50
+    assert {param.values[0] for param in ALL} == {"agent", "connection", "job"}
