@@ -253,8 +253,9 @@ def _map(value: str, key_type: SqlType, value_type: SqlType, *, drop: bool, dept
         key = _scalar(f"{name}.key", key_type.kind, drop=False)
     item = _nullable(f"{name}.value", value_type, drop=drop, depth=depth + 1)
     entry = f"{key} || ':' || {item if drop else _never_null(item)}"
-    # array_to_string leaves out NULLs: with `drop` that is what is wanted
-    text = f"array_to_string(list_transform(map_entries({value}), lambda {name}: {entry}), ',')"
+    # array_to_string leaves out NULLs, which is what `drop` wants; where all are, it is NULL itself
+    listed = f"list_transform(map_entries({value}), lambda {name}: {entry})"
+    text = f"coalesce(array_to_string({listed}, ','), '')"
     return f"CASE WHEN {value} IS NOT NULL THEN '{{' || {text} || '}}' END"
 
 

@@ -137,6 +137,13 @@ def test_parquet_values_of_every_type_become_json(tmp_path, rows, drop):
     assert all(f'"d":{number if Decimal(number) else "0.0000"}' in sent for number in digits)
 
 
+def test_a_map_whose_values_are_all_null_stays_an_object_when_nulls_are_dropped(tmp_path):
+    path = tmp_path / "x.parquet"
+    maps = pa.array([None, [("a", None)], []], type=pa.map_(pa.string(), pa.float64()))
+    pq.write_table(pa.table({"m": maps}), path)
+    assert documents(make_job("parquet", path, nulls="drop"), path) == [{}, {"m": {}}, {"m": {}}]
+
+
 def shown(value, *, drop):  # noqa: PLR0911
     if isinstance(value, dict):
         found = {key: shown(child, drop=drop) for key, child in value.items()}
