@@ -19,7 +19,8 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
     """All that is wrong with the expressions of a job, at their lines in the YAML.
 
     With a file there, the newest settled one is opened: a missing column or a wrong type is found. Without
-    one, only syntax can be. A file that cannot be read is a warning: it is not the job that is wrong.
+    one, only syntax can be. What is wrong with the file itself is a warning: the next file may be good,
+    and a job that were rejected for it would neither send that one nor set this one aside.
     """
     listed = list_files(job.source.files, ctx.clock).files
     newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
@@ -81,7 +82,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
 
 
 def _of_file(job: Job, error: SourceError) -> Problem:
-    """A missing column is an error of the two together; a file that is gone or busy only a warning."""
+    """What is wrong with a file, told where the job names it."""
     where = job.source.where
     return Problem(
         file=job.file,
@@ -90,5 +91,5 @@ def _of_file(job: Job, error: SourceError) -> Problem:
         path="source",
         message=error.message,
         hint=error.hint,
-        severity="error" if error.lasting else "warning",
+        severity="warning",
     )

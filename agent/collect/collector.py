@@ -25,7 +25,7 @@ from agent.collect.result import RunResult
 from agent.collect.run import collect_job
 from agent.collect.wanted import ThreadHands, Wanted
 from agent.config.model import AgentSettings, Job
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.render import Context
 from agent.spool import Spool
@@ -141,11 +141,11 @@ class Collector:
     async def run_now(self, name: str, limit: int | None = None) -> RunResult:
         """Run a job once, behind a run that is under way; what it came to.
 
-        `limit`: no further file is begun once so many records are spooled. Raises AgentError when there
-        is no such job or nothing is collected any more.
+        `limit`: no further file is begun once so many records are spooled. Raises UsageError when there
+        is no such job, AgentError when nothing is collected any more.
         """
         if name not in self._jobs:
-            raise AgentError(f"there is no job '{name}'", hint="push-agent status lists them")
+            raise UsageError(f"there is no job {name!r}", hint="push-agent status lists them")
         if self._stop.is_set() or self._pool is None:
             raise AgentError("the agent is stopping", hint="try again when it runs")
         result: asyncio.Future[RunResult] = asyncio.get_running_loop().create_future()
