@@ -26,7 +26,7 @@ REPLAY_WINDOW = 30.0
 """Seconds of CLOCK_BOOTTIME after sending in which a lost answer may be replayed. Servers that allow it
 at all allow it briefly, and a machine that slept in between must not do it blindly."""
 SECRET_PAUSE = 30.0
-"""Seconds until an unreadable secret is looked at again."""
+"""Seconds between two complaints about an unreadable secret; that it is mended is seen sooner."""
 
 log = get_log("auth")
 
@@ -43,6 +43,8 @@ class Trouble:
     """Asking again soon cannot help."""
     blocked: bool = False
     """Failed logins stopped it."""
+    no_secret: bool = False
+    """A secret could not be read, and nothing was sent."""
     forget: Literal["", "refresh", "all"] = ""
     """What of the old pair must not be used again; an access token may outlive its refresh token."""
 
@@ -70,10 +72,12 @@ class Renewal:
             self._replayed = self._memory.row.generation
         return self._memory.recognise(await self._credentials(), token)
 
-    async def secret_changed(self) -> bool:
-        """Whether other credentials are there than those that failed."""
+    async def is_mended(self, trouble: Trouble) -> bool:
+        """Whether it was a matter of the credentials, and others are there now than those that failed."""
+        if not trouble.no_secret and not self._memory.row.failures:
+            return False
         who = await self._credentials()
-        return bool(who.mark) and who.mark != self._memory.row.secret_mark
+        return bool(who.form) if trouble.no_secret else who.mark not in {"", self._memory.row.secret_mark}
 
     async def run(self, token: Token | None, rejected: int) -> Token | Trouble:
         """The next pair; generations up to `rejected` are known to be dead."""
@@ -124,7 +128,11 @@ class Renewal:
             return _blocked(self._memory.row.failures, wait)
         if not who.form:
             return Trouble(
-                text=who.problem, hint="it is read again by itself", at_least=SECRET_PAUSE, forget="refresh"
+                text=who.problem,
+                hint="it is read again by itself",
+                at_least=SECRET_PAUSE,
+                no_secret=True,
+                forget="refresh",
             )
         limit = self._grant.auth.login_limit
         await self._memory.count_login(limit)

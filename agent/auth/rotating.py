@@ -28,7 +28,9 @@ from agent.logs import get_log
 INTERVAL: Final = 30.0
 """Seconds between two renewals that no 401 asked for, whatever `expires_in` says."""
 NAP: Final = 10.0
-"""Seconds, at most, that the keeper sleeps: timers stand still in suspend, secrets change, disks get free."""
+"""Seconds, at most, that the keeper sleeps: timers stand still in suspend, disks get free."""
+GLANCE: Final = 2.0
+"""Seconds that it sleeps while nobody can sign in: a person who has just mended a secret watches."""
 CLOSE_GRACE: Final = 10.0
 """Seconds that a flight gets at the end. A longer one is left to the intent in the store."""
 
@@ -270,16 +272,12 @@ class RotatingSession:
             if (wait := self._due_in()) <= 0:
                 self._start()
                 continue
-            await self._clock.sleep(min(wait, NAP))
+            await self._clock.sleep(min(wait, NAP if self._trouble is None else GLANCE))
             if self._flight is not None:
                 continue
             if self._memory.unsaved:
                 await self._memory.save()
-            if (
-                self._memory.row.failures
-                and self._trouble is not None
-                and await self._renewal.secret_changed()
-            ):
+            if self._trouble is not None and await self._renewal.is_mended(self._trouble):
                 self._next_try = -math.inf
 
     # ------------------------------------------------------------------ telling
