@@ -182,15 +182,17 @@ class _Run:
     def _abandon(self, file: SourceFile, row: int, error: SourceError, *, hold: bool) -> None:
         why = NOT_SENT if hold else "sent in part: "
         hint = f" ({error.hint})" if error.hint else ""
-        self._spool.abandon_file(row, f"{why}{error.message}{hint}").result()
+        name = file.path.name
+        message = error.message if name in error.message else f"{name}: {error.message}"
+        self._spool.abandon_file(row, f"{why}{message}{hint}").result()
         self._spool.set_cursor(self._job.name, self._progress.end(row)).result()
-        self._problems.append(error.message)
+        self._problems.append(message)
         self._settled = True
         log.error(
             "nothing of a file is sent" if hold else "the rest of a file is not sent",
             job=self._job.name,
             file=str(file.path),
-            reason=error.message,
+            reason=message,
             hint=error.hint,
         )
 
