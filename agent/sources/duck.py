@@ -31,7 +31,7 @@ MACROS = (
     # argument ties it to the record: otherwise it is a constant and fails when it is planned.
     "CREATE MACRO __fail(said, x) AS CAST('push-agent: ' || said || left(coalesce(x, ''), 0) AS INTEGER)",
     f"""CREATE MACRO __json_ok(x) AS NOT regexp_matches(x, {_NOT_JSON})
-        OR NOT regexp_matches(regexp_replace(x, {_STRINGS}, '', 'g'), {_NOT_JSON})""",
+        OR NOT regexp_matches(regexp_replace(x, {_STRINGS}, '0', 'g'), {_NOT_JSON})""",
     """CREATE MACRO __json(x) AS CASE WHEN x IS NULL OR __json_ok(x) THEN x ELSE
         CAST(__fail('NaN, Infinity and trailing commas are not JSON: ' || left(x, 60), x) AS VARCHAR) END""",
     # an infinity is NULL
