@@ -1,6 +1,6 @@
 """The daemon: one life from start to stop, told in order.
 
-start   logs · state folder (lock, migrations, recovery) · engine · first load · control socket · pages ·
+start   logs · state folder (lock, migrations, recovery) · first load · engine · control socket · pages ·
         schedule · watch · READY
 life    announcements start runs, appends wake lanes, file events and SIGHUP reload, the watchdog is fed
 stop    STOPPING · no new announcements · no reloads · runs end at their next chunk · requests in flight
@@ -98,11 +98,11 @@ class Daemon:
             stall=stall,
             clock=self._clock,
         )
-        await engine.start()
         stack.push_async_callback(engine.stop, 2.0)  # does nothing after an orderly stop
         await self._watch.start()
         stack.push_async_callback(self._watch.close)
         change = await self._reloader.start()
+        await engine.start()  # only now it is known where messages and files go
         await self._open_doors(stack)
         await self._scheduler.start()
         self._reloader.follow(self._watch)

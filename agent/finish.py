@@ -35,8 +35,7 @@ log = get_log("finish")
 _BREATH = 0.2
 # Seconds until what could not be moved is tried again.
 _RETRY = 30.0
-# Refusals that NAME.why.json shows; `push-agent dead list` has all of them.
-_SHOWN = 20
+_SHOWN = 20  # refusals that NAME.why.json shows; `push-agent dead list` has all of them
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,13 +54,15 @@ class Finisher:
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stuck: dict[str, str] = {}
+        self._failed = False
 
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
-        """From now on these. The files of a job that is gone stay where they are."""
+        """From now on these. The files of all other jobs stay as they are until their job is back."""
         self._folders = {
             name: _Folders(done=job.source.files.done, failed=job.source.files.failed)
             for name, job in jobs.items()
         }
+        self._wake.set()
 
     async def start(self) -> None:
         """Begin with what the last process left."""
@@ -97,8 +98,10 @@ class Finisher:
         while True:
             await self._wait()
             self._wake.clear()
+            self._failed = True
             try:
                 await self.sweep()
+                self._failed = False
             except StateError as error:
                 log.warning("files are not moved now", reason=error.message)
             except Exception as error:  # noqa: BLE001 - deliveries go on, whatever is wrong with a file
@@ -106,8 +109,8 @@ class Finisher:
             await self._clock.sleep(_BREATH)
 
     async def _wait(self) -> None:
-        """Until woken; while something is stuck, at most until it is time to try it again."""
-        if not self._stuck:
+        """Until woken; while something is left to be moved, at most until it is time to try it again."""
+        if not self._stuck and not self._failed:
             await self._wake.wait()
             return
         woken = asyncio.ensure_future(self._wake.wait())
@@ -121,8 +124,10 @@ class Finisher:
     def _finish(self, settled: SettledFile) -> None:
         """One file; blocks."""
         row = settled.file
+        if (folders := self._folders.get(row.job)) is None:
+            return  # before the first load, or in a push of another job: nobody knows where it goes
         try:
-            place, note = self._place(settled)
+            place, note = self._place(settled, folders)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
             if self._stuck.get(row.path) != why:
@@ -143,16 +148,14 @@ class Finisher:
         self._spool.finish_file(row.id, state=settled.ends, moved_to=moved_to, reason=reason).result()
         log.info("finished", job=row.job, file=row.path, state=settled.ends, moved_to=moved_to, note=note)
 
-    def _place(self, settled: SettledFile) -> tuple[Path | None, str]:
+    def _place(self, settled: SettledFile, folders: _Folders) -> tuple[Path | None, str]:
         """Move the file; where it is now (None: where it was), and what there is to say."""
         row, source = settled.file, Path(settled.file.path)
-        folders = self._folders.get(row.job)
-        name = (folders.done if settled.ends == "done" else folders.failed) if folders else None
+        name = folders.done if settled.ends == "done" else folders.failed
         if name is None or row.reason.startswith(AGAIN):
             return None, ""
         folder = source.parent / name
-        now = _stamp(source)
-        if now is None:
+        if (now := _stamp(source)) is None:
             moved = _moved_before(source.name, folder, row.stamp)
             return moved, "" if moved else "it was gone"
         if now != row.stamp:

@@ -205,14 +205,46 @@ async def test_another_file_system_gets_a_copy_that_is_whole_before_the_file_is_
         folder.rmdir()
 
 
-async def test_the_files_of_a_removed_job_stay(place, inbox, finisher):
+async def test_the_files_of_a_removed_job_stay_until_it_is_back(place, inbox, finisher):
     (inbox / "a.txt").write_text("a")
-    await run(place, finisher, job_in(inbox))
+    job = job_in(inbox)
+    await run(place, finisher, job)
     finisher.set_jobs({})
     deliver(place)
     await finisher.sweep()
     assert listed(inbox) == ["a.txt"]
-    assert place.spool.settled_files().result() == []
+    finisher.set_jobs({"j": job})
+    await finisher.sweep()
+    assert listed(inbox) == ["done/a.txt"]
+
+
+async def test_a_finisher_that_starts_before_the_jobs_are_known_moves_their_files_once_they_are(place, inbox):
+    (inbox / "a.txt").write_text("a")
+    job = job_in(inbox)
+    await asyncio.to_thread(place.run, job)
+    deliver(place)
+    finisher = Finisher(place.spool, FakeClock(auto=True))
+    await finisher.start()
+    await until(lambda: not finisher._wake.is_set())
+    await finisher.sweep()
+    assert listed(inbox) == ["a.txt"]
+    finisher.set_jobs({"j": job})
+    await until(lambda: listed(inbox) == ["done/a.txt"])
+    await finisher.stop()
+
+
+async def test_files_are_moved_by_and_by_when_a_sweep_failed_and_nothing_else_happens(place, inbox):
+    (inbox / "a.txt").write_text("a")
+    job = job_in(inbox)
+    finisher = Finisher(place.spool, FakeClock(auto=True))
+    await run(place, finisher, job)
+    deliver(place)
+    place.spool._thread._db.raw.execute("ALTER TABLE files RENAME TO away")
+    await finisher.start()
+    await until(lambda: finisher._failed and not finisher._wake.is_set())
+    place.spool._thread._db.raw.execute("ALTER TABLE away RENAME TO files")
+    await until(lambda: listed(inbox) == ["done/a.txt"])
+    await finisher.stop()
 
 
 async def test_started_it_moves_what_the_last_process_left_and_what_it_is_woken_for(place, inbox):
