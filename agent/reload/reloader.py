@@ -48,6 +48,7 @@ class Reloader:
         self._fingerprint = Fingerprint()
         self._plan = Plan()
         self._draining: dict[str, Job] = {}
+        self._waiting: frozenset[str] = frozenset()
         self._lent: dict[str, Connection] = {}
         self._told: frozenset[Problem] = frozenset()
         self._told_later: tuple[str, ...] = ()
@@ -177,7 +178,7 @@ class Reloader:
 
     async def _to_drain(self, new: Plan) -> dict[str, Job]:
         """Jobs that are not in the plan, while the spool holds messages of them."""
-        waiting = {job for job, _ in await self._memory.lanes()} - set(new.jobs)
+        self._waiting = waiting = frozenset(job for job, _ in await self._memory.lanes()) - set(new.jobs)
         before = {**self._plan.jobs, **self._draining}
         lent = {**self._texts.connections(), **self._plan.connections, **new.connections}
         self._lent = lent
@@ -201,18 +202,20 @@ class Reloader:
         while True:
             jobs = {name: job for name, job in new.jobs.items() if name not in dropped}
             jobs.update({name: self._plan.jobs[name] for name in rejected if name not in dropped})
-            plan = _with_lent(replace(new, jobs=jobs), drain, self._lent)
+            left = {name: job for name, job in drain.items() if name not in dropped}
+            plan = _with_lent(replace(new, jobs=jobs), left, self._lent)
             problems = [*loaded.problems, *rejected.values()]
             change = diff(base, plan, problems=problems, kept=sorted(loaded.kept))
             if not first:
                 change = replace(change, restart=_later(self._plan, loaded))
-            prepared = await self._world.prepare(plan, drain, change)
+            prepared = await self._world.prepare(plan, left, change)
             if not prepared.rejected:
                 return prepared, change, frozenset(rejected)
             for each in prepared.rejected:
-                # Its old version goes on, unless that is what was rejected or there is none.
+                # Its old version goes on, unless that is what was rejected or there is none. One that is
+                # drained has no other: its messages wait until it can be prepared again.
                 old = self._plan.jobs.get(each.job)
-                if each.job in rejected or old is None or old is jobs.get(each.job):
+                if each.job in drain or each.job in rejected or old is None or old is jobs.get(each.job):
                     dropped.add(each.job)
                 rejected.setdefault(each.job, each.problem)
 
@@ -224,7 +227,7 @@ class Reloader:
             for path, accepted in loaded.accepted.items():
                 if not (accepted.kind == "job" and accepted.name in rejected):
                     await self._texts.accept(path, accepted, now)
-            await self._texts.forget(frozenset(self._draining), now)
+            await self._texts.forget(self._waiting, now)
         except AgentError as error:
             log.warning("the last good texts cannot be remembered", reason=error.message)
 

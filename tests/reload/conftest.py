@@ -26,7 +26,7 @@ class World:
         if self.error:
             raise self.error
         self.changes.append(change)
-        rejected = tuple(self.reject[name] for name in plan.jobs if name in self.reject)
+        rejected = tuple(self.reject[name] for name in (*plan.jobs, *draining) if name in self.reject)
         return Prepared(plan=plan, draining=draining, rejected=rejected)
 
     def swap(self, prepared):

@@ -12,6 +12,7 @@ import pytest
 from agent.errors import ConfigError, Problem, StateError
 from agent.message import Answer, Receipt
 from agent.reload import JobRejected
+from agent.reload.texts import KEEP
 from tests.support.config_folder import CONNECTION, job_text, write
 
 BAD = job_text("gps", endpoint="nowhere")
@@ -98,6 +99,36 @@ async def test_yml_13_a_deleted_job_with_messages_is_drained_also_over_a_restart
     await house.new_reloader().start()
     assert house.reloader.draining == {"gps": job}
     assert list(house.reloader.plan.connections) == ["stg"], "its connection is lent to it"
+
+
+async def test_yml_13_a_deleted_job_that_cannot_be_prepared_holds_no_reload_and_is_drained_later(house):
+    await house.reloader.start()
+    await house.spool_message("gps")
+    house.job("gps").unlink()
+    problem = Problem(file="jobs/gps.yaml", line=7, column=1, path="target", message="no such endpoint")
+    house.world.reject["gps"] = JobRejected(job="gps", problem=problem)
+    change = await house.reloader.reload("test")
+    assert (change.removed, change.rejected) == (("gps",), (problem,))
+    assert house.reloader.draining == {}
+    del house.world.reject["gps"]
+    await house.reloader.reload("test")
+    assert list(house.reloader.draining) == ["gps"]
+
+
+async def test_yml_13_the_text_of_a_deleted_job_is_kept_as_long_as_it_has_messages(house):
+    await house.reloader.start()
+    await house.spool_message("gps")
+    house.job("gps").unlink()
+    connection = house.folder / "connections" / "stg.yaml"
+    good = connection.read_text()
+    write(connection, good.replace("planning:", "elsewhere:"))
+    await house.reloader.reload("test")
+    for _ in range(3):
+        await house.clock.sleep(2 * KEEP)
+        await house.new_reloader().start()
+    write(connection, good)
+    await house.reloader.reload("test")
+    assert list(house.reloader.draining) == ["gps"]
 
 
 async def test_yml_13_a_job_deleted_while_the_agent_was_down_is_drained(house):
