@@ -52,6 +52,8 @@ class Daemon:
         self._settings = settings
         self._clock = clock
         self._ending = asyncio.Event()
+        self._ready = False
+        self._hung_up = False
         self._failed: BaseException | None = None
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -59,16 +61,18 @@ class Daemon:
 
     async def run(self) -> int:
         """Start, live until asked to stop, stop. The exit code."""
+        self._signals()
         notifier = Notifier.from_environment(os.environ, clock=self._clock)
         log.info("starting", version=__version__, config=str(self._config), state=str(self._settings.state))
         engine = await asyncio.to_thread(Engine.open, self._settings, self._config, self._clock)
         try:
             async with contextlib.AsyncExitStack() as stack:
-                await self._start(engine, notifier, stack)
+                started = await self._unless_ending(self._start(engine, notifier, stack))
                 await self._ending.wait()
                 notifier.stopping("stopping: requests in flight end")
                 log.info("stopping")
-                await self._stop_early(engine)
+                if started:
+                    await self._stop_early(engine)
         finally:
             await asyncio.to_thread(engine.close)
             notifier.close()
@@ -78,8 +82,20 @@ class Daemon:
         log.info("stopped")
         return 0
 
+    async def _unless_ending(self, start: Coroutine[object, object, None]) -> bool:
+        """Whether the start came to its end; a stop cuts it short, and the stack undoes what was begun."""
+        starting = asyncio.create_task(start, name="start")
+        ending = asyncio.create_task(self._ending.wait(), name="asked to end")
+        await asyncio.wait({starting, ending}, return_when=asyncio.FIRST_COMPLETED)
+        for task in (starting, ending):
+            task.cancel()  # does nothing to one that is done
+        await asyncio.wait({starting, ending})
+        if starting.cancelled():
+            return False
+        starting.result()
+        return True
+
     async def _start(self, engine: Engine, notifier: Notifier, stack: contextlib.AsyncExitStack) -> None:
-        self._signals()
         if engine.spool.recovered is not None:
             log.error("the state database was damaged", set_aside=str(engine.spool.recovered.set_aside))
         self._engine = engine
@@ -104,12 +120,16 @@ class Daemon:
         change = await self._reloader.start()
         await engine.start()  # only now it is known where messages and files go
         await self._open_doors(stack)
+        stack.push_async_callback(self._scheduler.stop)
         await self._scheduler.start()
         self._reloader.follow(self._watch)
         self._spawn("watchdog", notifier.watch(self._view.unhealthy))
         self._spawn("stall", stall.run())
         self._spawn("prune", self._prune())
         self._view.started()
+        self._ready = True
+        if self._hung_up:
+            self._hang_up()
         notifier.ready(f"{change}")
         log.info("ready", jobs=len(self._reloader.plan.jobs), change=str(change))
 
@@ -148,7 +168,8 @@ class Daemon:
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
 
     def _hang_up(self) -> None:
-        if hasattr(self, "_view") and not self._ending.is_set():
+        self._hung_up = True  # before the first load it is not lost: the files may have been read already
+        if self._ready and not self._ending.is_set():
             self._spawn("reload by SIGHUP", self._reload_quietly())
 
     async def _reload_quietly(self) -> None:
