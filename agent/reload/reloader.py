@@ -15,7 +15,7 @@ from agent.errors import AgentError, ConfigError, Problem
 from agent.logs import get_log
 from agent.reload.change import Change, diff, settle_into
 from agent.reload.fingerprint import FOLDERS, Fingerprint, look
-from agent.reload.settle import settled
+from agent.reload.settle import AT_THE_START, WRITER, settled
 from agent.reload.texts import Texts
 from agent.reload.world import Memory, Prepared, World
 from agent.watch import FolderWatch, Subscription
@@ -143,7 +143,8 @@ class Reloader:
     # ------------------------------------------------------------------------------ how
 
     async def _reload(self, reason: str, *, first: bool) -> Change:
-        seen = await settled(self._folder, self._fingerprint, self._clock)
+        writer = AT_THE_START if first else WRITER
+        seen = await settled(self._folder, self._fingerprint, self._clock, writer=writer)
         loaded = await asyncio.to_thread(self._loader, self._folder, last_good=self._texts.last_good)
         new = self._new_plan(loaded, first=first)
         gone = self._gone(seen, loaded)

@@ -15,11 +15,14 @@ GRACE = 2.0
 """A file that vanished or became empty may be in the middle of being saved."""
 WRITER = 30.0
 """A writer who stalls is waited for; after that the file is judged as it lies there."""
+AT_THE_START = 3.0
+"""The first load waits no longer for a writer: one that somebody holds open must not hold up all jobs.
+The reload that follows its last write comes by itself."""
 AT_MOST = 60.0
 """A file that never stands still is read all the same."""
 
 
-async def settled(folder: Path, known: Fingerprint, clock: Clock) -> Fingerprint:
+async def settled(folder: Path, known: Fingerprint, clock: Clock, *, writer: float = WRITER) -> Fingerprint:
     """What the folder holds, once it stands still; `known` is what was loaded before."""
     begun = clock.monotonic()
     seen = await asyncio.to_thread(look, folder, known.files)
@@ -28,7 +31,7 @@ async def settled(folder: Path, known: Fingerprint, clock: Clock) -> Fingerprint
         again = await asyncio.to_thread(look, folder, known.files)
         waited = clock.monotonic() - begun
         in_place = _in_the_middle(known, again) and waited < GRACE
-        written = again.writing and waited < WRITER
+        written = again.writing and waited < writer
         if waited >= AT_MOST or (again == seen and not in_place and not written):
             return again
         seen = again
