@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import threading
 from collections.abc import Callable, Hashable
@@ -135,6 +136,8 @@ class Observers:
         from watchdog.observers import Observer  # noqa: PLC0415 - late: it takes 60 ms
 
         if self._observer is None:
+            # Its thread complains, as an error, of having been stopped; we say ourselves what is missed.
+            logging.getLogger("watchdog").setLevel(logging.CRITICAL)
             observer = Observer()
             observer.start()
             self._observer = observer
