@@ -27,7 +27,7 @@ from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import retry_after
 from agent.request import Request
 from agent.target.table import outcome_of, outcome_of_error
-from agent.target.words import printable, shown
+from agent.target.words import blotted, printable, shown
 
 Client: TypeAlias = aiohttp.ClientSession
 """What an open connection holds; nobody else needs to know the library."""
@@ -143,8 +143,14 @@ async def _once(
     else:
         response.close()
     headers = response.headers
-    answer = Answer(
-        status=status, reason=_reason(status, response), headers=_kept(headers, good=good), body=shown(text)
+    answer = blotted(
+        Answer(
+            status=status,
+            reason=_reason(status, response),
+            headers=_kept(headers, good=good),
+            body=shown(text),
+        ),
+        request,
     )
     if good:
         return Delivered(answer=answer)

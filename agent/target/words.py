@@ -2,6 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+from urllib.parse import quote
+
+from agent.logs import BLOT, blotter
+from agent.message import Answer
+from agent.request import Request
+
+_LEAST = 8
+"""Characters: less of a token at the end of a text that was cut is nothing to go by."""
+
 
 def printable(text: str) -> str:
     """Control characters, line separators and lone surrogates as escapes."""
@@ -16,3 +27,37 @@ def shown(body: bytes) -> str:
         return ""
     lines = body.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
     return "\n".join(printable(line) for line in lines)
+
+
+def blotted(answer: Answer, request: Request) -> Answer:
+    """The answer without what the request was signed with: some servers repeat what they refuse."""
+    texts = [answer.reason, answer.body, *answer.headers.values()]
+    if max(map(len, texts)) < _LEAST and not answer.headers:
+        return answer
+    hidden = {name.lower() for name in request.secret_headers}
+    signed = [value.rpartition(" ")[2] for name, value in request.headers.items() if name.lower() in hidden]
+    return replace(
+        answer,
+        reason=_without(answer.reason, signed),
+        body=_without(answer.body, signed),
+        headers={name: _without(value, signed) for name, value in answer.headers.items()},
+    )
+
+
+def _without(text: str, secrets: Iterable[str]) -> str:
+    if len(text) < _LEAST:
+        return text
+    for secret in secrets:
+        if secret[:_LEAST] not in text:
+            continue
+        for form in {secret, quote(secret, safe=""), secret.replace("/", "\\/")}:
+            text = _without_end(text.replace(form, BLOT), form)
+    return blotter.clean(text)
+
+
+def _without_end(text: str, secret: str) -> str:
+    """Also without the first part of it, where the text was cut in the middle of it."""
+    for length in range(min(len(secret) - 1, len(text)), _LEAST - 1, -1):
+        if text.endswith(secret[:length]):
+            return text[:-length] + BLOT
+    return text
