@@ -111,10 +111,15 @@ class DeliveryWorld:
             await asyncio.sleep(0.002)
 
     async def waits(self, kind, job="gps", lane=0, attempts=0):
-        """Until the lane waits for this (after so many attempts), and the wait."""
+        """Until the lane waits for this (after so many attempts), and the wait.
+
+        Also until it sleeps on a clock that the test moves: before, it stores why it waits, and a clock
+        that was moved meanwhile would wake nobody.
+        """
         while True:
             for one in self.deliverer.snapshot().waits:
-                if (one.kind, one.job, one.lane) == (kind, job, lane) and one.attempts >= attempts:
+                asleep = self.clock.sleeping or one.until is None or getattr(self.clock, "auto", True)
+                if (one.kind, one.job, one.lane) == (kind, job, lane) and one.attempts >= attempts and asleep:
                     return one
             await asyncio.sleep(0.002)
 
