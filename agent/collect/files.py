@@ -108,7 +108,7 @@ def _sent_before(job: Job, file: SourceFile, sha256: str, spool: Spool) -> str:
     path = str(file.path)
     if isinstance(job.source, FileSource):
         if job.source.once_per == "path":
-            row = _first_sent(spool.files_by_path(job.name, path).result())
+            row = _first_sent(spool.files_by_path(job.name, path, duplicates=False).result())
             return f"this path was sent before, at {_time(row.seen_at)}" if row else ""
         # Bytes that were refused are no duplicate: whoever drops them again wants another try.
         rows = [row for row in spool.files_by_content(job.name, sha256).result() if row.state != "failed"]
@@ -116,7 +116,7 @@ def _sent_before(job: Job, file: SourceFile, sha256: str, spool: Spool) -> str:
         return f"the same content as {row.path} of {_time(row.seen_at)}" if row else ""
     if job.source.reread == "always":
         return ""
-    row = _first_sent(spool.files_by_path(job.name, path).result())
+    row = _first_sent(spool.files_by_path(job.name, path, duplicates=False).result())
     same = row is not None and row.sha256 == sha256
     return f"its content did not change since {_time(row.seen_at)}" if row and same else ""
 
@@ -133,7 +133,7 @@ def _was_sent(row: FileRow) -> bool:
 
 def _give_up_others(job: Job, file: SourceFile, sha256: str, spool: Spool) -> None:
     """Rows of this path that an interrupted run left open and that cannot be gone on with."""
-    for row in spool.files_by_path(job.name, str(file.path)).result():
+    for row in spool.files_by_path(job.name, str(file.path), duplicates=False).result():
         if row.state not in OPEN:
             continue
         if row.sha256 != sha256:
@@ -188,17 +188,18 @@ def load_progress(job: Job, spool: Spool) -> Progress:
     """What earlier runs left open; files that are gone meanwhile are given up."""
     progress = Progress()
     for entry in _entries(spool.cursor(job.name).result()):
-        path, file, done = entry.get("path"), entry.get("file"), entry.get("row")
-        if not isinstance(path, str) or not isinstance(file, int) or not isinstance(done, int):
+        sha256, file, done = entry.get("sha256"), entry.get("file"), entry.get("row")
+        if not isinstance(sha256, str) or not isinstance(file, int) or not isinstance(done, int):
             continue
-        row = next((row for row in spool.files_by_path(job.name, path).result() if row.id == file), None)
+        # By its content: its path may be another one than when this was written.
+        row = next((row for row in spool.files_by_content(job.name, sha256).result() if row.id == file), None)
         if row is None or row.state not in OPEN:
             continue
-        if not os.path.lexists(path):
+        if not os.path.lexists(row.path):
             give_up(job, row, "it is gone", spool)
             continue
         progress.rows[file] = done
-        progress.entries[file] = {"file": file, "path": path, "sha256": row.sha256, "row": done}
+        progress.entries[file] = {"file": file, "path": row.path, "sha256": sha256, "row": done}
     return progress
 
 

@@ -1,7 +1,8 @@
 """Source files: which were met, which are held while they are read, which are ready to be moved.
 
 open ──▶ reading ───release──▶ spooled ──▶ (its messages leave) ──finish──▶ done or failed
-     └─▶ streaming ──release──▶ spooled      note ──▶ duplicate, failed ──finish──▶ …
+     └─▶ streaming ──release──▶ spooled      note ──▶ failed ──finish──▶ failed
+                                             note ──▶ duplicate ──finish──▶ duplicate
          reading ──abandon──▶ failed: its held messages go, which no lane ever saw
 """
 
@@ -39,9 +40,18 @@ _BY_STAMP = Statement(
     .order_by(files.c.id.desc())
     .limit(1)
 )
+# Without duplicates: nothing was read of them, and any number of them may lie before the row that counts.
 _BY_CONTENT = Statement(
     select(files)
-    .where(files.c.job == bindparam("job"), files.c.sha256 == bindparam("sha256"))
+    .where(
+        files.c.job == bindparam("job"), files.c.sha256 == bindparam("sha256"), files.c.state != "duplicate"
+    )
+    .order_by(files.c.id.desc())
+    .limit(_LATEST)
+)
+_READ_BY_PATH = Statement(
+    select(files)
+    .where(files.c.job == bindparam("job"), files.c.path == bindparam("path"), files.c.state != "duplicate")
     .order_by(files.c.id.desc())
     .limit(_LATEST)
 )
@@ -112,13 +122,14 @@ def by_stamp(db: Database, job: str, stamp: FileStamp) -> FileRow | None:
 
 
 def by_content(db: Database, job: str, sha256: str) -> list[FileRow]:
-    """Rows with this content, newest first."""
+    """Rows with this content that are no duplicates, newest first."""
     return [file_of(row) for row in rows_of(db, _BY_CONTENT, job=job, sha256=sha256)]
 
 
-def by_path(db: Database, job: str, path: str) -> list[FileRow]:
-    """Rows of this path, newest first."""
-    return [file_of(row) for row in rows_of(db, _BY_PATH, job=job, path=path)]
+def by_path(db: Database, job: str, path: str, *, duplicates: bool) -> list[FileRow]:
+    """Rows of this path, newest first; with or without duplicates."""
+    statement = _BY_PATH if duplicates else _READ_BY_PATH
+    return [file_of(row) for row in rows_of(db, statement, job=job, path=path)]
 
 
 def open_file(
@@ -207,6 +218,10 @@ def letters(db: Database, file: int, limit: int) -> list[DeadLetter]:
 def finish(  # noqa: PLR0917
     db: Database, file: int, state: Literal["done", "failed"], moved_to: str | None, reason: str, now: float
 ) -> None:
-    """The file is dealt with for good. Without a new reason the old one stays."""
-    why = reason or _row(db, file)["reason"]
-    db.execute(_FINISH, file=file, new_state=state, why=why, new_place=moved_to, now=now)
+    """The file is dealt with for good. Without a new reason the old one stays.
+
+    A duplicate stays one: nothing of it was sent, and it must not stand for content that was.
+    """
+    row = _row(db, file)
+    ends = row["state"] if row["state"] == "duplicate" else state
+    db.execute(_FINISH, file=file, new_state=ends, why=reason or row["reason"], new_place=moved_to, now=now)

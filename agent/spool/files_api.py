@@ -20,12 +20,12 @@ class FilesApi(Desk):
         return self._read(lambda db: files.by_stamp(db, job, stamp))
 
     def files_by_content(self, job: str, sha256: str) -> Pending[list[FileRow]]:
-        """The last 50 rows with this content, newest first."""
+        """The last 50 rows with this content that are no duplicates, newest first."""
         return self._read(lambda db: files.by_content(db, job, sha256))
 
-    def files_by_path(self, job: str, path: str) -> Pending[list[FileRow]]:
-        """The last 50 rows of this path, newest first."""
-        return self._read(lambda db: files.by_path(db, job, path))
+    def files_by_path(self, job: str, path: str, *, duplicates: bool = True) -> Pending[list[FileRow]]:
+        """The last 50 rows of this path, newest first; with or without duplicates."""
+        return self._read(lambda db: files.by_path(db, job, path, duplicates=duplicates))
 
     def open_file(self, job: str, run: int, stamp: FileStamp, sha256: str, *, hold: bool) -> Pending[int]:
         """The row to append to; hold: no lane sees its messages until `release_file`.

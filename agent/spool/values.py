@@ -22,8 +22,8 @@ class FileRow(FileStamp):
     sha256: str
     state: FileState
     """`reading`: its messages are held back; `streaming`: they leave while it is read; `spooled`: all of
-    it is in the spool; `duplicate`, `failed`: nothing is sent from it; `done`, `failed` with
-    `settled_at`: finished for good."""
+    it is in the spool; `duplicate`, `failed`: nothing is sent from it; `done`, `failed` and `duplicate`
+    with `settled_at`: finished for good."""
     reason: str
     run: int
     seen_at: float

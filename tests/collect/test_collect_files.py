@@ -193,3 +193,20 @@ def test_many_problems_are_told_in_one_line(place, inbox):
         (inbox / f"{number}.txt").write_text(f"no{number}\n")
     result = place.run(job_of("file", inbox / "*.txt", columns=("id",)))
     assert result.reason.endswith("; and 2 more")
+
+
+def test_of_any_number_of_files_with_the_same_content_one_is_sent(place, inbox):
+    for number in range(60):
+        (inbox / f"{number:02}.txt").write_text("same")
+    assert place.run(job_of("file", inbox / "*.txt")).messages == 1
+
+
+def test_a_file_touched_any_number_of_times_is_not_sent_again(place, inbox):
+    path = inbox / "a.csv"
+    path.write_text(csv_text(3))
+    job = job_of("csv", path)
+    place.run(job)
+    for seconds in range(60):
+        touch(path, seconds)
+        place.run(job)
+    assert place.ids() == [1, 2, 3]

@@ -103,6 +103,22 @@ async def test_a_duplicate_goes_to_done_and_a_name_that_is_taken_gets_a_number(p
     assert listed(inbox) == ["done/a.txt", "done/a.txt.1", "done/a.txt.2"]
 
 
+async def test_a_duplicate_of_what_is_refused_later_does_not_keep_it_from_being_tried_again(
+    place, inbox, finisher
+):
+    job = job_in(inbox)
+    for name in ("a.txt", "b.txt"):
+        (inbox / name).write_text("same")
+    await run(place, finisher, job)
+    await finisher.sweep()
+    deliver(place, refuse=1)
+    await finisher.sweep()
+    assert listed(inbox) == ["done/b.txt", "failed/a.txt", "failed/a.txt.why.json"]
+    (inbox / "c.txt").write_text("same")
+    await run(place, finisher, job)
+    assert place.visible() == [b"same"]
+
+
 async def test_a_file_that_changed_since_it_was_read_stays_because_it_is_new_work(place, inbox, finisher):
     path = inbox / "a.txt"
     path.write_text("old")
