@@ -4,6 +4,7 @@ collector    which runs start, wait, are skipped or quarantined
 run          one run: list, decide, render, append with the cursor in the same transaction
 files        which file is new, known, a duplicate; how far one was read when the process died
     bad          a bad record as a dead letter
+    room         what a file does while the spool is full
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.collect.quarantine import Quarantine
-from agent.collect.result import RunResult
+from agent.collect.result import RunResult, try_again
 from agent.collect.run import collect_job
 from agent.collect.wanted import ThreadHands, Wanted
 from agent.config.model import AgentSettings, Job
@@ -200,10 +200,12 @@ class Collector:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._pool, self._in_thread, job, wanted)
         except AgentError as error:
-            return RunResult(state="failed", reason=error.message)
+            reason = error.message
         except Exception as error:  # noqa: BLE001 - a bug in one run must not end the daemon
             log.bug("a run failed by a fault of push-agent", error, job=job.name)
-            return RunResult(state="failed", reason=_fault(error))
+            reason = _fault(error)
+        again = min(try_again(job, self._clock.now()), default=None)
+        return RunResult(state="failed", reason=reason, look_again_at=again, settled=True)
 
     def _in_thread(self, job: Job, wanted: Wanted) -> RunResult:
         """The run itself, with its row in the spool. Blocks."""

@@ -5,6 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
+from agent.config.model import Job
+
+# Seconds until a job that runs on file events only looks again at what it could not collect.
+_TRY_AGAIN = 60.0
+
 RunEnd: TypeAlias = "Literal['done', 'failed', 'stopped', 'skipped']"
 
 
@@ -30,3 +35,8 @@ class Hands(Protocol):
 
     def pause(self, seconds: float) -> bool:
         """Wait; True at once when the agent stops."""
+
+
+def try_again(job: Job, now: float) -> list[float]:
+    """When to try again what failed for now: no event of a file tells that its trouble is over."""
+    return [now + _TRY_AGAIN] if any(schedule.watch for schedule in job.schedules) else []

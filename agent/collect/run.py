@@ -17,6 +17,7 @@ from typing import TypeAlias
 
 from agent.collect.bad import letter_of
 from agent.collect.files import (
+    AGAIN,
     NOT_SENT,
     Duplicate,
     Progress,
@@ -28,7 +29,8 @@ from agent.collect.files import (
     load_progress,
     reads_always,
 )
-from agent.collect.result import Hands, RunEnd, RunResult
+from agent.collect.result import Hands, RunEnd, RunResult, try_again
+from agent.collect.room import Room, StepBackError
 from agent.config.model import FileSource, Job
 from agent.errors import SourceError, SpoolFull, StateError
 from agent.keys import seed_of
@@ -72,7 +74,7 @@ class _Run:
         self._spool = spool
         self._ctx = ctx
         self._hands = hands
-        self._poll = poll
+        self._room = Room(spool, ctx.clock, hands, poll)
         self._progress = Progress()
         self._problems: list[str] = []
         self._notes: list[str] = []
@@ -131,6 +133,7 @@ class _Run:
         except Exception as error:  # noqa: BLE001 - a fault of ours with one file must not hold the others
             log.bug("reading a file failed", error, job=self._job.name, file=str(file.path))
             self._problems.append(f"{file.path.name}: a fault of push-agent: {type(error).__name__}: {error}")
+            self._again += try_again(self._job, self._ctx.clock.now())
 
     def _duplicate(self, file: SourceFile, found: Duplicate) -> None:
         self._spool.note_file(
@@ -147,6 +150,7 @@ class _Run:
             self._again.append(self._ctx.clock.now() + settle)
         else:
             self._problems.append(error.message)
+            self._again += try_again(self._job, self._ctx.clock.now())
 
     def _read(self, file: SourceFile, sha256: str) -> None:
         job, source = self._job, self._job.source
@@ -158,8 +162,14 @@ class _Run:
         again = self._run if reads_always(job) else 0
         self._seed = seed_of(job.name, file.stamp, sha256, again=again)
         records, messages = self._records, self._messages
+        self._room.begin(hold=hold, row=start)
         try:
             self._append_all(file, row, start, hold=hold)
+        except StepBackError as error:
+            self._spool.abandon_file(row, AGAIN + error.message).result()
+            self._spool.set_cursor(job.name, self._progress.end(row)).result()
+            self._records, self._messages = records, messages
+            raise
         except SourceError as error:
             if not error.lasting:
                 raise
@@ -170,7 +180,7 @@ class _Run:
         released = self._spool.release_file(row)
         self._spool.set_cursor(job.name, self._progress.end(row)).result()
         released.result()
-        self._settled = self._settled or self._messages == messages
+        self._settled = True  # its last message may have been delivered before the file was released
         log.info(
             "collected",
             job=job.name,
@@ -198,20 +208,29 @@ class _Run:
 
     def _append_all(self, file: SourceFile, row: int, start: int, *, hold: bool) -> None:
         under_way: _UnderWay | None = None
-        with _rendering(self._job, file, self._ctx, start) as chunks:
-            for chunk in chunks:
-                self._arrive(under_way, row, hold=hold)
-                self._stop_if_asked()
-                for bad in chunk.bad:
-                    self._bury(bad, file, row)
-                under_way = chunk, self._append(chunk, row)
-        self._arrive(under_way, row, hold=hold)
+        try:
+            with _rendering(self._job, file, self._ctx, start) as chunks:
+                for chunk in chunks:
+                    arriving, under_way = under_way, None
+                    self._arrive(file, arriving, row)
+                    self._stop_if_asked()
+                    for bad in chunk.bad:
+                        self._bury(bad, file, row)
+                    under_way = chunk, self._append(chunk, row)
+        except (StoppedError, StateError):
+            raise
+        except Exception as error:
+            # It becomes durable all the same: the cursor of the next file must not go back behind it.
+            if not (hold and isinstance(error, SourceError) and error.lasting):
+                self._arrive(file, under_way, row)
+            raise
+        self._arrive(file, under_way, row)
 
     def _append(self, chunk: Chunk, row: int) -> Pending[list[str]]:
         cursor = self._progress.cursor_at(row, chunk.rows)
         return self._spool.append(self._run, chunk.drafts, cursor=cursor, file=row, seed=self._seed)
 
-    def _arrive(self, under_way: _UnderWay | None, row: int, *, hold: bool) -> None:
+    def _arrive(self, file: SourceFile, under_way: _UnderWay | None, row: int) -> None:
         """Wait until the chunk is durable; while the spool is full, try it again and again."""
         if under_way is None:
             return
@@ -227,25 +246,15 @@ class _Run:
                         "collecting waits: the spool is full", job=self._job.name, reason=error.message
                     )
                 said = True
-                self._wait_for_room(hold=hold)
+                self._room.wait(file.path.name, chunk)
                 pending = self._append(chunk, row)
         if said:
             log.info("the spool has room again", job=self._job.name)
             self._hands.say("reading")
+        self._room.took(chunk)
         self._progress.reached(row, chunk.rows)
         self._messages += len(chunk.drafts)
         self._records += sum(draft.records for draft in chunk.drafts)
-
-    def _wait_for_room(self, *, hold: bool) -> None:
-        if hold and not self._spool.lanes().result():
-            raise SourceError(
-                "the file does not fit into the spool, and nothing else is left in it to deliver",
-                hint="raise spool.max_bytes, or let it leave while it is read: on_bad_row: dead_letter",
-                lasting=True,
-            )
-        self._hands.say("waiting: the spool is full")
-        if self._hands.pause(self._poll):
-            raise StoppedError
 
     def _bury(self, bad: BadRecord, file: SourceFile, row: int) -> None:
         """A bad record becomes a dead letter before its chunk is appended: after a kill twice, never lost."""
@@ -256,7 +265,7 @@ class _Run:
                 self._spool.add_dead(letter).result()
                 break
             except SpoolFull:
-                self._wait_for_room(hold=False)
+                self._room.pause()
 
     def _stop_if_asked(self) -> None:
         if self._ctx.cancelled():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 from dataclasses import replace
 
@@ -12,10 +13,12 @@ import pytest
 from agent.clock import SystemClock
 from agent.collect.files import AGAIN
 from agent.spool import Reader, Spool
+from tests.support.clock import FakeClock
 from tests.support.collecting import Place, csv_text, job_of, run_child
 from tests.support.spool import receipt
 
 ROWS = 40_000
+ROWS_HELD = 2200
 
 
 @pytest.fixture
@@ -179,3 +182,80 @@ def test_a_file_that_can_never_fit_is_given_up_with_a_way_out(place, inbox):
     assert (result.state, result.messages) == ("failed", 0)
     assert "does not fit into the spool" in result.reason
     assert "raise spool.max_bytes" in place.rows("j", path)[0][1]
+
+
+def test_del_12_a_full_disk_is_waited_for_although_nothing_is_left_to_deliver(place, inbox, monkeypatch):
+    disk = {"full": True}
+    real = os.statvfs
+
+    def statvfs(path):
+        found = list(real(path))
+        found[4] = 0 if disk["full"] else found[4]  # f_bavail
+        return os.statvfs_result(found)
+
+    def room():
+        disk["full"] = False
+        return False
+
+    monkeypatch.setattr(os, "statvfs", statvfs)
+    (inbox / "a.csv").write_text(csv_text(20))
+    place.hands.on_pause = room
+    result = place.run(job_of("csv", inbox / "*.csv"))
+    assert (result.state, result.records) == ("done", 20)
+    assert place.ids() == list(range(1, 21))
+
+
+def random_csv(seed, rows):
+    numbers = random.Random(seed)
+    return "id\n" + "".join(f"{numbers.randbytes(1000).hex()}\n" for _ in range(rows))
+
+
+def test_two_files_that_are_held_in_one_spool_do_not_wait_for_each_other_for_ever(place, inbox):
+    def minutes_pass():
+        place.clock.mono += 25
+        return False
+
+    small_spool(place, 3_000_000)
+    place.clock = FakeClock()
+    for number, name in enumerate(("j", "k")):
+        (inbox / f"{name}.csv").write_text(random_csv(number, ROWS_HELD))
+    first, second = (job_of("csv", inbox / f"{name}.csv", name=name) for name in ("j", "k"))
+    place.stopped = stop_after(9)
+    assert place.run(first).state == "stopped"
+    place.stopped = lambda: False
+    place.hands.on_pause = minutes_pass
+    stepped_back = place.run(second)
+    assert (stepped_back.state, stepped_back.messages) == ("failed", 0)
+    assert "k.csv: the spool is full" in stepped_back.reason
+    assert place.rows("k", inbox / "k.csv")[0][1].startswith(AGAIN)
+    assert place.run(first).state == "done", "it has the room that the other one gave back"
+    deliver_all(place)
+    assert place.run(second).records == ROWS_HELD
+
+
+@pytest.mark.parametrize("on_bad_row", ["fail", "dead_letter"])
+def test_the_chunk_under_way_when_reading_fails_is_not_appended_again_by_the_next_run(
+    place, inbox, big, on_bad_row
+):
+    (inbox / "b.csv").write_text(csv_text(100, ROWS + 1))
+    job = job_of("csv", inbox / "*.csv", on_bad_row=on_bad_row)
+    asked = iter(range(1_000_000))
+    place.stopped = lambda: next(asked) == 11  # the one question that ends the reading, not the run
+    failed = place.run(job)
+    assert (failed.state, failed.reason) == ("failed", "a.csv: reading was cancelled")
+    place.stopped = lambda: False
+    assert place.run(job).state == "done"
+    assert sorted(place.ids()) == list(range(1, ROWS + 101))
+
+
+def test_a_file_gone_on_with_under_another_name_keeps_its_place_over_the_next_stop(place, big, inbox):
+    job = job_of("csv", inbox / "*.csv")
+    place.stopped = stop_after(6)
+    assert place.run(job).state == "stopped"
+    shutil.copy2(big, inbox / "0.csv")
+    os.utime(inbox / "0.csv", (1, 1))
+    place.stopped = stop_after(3)
+    assert place.run(job).state == "stopped"
+    place.stopped = lambda: False
+    assert place.run(job).state == "done"
+    assert place.ids() == 2 * list(range(1, ROWS + 1)), "each of the two files once"

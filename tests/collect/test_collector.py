@@ -11,9 +11,10 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.collect import Collector
-from agent.config.model import AgentSettings
+from agent.config.model import AgentSettings, Schedule, Where
 from agent.errors import AgentError
 from agent.spool import Reader, Spool
+from tests.support.clock import FakeClock
 from tests.support.collecting import csv_text, job_of, run_child
 
 
@@ -160,14 +161,18 @@ async def test_a_failure_is_said_once_until_it_ends(place, collector, inbox, cap
     assert said.count("runs succeed again") == 1
 
 
-async def test_bad_files_and_duplicates_wake_whoever_moves_files(place, collector, inbox, settled):
+async def test_every_run_that_was_done_with_a_file_wakes_whoever_moves_files(
+    place, collector, inbox, settled
+):
     (inbox / "a.txt").write_text("a")
     collector.set_jobs({"j": job_of("file", inbox / "*.txt")})
     await collector.run_now("j")
-    assert settled == []
+    assert settled == [1], "its message may have been delivered before the file was released"
     (inbox / "b.txt").write_text("a")
     await collector.run_now("j")
-    assert settled == [1]
+    assert settled == [1, 1]
+    await collector.run_now("j")
+    assert settled == [1, 1]
 
 
 async def test_sig_01_a_stop_in_mid_file_is_no_failure_and_the_next_start_goes_on(place, inbox, tmp_path):
@@ -258,3 +263,21 @@ async def test_a_spool_that_cannot_be_used_fails_the_run_and_not_the_daemon(plac
     result = await collector.run_now("j")
     assert result.state == "failed"
     assert (await collector.run_now("j")).state == "failed"
+
+
+async def test_a_job_that_only_watches_tries_again_what_it_could_not_collect(place, inbox, settled, tmp_path):
+    clock = FakeClock()
+    collector = Collector(place.spool, AgentSettings(state=tmp_path / "state"), clock, poll=0.01)
+    await collector.start()
+    schedule = Schedule(watch=True, where=Where(file="j.yaml", line=1, column=1, path="schedule"))
+    job = job_of("file", inbox / "*.txt", schedules=(schedule,))
+    collector.set_jobs({"j": job})
+    (inbox / "a.txt").write_text("a")
+    place.spool._thread._db.raw.execute("ALTER TABLE runs RENAME TO away")
+    collector.due("j", 1.0, "watch")
+    await idle(collector)
+    place.spool._thread._db.raw.execute("ALTER TABLE away RENAME TO runs")
+    await clock.advance(60)
+    await idle(collector)
+    assert await asyncio.to_thread(place.visible) == [b"a"]
+    assert await collector.stop(10)
