@@ -61,6 +61,8 @@ class JobStatus:
     collecting: str = ""
     """What its run is doing now; "" when none is."""
     last_run: RunStatus | None = None
+    last_failed_run: RunStatus | None = None
+    """The latest run that failed, for a day, also when a good one came after it."""
     waiting_messages: int = 0
     waiting_records: int = 0
     waiting_bytes: int = 0

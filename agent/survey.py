@@ -29,6 +29,7 @@ from agent.status import (
 if TYPE_CHECKING:
     from agent.connections import OpenConnection
 
+_FAILURE_SHOWN = 86_400.0  # seconds; the run after a bad file is a good one, and must not hide what was wrong
 DATABASES = ("state.db", "state.db-wal")
 
 
@@ -103,10 +104,12 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
     if stored is None:
         return base
     waits = [wait for wait in live.waits if wait.job == name] if live else stored.waits
-    receipt = stored.last_receipt
+    receipt, failed = stored.last_receipt, stored.last_failed
+    recent = failed is not None and now - (failed.ended_at or failed.due) < _FAILURE_SHOWN
     return replace(
         base,
         last_run=_run(stored.last_run) if stored.last_run else None,
+        last_failed_run=_run(failed) if failed is not None and recent else None,
         waiting_messages=stored.waiting,
         waiting_records=stored.waiting_records,
         waiting_bytes=stored.waiting_bytes,

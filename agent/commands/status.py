@@ -112,6 +112,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
         lines.append(bad(f"{name}: ") + job["quarantined"])
     if run and run["state"] in {"failed", "skipped"} and run["reason"]:
         lines.append(note(f"{name}: ") + f"last run {run['state']}: {run['reason']}")
+    failed = job["last_failed_run"]
+    if failed and failed["reason"] and (not run or failed["run"] != run["run"]):
+        lines.append(note(f"{name}: ") + f"the run of {moment(failed['due_at'])} failed: {failed['reason']}")
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")

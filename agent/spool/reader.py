@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, func, select
 
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 _OVERVIEW = Statement(select(jobs).order_by(jobs.c.job))
 _RUN = Statement(select(runs).where(runs.c.id == bindparam("run")))
+_LAST_FAILED = Statement(select(func.max(runs.c.id)).where(runs.c.state == "failed").group_by(runs.c.job))
 _RECEIPT = Statement(select(receipts).where(receipts.c.id == bindparam("receipt")))
 _BY_KEY = Statement(select(receipts).where(receipts.c.key == bindparam("key")).order_by(receipts.c.id))
 _OLDEST_OF_LANE = Statement(
@@ -168,10 +169,20 @@ def _overview(db: Database) -> list[JobOverview]:
     waits: dict[str, list[LaneWait]] = {}
     for wait in memory.lane_waits(db):
         waits.setdefault(wait.job, []).append(wait)
-    return [_job_overview(db, row, tuple(waits.get(str(row["job"]), ()))) for row in rows_of(db, _OVERVIEW)]
+    failed = {
+        run.job: run
+        for (last,) in db.execute(_LAST_FAILED).fetchall()
+        for run in map(run_of, rows_of(db, _RUN, run=last))
+    }
+    return [
+        _job_overview(db, row, tuple(waits.get(str(row["job"]), ())), failed.get(str(row["job"])))
+        for row in rows_of(db, _OVERVIEW)
+    ]
 
 
-def _job_overview(db: Database, row: RowDict, waits: tuple[LaneWait, ...]) -> JobOverview:
+def _job_overview(
+    db: Database, row: RowDict, waits: tuple[LaneWait, ...], failed: RunRow | None
+) -> JobOverview:
     run = next(rows_of(db, _RUN, run=row["last_run"]), None)
     receipt = next(rows_of(db, _RECEIPT, receipt=row["last_receipt"]), None)
     left_out = {"last_run", "last_receipt", "held_records", "held_bytes"}
@@ -180,6 +191,7 @@ def _job_overview(db: Database, row: RowDict, waits: tuple[LaneWait, ...]) -> Jo
         **plain,  # type: ignore[arg-type]
         oldest_at=_oldest_at(db, str(row["job"])) if row["waiting"] else None,
         last_run=run_of(run) if run else None,
+        last_failed=failed,
         last_receipt=receipt_of(receipt) if receipt else None,
         waits=waits,
     )

@@ -133,5 +133,7 @@ class JobOverview:
     dead: int
     """Dead letters that are kept."""
     last_run: RunRow | None
+    last_failed: RunRow | None
+    """The latest run that failed, whatever came after it."""
     last_receipt: Receipt | None
     waits: tuple[LaneWait, ...]
