@@ -18,7 +18,7 @@ from agent.config.model import Expr, RecordSource
 from agent.errors import Problem
 from agent.mapping import SqlType, literal, spliced
 from agent.sources import duck
-from agent.sources.relation import Uses
+from agent.sources.relation import Uses, listed
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -34,8 +34,6 @@ EMPTY_PARTS = ("where_clause", "having", "sample", "qualify", "modifiers", "grou
 SCALAR = "an expression is one SQL value, computed from the columns of one record"
 TYPE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_ ]*(?:\(\s*\d+\s*(?:,\s*\d+\s*)?\))?(?:\[\d*\])*")
 """One word or several, precision, lists: nothing that could end the cast it stands in."""
-LONGEST_LIST = 30
-"""Columns named in a hint."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -156,8 +154,7 @@ def _explained(expr: Expr, error: Exception, names: tuple[str, ...]) -> Problem:
         return _problem(expr, _first_line(text))
     name = missing.group(1)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
-    listed = ", ".join(names[:LONGEST_LIST]) + (", …" if len(names) > LONGEST_LIST else "")
-    hint = (f"did you mean {close[0]}? " if close else "") + f"columns there are: {listed}"
+    hint = (f"did you mean {close[0]}? " if close else "") + f"columns there are: {listed(names)}"
     return _problem(expr, f"there is no column {name}", hint=hint)
 
 

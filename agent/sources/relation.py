@@ -9,6 +9,11 @@ from difflib import get_close_matches
 from agent.errors import SourceError
 from agent.mapping import literal
 
+LONGEST_LIST = 30
+"""Columns named in a hint."""
+LONGEST_NAME = 100
+"""Characters of each of them."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Uses:
@@ -70,6 +75,13 @@ class Opened:
         return self.path.rsplit("/", 1)[-1]
 
 
+def listed(names: tuple[str, ...]) -> str:
+    """The columns there are, for a hint: a file that is no CSV may have one name of a megabyte."""
+    return ", ".join(name[:LONGEST_NAME] for name in names[:LONGEST_LIST]) + (
+        ", …" if len(names) > LONGEST_LIST else ""
+    )
+
+
 def require(file: Opened, wanted: tuple[str, ...], there: tuple[str, ...]) -> None:
     """Refuse a file that lacks columns. Raises SourceError naming them and the columns there are."""
     missing = [name for name in wanted if name not in there]
@@ -81,8 +93,7 @@ def require(file: Opened, wanted: tuple[str, ...], there: tuple[str, ...]) -> No
         for name in missing
         for match in get_close_matches(name.lower(), lowered, n=1, cutoff=0.6)
     ]
-    listed = ", ".join(there[:30]) + (", …" if len(there) > 30 else "")  # noqa: PLR2004 - a line of text
-    hint = (f"did you mean {', '.join(close)}? " if close else "") + f"columns there are: {listed}"
+    hint = (f"did you mean {', '.join(close)}? " if close else "") + f"columns there are: {listed(there)}"
     plural = "s" if len(missing) > 1 else ""
     raise SourceError(f"{file.name}: missing column{plural} {', '.join(missing)}", hint=hint, lasting=True)
 
@@ -92,7 +103,7 @@ def unique(file: Opened, names: tuple[str, ...]) -> None:
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise SourceError(f"{file.name}: the column {name!r} is there twice", lasting=True)
+            raise SourceError(f"{file.name}: the column {name[:LONGEST_NAME]!r} is there twice", lasting=True)
         seen.add(name)
 
 
