@@ -53,14 +53,16 @@ def test_a_file_of_nothing_but_nul_bytes_is_set_aside(stage):
     assert "zeroed.csv" in why_of(stage, "zeroed.csv")["reason"]
 
 
-def test_status_says_which_file_of_the_last_run_was_bad(stage):
+def test_status_goes_on_to_say_which_file_was_bad_after_good_runs(stage):
     stage.connection().records().load()
     stage.put("bad.csv", b"n,m\n1,2,3\n")
-    failed = stage.world.until(
-        lambda: (run := stage.status()["last_run"]) and run["state"] == "failed" and run["reason"],
-        "status tells of the failed run",
-    )
-    assert "bad.csv" in failed
+    stage.world.until((stage.drop / "failed/bad.csv.why.json").exists, "the bad file is set aside")
+    assert "bad.csv line 2" in stage.world.run("status", check=0).stdout
+    stage.put("good.csv", b"n,m\n1,2\n")
+    stage.world.until(lambda: stage.arrived() == ["1"], "the good file is delivered")
+    stage.world.until(lambda: stage.status()["last_run"]["state"] == "done", "a good run came after it")
+    assert "bad.csv line 2" in stage.status()["last_failed_run"]["reason"]
+    assert "bad.csv line 2" in stage.world.run("status", check=0).stdout
 
 
 def test_bad_rows_become_dead_letters_where_the_job_says_so_and_the_rest_is_delivered(stage):

@@ -158,12 +158,12 @@ def test_eight_jobs_that_meet_a_401_at_the_same_moment_cost_one_refresh_and_no_l
     stage.load()
     everybody = lambda numbers: all(stage.arrived(name) == numbers for name in names)  # noqa: E731
     stage.world.until(lambda: everybody(["1"]), "all eight are signed in")
-    stage.sandbox.expire()
-    # Each of the eight is held up so long that all of them were sent with the old token.
-    slow = [{"on": f"ingest/{name}", "delay": 0.7, "times": 1} for name in names]
-    stage.sandbox.faults(*slow)
+    # All eight are held up at the target, and only then the token they were sent with ends.
+    stage.sandbox.faults(*({"on": f"ingest/{name}", "delay": 2.5, "times": 1} for name in names))
     for name in names:
         stage.put("2.csv", "n\n2\n", folder=name)
+    stage.world.until(lambda: stage.session()["in_flight"] == 8, "eight requests are under way")
+    stage.sandbox.expire()
     stage.world.until(lambda: everybody(["1", "2"]), "all eight delivered")
     state = stage.sandbox.state()
     assert (state["logins"], state["refreshes"], state["refresh_reuse"]) == (1, 1, 0)
