@@ -121,8 +121,8 @@ class Daemon:
         await engine.start()  # only now it is known where messages and files go
         await self._open_doors(stack)
         stack.push_async_callback(self._scheduler.stop)
+        self._reloader.follow(self._watch)  # before the many folders that jobs may watch
         await self._scheduler.start()
-        self._reloader.follow(self._watch)
         self._spawn("watchdog", notifier.watch(self._view.unhealthy))
         self._spawn("stall", stall.run())
         self._spawn("prune", self._prune())

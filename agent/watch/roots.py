@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 log = get_log("watch")
 
 _LIMITS = (errno.ENOSPC, errno.EMFILE)
+# The library takes a thread for each directory, and a process that cannot start one more is lost.
+MOST_WATCHED = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,7 @@ class Observers:
         self._observer: BaseObserver | None = None
         self._lock = threading.RLock()
         self._directories: dict[tuple[str, bool], _Directory] = {}
+        self._full = False
 
     def want(self, path: str, user: Hashable, call: Callable[[str], None], *, recursive: bool) -> bool:
         """Call `call` with the path of whatever changes. True when the watch is a new one.
@@ -82,7 +85,15 @@ class Observers:
         users = known.users if known is not None else {}
         if known is not None:
             self._drop((path, recursive))
-        made = self._watch(path, identity, recursive=recursive)
+        if len(self._directories) >= MOST_WATCHED:
+            if not self._full:
+                log.warning("too many folders to watch: all others are polled", watched=MOST_WATCHED)
+            self._full = True
+            raise OSError(errno.EUSERS, "too many folders to watch", path)
+        try:
+            made = self._watch(path, identity, recursive=recursive)
+        except RuntimeError as error:
+            raise OSError(errno.EAGAIN, str(error), path) from error
         made.users.update(users)
         made.users[user] = call
         self._directories[path, recursive] = made
@@ -220,7 +231,7 @@ class Root:
         self._gone = identity is None
 
     def _fall_back(self, error: OSError) -> None:
-        if not self.polled and self._identity is not None:
+        if not self.polled and self._identity is not None and error.errno != errno.EUSERS:
             reason = "the limit of inotify is reached" if error.errno in _LIMITS else str(error)
             log.warning("a folder is polled instead of watched", folder=str(self._path), reason=reason)
         self.polled = self._identity is not None

@@ -186,3 +186,23 @@ def test_yml_15_without_inotify_watches_it_falls_back_to_polling(folder):
     done = subprocess.run([*command, str(folder)], capture_output=True, text=True, check=False, cwd=ROOT)
     assert done.stdout == "polling True\n", done.stderr
     assert done.stderr.count("the limit of inotify is reached") == 1
+
+
+async def test_res_03_more_folders_than_threads_may_be_taken_for_are_polled_and_heard_all_the_same(
+    tmp_path, monkeypatch, caplog
+):
+    monkeypatch.setattr("agent.watch.roots.MOST_WATCHED", 4)
+    folders = [tmp_path / str(number) / "in" for number in range(6)]
+    for folder in folders:
+        folder.mkdir(parents=True)
+    watch = FolderWatch(SystemClock(), check=0.2, poll=0.05, rescan=3600)
+    await watch.start()
+    heard = [Heard() for _ in folders]
+    for folder, one in zip(folders, heard, strict=True):
+        watch.add([folder], one)
+    await until(lambda: all(one.calls for one in heard))
+    for folder, one in zip(folders, heard, strict=True):
+        await one.after((folder / "a").touch)
+    assert watch.polling
+    assert caplog.text.count("too many folders to watch") == 1
+    await watch.close()
