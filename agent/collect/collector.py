@@ -11,6 +11,7 @@ Everything here happens in the event loop; the runs themselves in threads.
 from __future__ import annotations
 
 import asyncio
+import shutil
 import threading
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
@@ -280,4 +281,7 @@ def _clock(seconds: float) -> str:
 
 
 def _folder(path: Path) -> None:
+    """Make it; what a killed process left in it goes: the state folder is ours alone."""
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for left in path.glob("render-*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -281,3 +281,12 @@ async def test_a_job_that_only_watches_tries_again_what_it_could_not_collect(pla
     await idle(collector)
     assert await asyncio.to_thread(place.visible) == [b"a"]
     assert await collector.stop(10)
+
+
+async def test_what_a_killed_process_left_of_its_reading_goes_at_the_next_start(place, collector, tmp_path):
+    left = tmp_path / "state" / "tmp" / "render-abc"
+    left.mkdir()
+    (left / "utf-8-a.csv").write_text("a copy of a large file")
+    await collector.stop(10)
+    await collector.start()
+    assert not left.exists()
