@@ -72,6 +72,9 @@ _ANY_VISIBLE = Statement(
     .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
     .limit(1)
 )
+_OF_RUN = Statement(
+    select(messages.c.id).where(messages.c.key == bindparam("key"), messages.c.run == bindparam("run"))
+)
 _ATTEMPT = Statement(
     update(messages).where(messages.c.id == bindparam("message")).values(attempts=messages.c.attempts + 1)
 )
@@ -115,6 +118,11 @@ def append(  # noqa: PLR0917
         set_cursor(db, job, cursor, now)
     if drafts and not held:
         db.appended.append(job)
+
+
+def has(db: Database, run: int, key: str) -> bool:
+    """Whether this run appended a message with this key, which still waits."""
+    return db.execute(_OF_RUN, run=run, key=key).fetchone() is not None
 
 
 def job_of_run(db: Database, run: int) -> str:

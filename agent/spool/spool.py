@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import secrets
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
 from agent.clock import Clock
+from agent.errors import SpoolFull
 from agent.keys import key_of
 from agent.logs import get_log
 from agent.message import Cursor, DeadLetter, Draft, Message, Receipt
@@ -138,17 +139,30 @@ class Spool(FilesApi, MemoryApi):
 
         def work(db: Database) -> list[str]:
             now = self._clock.now()
-            with self._quota.appending(db, weight):
+            with self._making_room(db), self._quota.appending(db, weight):
                 if seed:
                     keys = [key_of(seed, draft.first) for draft in batch]
                     with contextlib.suppress(sqlite3.IntegrityError), db.attempt():
                         queue.append(db, run, batch, keys, cursor, file, now)
                         return keys
+                    if keys and queue.has(db, run, keys[0]) and queue.has(db, run, keys[-1]):
+                        return keys  # a commit that failed and yet was written; this is its repetition
                 keys = [f"{by_chance}-{index}" for index in range(len(batch))]
                 queue.append(db, run, batch, keys, cursor, file, now)
             return keys
 
         return self._thread.submit(work, durable=True, weight=weight)
+
+    @contextlib.contextmanager
+    def _making_room(self, db: Database) -> Iterator[None]:
+        """An append that finds no room lets old receipts go, if they are what takes it."""
+        try:
+            yield
+        except SpoolFull:
+            if prune.too_many_receipts(db, self.max_bytes):
+                # After this piece, which is undone.
+                self._write(lambda db: prune.make_room(db, self.max_bytes))
+            raise
 
     # ------------------------------------------------------------------------------ delivering
 

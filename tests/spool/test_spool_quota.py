@@ -121,3 +121,25 @@ def test_free_pages_go_back_to_the_disk_after_a_flood(state, clock):
     spool.prune(timedelta(days=7)).result()
     spool.close()
     assert (state / "state.db").stat().st_size < before - 4_000_000
+
+
+def test_a_spool_that_is_full_of_receipts_lets_the_oldest_go_and_takes_messages_again(state, clock, caplog):
+    spool = open_spool(state, max_bytes=2_000_000, clock=clock)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    last = ""
+    for _ in range(40):
+        try:
+            spool.append(run, [draft(b"small") for _ in range(400)]).result()
+        except SpoolFull:
+            break
+        for message in spool.oldest("gps", 0, limit=1000).result():
+            done = spool.ack(message, receipt(message))
+            last = message.key
+        done.result()
+    else:
+        raise AssertionError("it was never full")
+    assert spool.append(run, [draft(b"small") for _ in range(400)]).result(), "the next try finds room"
+    assert "full of receipts" in caplog.text
+    with Reader.open(state) as reader:
+        assert reader.receipts(last), "the newest stay"
+    spool.close()
