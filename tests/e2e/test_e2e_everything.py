@@ -114,7 +114,7 @@ def check_lane(rows, *, kills):
     return bodies, repeats
 
 
-@pytest.mark.timeout(600 if BIG else 60)
+@pytest.mark.timeout(600 if BIG else 120)
 def test_everything_arrives_in_order_through_kills_and_reloads(tmp_path):
     sandbox = SandboxProcess(tmp_path / "sandbox")
     world = World(tmp_path / "world", sandbox.url)
