@@ -37,6 +37,7 @@ log = get_log("collect")
 _QUEUE = 100
 # What tells that files changed, not that a time has come: never worth a record of its own.
 _HINTS = frozenset({"watch", "settle"})
+_NOTHING = RunResult(state="done")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -226,6 +227,10 @@ class Collector:
             self._spool.end_run(run, state="failed", reason=reason).result()
             raise
         assert result.state != "skipped"
+        if wanted.trigger in _HINTS and result == _NOTHING:
+            # File events come in swarms: what they found counts, not that they came.
+            self._spool.forget_run(job.name, run).result()
+            return RunResult(state="skipped")
         self._spool.end_run(run, state=result.state, reason=result.reason).result()
         return result
 
@@ -239,7 +244,7 @@ class Collector:
             if self._failing.get(job.name) != result.reason:
                 log.warning("a run failed", job=job.name, reason=result.reason)
             self._failing[job.name] = result.reason
-        elif result.state == "done" and self._failing.pop(job.name, None) is not None:
+        elif result.state == "done" and result.messages and self._failing.pop(job.name, None) is not None:
             log.info("runs succeed again", job=job.name)
 
     def _skip(self, wanted: Wanted, reason: str) -> None:

@@ -41,7 +41,7 @@ _LAST_RECEIPT = Statement(
 )
 
 
-def _change(db: Database, statement: Statement, job: str, **values: int) -> None:
+def _change(db: Database, statement: Statement, job: str, **values: int | None) -> None:
     if not db.execute(statement, of_job=job, **values).rowcount:
         db.execute(_INSERT, job=job, last_run=None, last_receipt=None, **_NOTHING)
         db.execute(statement, of_job=job, **values)
@@ -89,8 +89,8 @@ def dead_letters(db: Database, job: str, change: int) -> None:
     _change(db, _DEAD, job, add_dead=change)
 
 
-def last_run(db: Database, job: str, run: int) -> None:
-    """The newest run of the job."""
+def last_run(db: Database, job: str, run: int | None) -> None:
+    """The newest run of the job; None: there is none any more."""
     _change(db, _LAST_RUN, job, run=run)
 
 

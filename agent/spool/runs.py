@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, select, update
 
 from agent.spool import counters
 from agent.spool.database import Database, Statement, insert_all
@@ -30,6 +30,8 @@ _LATEST = Statement(
     .order_by(runs.c.id.desc())
     .limit(_LOOK_BACK)
 )
+_FORGET = Statement(delete(runs).where(runs.c.id == bindparam("run"), runs.c.messages == 0))
+_NEWEST = Statement(select(func.max(runs.c.id)).where(runs.c.job == bindparam("job")))
 _SHA = Statement(select(runs.c.job_sha).where(runs.c.id == bindparam("run")))
 _JOBS = Statement(select(jobs.c.job))
 _LIMIT_ID = Statement(
@@ -79,6 +81,13 @@ def start(db: Database, job: str, due: float, trigger: str, job_sha: str, now: f
 def end(db: Database, run: int, state: Literal["done", "failed", "stopped"], reason: str, now: float) -> None:
     """A run ends."""
     db.execute(_END, run=run, new_state=state, why=reason, now=now)
+
+
+def forget(db: Database, job: str, run: int) -> None:
+    """A run that was begun for nothing: as if it had not been. One that has messages stays."""
+    if db.execute(_FORGET, run=run).rowcount:
+        row = db.execute(_NEWEST, job=job).fetchone()
+        counters.last_run(db, job, int(row[0]) if row and row[0] is not None else None)
 
 
 def job_sha(db: Database, run: int) -> str | None:

@@ -106,6 +106,10 @@ class Spool(FilesApi, MemoryApi):
         """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on."""
         return self._write(lambda db: runs.end(db, run, state, reason, self._clock.now()))
 
+    def forget_run(self, job: str, run: int) -> Pending[None]:
+        """A run that a hint began and that found nothing to do: not worth a row."""
+        return self._write(lambda db: runs.forget(db, job, run))
+
     def skip(self, job: str, due: float, trigger: str, reason: str) -> Pending[None]:
         """An occurrence that did not run, and why."""
         return self._write(lambda db: runs.skip(db, job, due, trigger, reason, self._clock.now()))

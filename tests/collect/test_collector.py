@@ -116,6 +116,19 @@ async def test_file_events_in_the_middle_of_a_run_make_one_more_run_and_no_recor
     assert [state for state, *_ in runs(place)] == ["done", "done"]
 
 
+async def test_a_hint_that_finds_nothing_leaves_no_run_behind(place, collector, inbox):
+    (inbox / "bad.csv").write_text("id,name\n1,2,3\n")
+    collector.set_jobs({"j": job_of("csv", inbox / "*.csv")})
+    collector.due("j", 1000.0, "watch")
+    await idle(collector)
+    collector.due("j", 1001.0, "watch")
+    await idle(collector)
+    assert [(state, trigger) for state, trigger, _ in runs(place)] == [("failed", "watch")]
+    collector.due("j", 1002.0, "every")
+    await idle(collector)
+    assert [(state, trigger) for state, trigger, _ in runs(place)] == [("failed", "watch"), ("done", "every")]
+
+
 async def test_a_file_that_is_still_written_is_looked_at_again_without_the_schedule(place, collector, inbox):
     (inbox / "a.txt").write_text("a")
     collector.set_jobs({"j": job_of("file", inbox / "*.txt", settle=0.2)})

@@ -99,7 +99,7 @@ def test_del_49_a_file_that_still_grows_is_read_once_and_whole(stage):
     stage.connection().records()
     stage.write(
         f"jobs/{stage.name}.yaml",
-        (stage.world.config / f"jobs/{stage.name}.yaml").read_text().replace("settle: 0s", "settle: 1s"),
+        (stage.world.config / f"jobs/{stage.name}.yaml").read_text().replace("settle: 0s", "settle: 4s"),
     )
     stage.load()
     path = stage.drop / "grows.csv"
