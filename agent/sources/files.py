@@ -80,12 +80,17 @@ def _skipped(path: Path) -> bool:
 
 
 def _set_aside(path: Path, patterns: tuple[str, ...], aside: list[str]) -> bool:
-    """Whether the file lies in a `done` or `failed` folder: only `**` can find it there."""
-    if not any("**" in pattern for pattern in patterns):
-        return False
+    """Whether the file lies in a `done` or `failed` folder.
+
+    In one below the files' own only `**` can find it; one elsewhere (`../done`, `/data/done`) may lie where
+    any pattern looks.
+    """
+    deep = any("**" in pattern for pattern in patterns)
+    folders = [folder for folder in aside if deep or Path(folder).is_absolute() or ".." in Path(folder).parts]
     return any(
-        path.is_relative_to(folder) or any(path.is_relative_to(parent / folder) for parent in path.parents)
-        for folder in aside
+        path.is_relative_to(os.path.normpath(parent / folder))
+        for folder in folders
+        for parent in path.parents
     )
 
 

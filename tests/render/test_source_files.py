@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent.clock import SystemClock
 from agent.config.model import Files
 from agent.errors import SourceError
 from agent.render import render_file
@@ -161,3 +162,15 @@ def test_duckdb_is_not_loaded_for_whole_files(tmp_path):
         "assert 'duckdb' not in sys.modules and 'pyarrow' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code, str(path)], check=True)
+
+
+@pytest.mark.parametrize("done", ["../done", "{root}/done/"])
+def test_what_was_moved_to_a_folder_that_the_pattern_finds_too_is_not_found_again(tmp_path, done):
+    for name in ("a", "done"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.csv").write_text("x")
+    files = Files(
+        paths=(str(tmp_path / "*" / "*.csv"),), settle=timedelta(0), done=done.format(root=tmp_path)
+    )
+    listing = list_files(files, SystemClock())
+    assert [file.path for file in listing.files] == [tmp_path / "a" / "x.csv"]
