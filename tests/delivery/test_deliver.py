@@ -318,7 +318,7 @@ async def test_a_deleted_job_still_in_a_try_ends_it_and_then_waits(world, server
     assert world.overview().waiting == 1
 
 
-async def test_a_try_in_flight_ends_on_its_old_route_and_the_next_takes_the_new_one(world, server):
+async def test_yml_14_a_try_in_flight_ends_on_its_old_route_and_the_next_takes_the_new_one(world, server):
     hold = asyncio.Event()
     server.script("/in", Answer(204, hold=hold))
     server.script("/other", Answer(204))
