@@ -171,3 +171,15 @@ def test_eight_jobs_that_meet_a_401_at_the_same_moment_cost_one_refresh_and_no_l
     assert len(refused) == 8
     assert state["repeats"] == 0
     assert ask(f"{stage.sandbox.url}/_sandbox/state")["unauthorized"] == 8
+
+
+def test_yml_14_a_request_in_flight_ends_as_it_began_and_what_is_behind_it_goes_the_new_way(stage):
+    stage.sandbox.faults({"on": f"ingest/{stage.name}", "delay": 2, "times": 1})
+    stage.connection().records().load()
+    stage.numbers(20)
+    stage.world.until(lambda: stage.session()["in_flight"] == 1, "the first request is under way")
+    stage.records(endpoint="other")
+    assert "1 changed" in stage.load()["summary"]
+    stage.world.until(lambda: len(stage.arrived(f"{stage.name}-other")) == 10, "the second went the new way")
+    assert stage.arrived() == [str(n) for n in range(10)]
+    assert stage.arrived(f"{stage.name}-other") == [str(n) for n in range(10, 20)]
