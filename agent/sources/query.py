@@ -105,6 +105,16 @@ def build(
     return _query(relation, wanted, body, exprs, start_row)
 
 
+def _ours(relation: Relation) -> str:
+    """What names of ours begin with: more underscores than any column has.
+
+    Whoever writes the file names its columns, and of two columns with one name SQL takes the first: a
+    column `body` must not become the body.
+    """
+    names = [column.name for column in relation.columns]
+    return "_" * max([2, *(len(name) - len(name.lstrip("_")) + 1 for name in names)])
+
+
 def _replaced(node: MapNode, own: dict[str, str]) -> MapNode:
     """The map with leaves that are a column of a JSON document replaced by its JSON text."""
     match node:
@@ -126,8 +136,9 @@ def _rows(relation: Relation, start_row: int, *, numbered: bool = False) -> str:
         if column.name and lowered[column.name.lower()] == 1
     ]
     checks = ", ".join((*relation.checks, "CAST(NULL AS VARCHAR)"))
-    bad = [f"coalesce({checks}) AS __bad"]
-    number = ["row_number() OVER () AS __n"] if numbered else []
+    ours = _ours(relation)
+    bad = [f"coalesce({checks}) AS {ours}bad"]
+    number = [f"row_number() OVER () AS {ours}n"] if numbered else []
     skipped = f" OFFSET {start_row}" if start_row else ""
     return f"SELECT *, {', '.join([*named, *bad, *number])} FROM ({relation.base}{skipped})"
 
@@ -159,7 +170,8 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
         )
     if not relation.checks:
         return text
-    return f"CASE WHEN __bad IS NULL THEN {text} ELSE CAST(__fail(__bad, __bad) AS VARCHAR) END"
+    bad = f"{_ours(relation)}bad"
+    return f"CASE WHEN {bad} IS NULL THEN {text} ELSE CAST(__fail({bad}, {bad}) AS VARCHAR) END"
 
 
 def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], start_row: int) -> Query:
@@ -172,33 +184,37 @@ def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], sta
         names = tuple(name for name, _ in filled)
     else:
         names = ()
+    ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in extras)
     stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
     if wanted.dead_letter:
-        chosen = "".join(f", {name}" for name, _ in extras)
+        chosen = "".join(f", {ours}{name} AS {name}" for name, _ in extras)
         stream = (
-            f"SELECT body, CASE WHEN body IS NULL THEN {_why(exprs, extras)} END AS why, "
-            f"CASE WHEN body IS NULL THEN {relation.shown} END AS shown{chosen} "
-            f"FROM ({_tried(body, extras, _rows(relation, start_row))})"
+            f"SELECT {ours}body AS body, "
+            f"CASE WHEN {ours}body IS NULL THEN {_why(ours, exprs, extras)} END AS why, "
+            f"CASE WHEN {ours}body IS NULL THEN {relation.shown} END AS shown{chosen} "
+            f"FROM ({_tried(ours, body, extras, _rows(relation, start_row))})"
         )
-    tried = _tried(body, extras, _rows(relation, 0, numbered=True))
+    tried = _tried(ours, body, extras, _rows(relation, 0, numbered=True))
     first_bad = (
-        f"SELECT __n, {_why(exprs, extras)}, {relation.shown} FROM ({tried}) WHERE body IS NULL LIMIT 1"
+        f"SELECT {ours}n, {_why(ours, exprs, extras)}, {relation.shown} FROM ({tried}) "
+        f"WHERE {ours}body IS NULL LIMIT 1"
     )
     return Query(stream=stream, first_bad=first_bad, headers=names)
 
 
-def _tried(body: str, extras: list[tuple[str, str]], rows: str) -> str:
+def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> str:
     """Texts that are NULL where they cannot be computed: nothing of ours is ever NULL otherwise."""
-    tried = "".join(f", TRY({sql}) AS {name}" for name, sql in extras)
-    good = " AND ".join(f"{name} IS NOT NULL" for name, _ in extras)
-    inner = f"SELECT *, TRY({body}) AS __body{tried} FROM ({rows})"
-    return f"SELECT *, {f'CASE WHEN {good} THEN __body END' if good else '__body'} AS body FROM ({inner})"
+    tried = "".join(f", TRY({sql}) AS {ours}{name}" for name, sql in extras)
+    good = " AND ".join(f"{ours}{name} IS NOT NULL" for name, _ in extras)
+    inner = f"SELECT *, TRY({body}) AS {ours}text{tried} FROM ({rows})"
+    text = f"CASE WHEN {good} THEN {ours}text END" if good else f"{ours}text"
+    return f"SELECT *, {text} AS {ours}body FROM ({inner})"
 
 
-def _why(exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
+def _why(ours: str, exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
     """What is wrong with a bad row: the leaves that cannot be computed, by their place in the YAML."""
-    reasons = ["__bad"]
+    reasons = [f"{ours}bad"]
     for expr in exprs:
         said = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
         reasons.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {said} END")
@@ -206,5 +222,5 @@ def _why(exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
         said = literal(
             "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"
         )
-        reasons.append(f"CASE WHEN {name} IS NULL THEN {said} END")
+        reasons.append(f"CASE WHEN {ours}{name} IS NULL THEN {said} END")
     return f"concat_ws('; ', {', '.join(reasons)})"

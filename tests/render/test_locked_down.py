@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gzip
 from datetime import timedelta
 
 import duckdb
@@ -8,7 +9,7 @@ import pytest
 from agent.check import check_job
 from agent.errors import SourceError
 from agent.sources import duck
-from tests.support.rendering import context, documents, drafts, make_job, render, template
+from tests.support.rendering import bodies, context, documents, drafts, make_job, render, template
 
 
 @pytest.fixture
@@ -173,3 +174,36 @@ def test_check_without_a_file_looks_at_the_syntax_only(tmp_path):
     job = make_job("csv", tmp_path / "none.csv", map={"a": "=anything", "b": "=)("})
     assert [problem.path for problem in check_job(job, context(tmp_path))] == ["body.map.b"]
     assert job.source.files.settle == timedelta(0)
+
+
+@pytest.mark.parametrize("column", ["body", "PATH", "h0", "why", "shown", "__body", "__bad", "___bad", "__n"])
+@pytest.mark.parametrize("on_bad_row", ["fail", "dead_letter"])
+def test_sec_15_a_column_of_the_file_cannot_take_the_place_of_what_is_computed(tmp_path, column, on_bad_row):
+    path = tmp_path / "x.csv"
+    path.write_text(f"id,{column}\n1,../../%0d%0aX-Evil:1\n2,\n")
+    job = make_job(
+        "csv",
+        path,
+        map={"n": "=id"},
+        per="record",
+        types={"id": "BIGINT"},
+        on_bad_row=on_bad_row,
+        target={"path": template("/d/", "=id"), "headers": (("X-Id", template("v", "=id")),)},
+    )
+    sent = drafts(render(job, path))
+    assert [(draft.path, dict(draft.headers)) for draft in sent] == [
+        ("/d/1", {"X-Id": "v1"}),
+        ("/d/2", {"X-Id": "v2"}),
+    ]
+    assert [gzip.decompress(draft.body) for draft in sent] == [b'{"n":1}', b'{"n":2}']
+
+
+def test_sec_15_a_column_with_a_name_of_ours_does_not_hide_a_bad_record(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("id,__bad\nno number,\n2,looks bad\n")
+    job = make_job(
+        "csv", path, map={"n": "=id"}, per="record", types={"id": "BIGINT"}, on_bad_row="dead_letter"
+    )
+    chunks = render(job, path)
+    assert bodies(chunks) == [b'{"n":2}']
+    assert [bad.line for chunk in chunks for bad in chunk.bad] == [2]
