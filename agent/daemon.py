@@ -39,8 +39,8 @@ from agent.web.server import WebServer
 
 log = get_log("daemon")
 
-GRACE = 15.0
-"""Seconds that runs and requests in flight get at a stop; with the rest it stays below 20."""
+GRACE = 9.0
+"""Seconds that runs and requests in flight get at a stop: with the sessions' 6 and the pages' 3 below 20."""
 _PRUNE_EVERY = 3600.0
 
 

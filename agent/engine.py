@@ -90,9 +90,11 @@ class Engine:
         await self.deliverer.start()
 
     async def stop(self, grace: float) -> None:
-        """Collect first, then deliver, then the files, then the sessions: each needs those after it."""
-        await self.collector.stop(grace / 2)
-        cut_off = await self.deliverer.stop(grace / 2)
+        """Both halves at once, then the files, then the sessions: each needs those after it.
+
+        `grace` seconds for what is under way; the sessions have a bound of their own.
+        """
+        _, cut_off = await asyncio.gather(self.collector.stop(grace), self.deliverer.stop(grace))
         if cut_off:
             log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
         await self.finisher.stop()

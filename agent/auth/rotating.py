@@ -31,7 +31,7 @@ NAP: Final = 10.0
 """Seconds, at most, that the keeper sleeps: timers stand still in suspend, disks get free."""
 GLANCE: Final = 2.0
 """Seconds that it sleeps while nobody can sign in: a person who has just mended a secret watches."""
-CLOSE_GRACE: Final = 10.0
+CLOSE_GRACE: Final = 6.0
 """Seconds that a flight gets at the end. A longer one is left to the intent in the store."""
 
 log = get_log("auth")
