@@ -11,11 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
-import json
-import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +21,8 @@ from agent.config.model import Job
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.message import DeadLetter, JsonValue
+from agent.moving import move_aside
 from agent.spool import SettledFile, Spool
-from agent.stamp import FileStamp
 from agent.status import rfc3339
 
 log = get_log("finish")
@@ -154,22 +150,14 @@ class Finisher:
         name = folders.done if settled.ends == "done" else folders.failed
         if name is None or row.reason.startswith(AGAIN):
             return None, ""
-        folder = source.parent / name
-        if (now := _stamp(source)) is None:
-            moved = _moved_before(source.name, folder, row.stamp)
-            return moved, "" if moved else "it was gone"
-        if now != row.stamp:
-            return None, "it changed since it was read"
-        folder.mkdir(exist_ok=True)
-        target = _free_name(folder, source.name)
-        if settled.ends == "failed":
+        if settled.ends == "done":
+            return move_aside(source, name, row.stamp)
+
+        def why() -> dict[str, JsonValue]:
             letters = self._spool.letters_of_file(row.id, _SHOWN).result()
-            _write(target.with_name(f"{target.name}.why.json"), _why(settled, letters, self._clock.now()))
-        if not _move(source, target, row.stamp):
-            with contextlib.suppress(FileNotFoundError):
-                target.with_name(f"{target.name}.why.json").unlink()
-            return None, "it changed since it was read"
-        return target, ""
+            return _why(settled, letters, self._clock.now())
+
+        return move_aside(source, name, row.stamp, note=why)
 
 
 def _reason(settled: SettledFile, note: str) -> str:
@@ -203,97 +191,3 @@ def _why(settled: SettledFile, letters: list[DeadLetter], now: float) -> dict[st
             for letter in letters
         ],
     }
-
-
-def _stamp(path: Path) -> FileStamp | None:
-    """The stamp of what lies there, None when nothing does. Other errors are raised: they may pass."""
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        # A folder that cannot be seen now (a mount that is gone) does not say that the file is.
-        path.parent.stat()
-        return None
-    return FileStamp(
-        path=str(path),
-        device=found.st_dev,
-        inode=found.st_ino,
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-    )
-
-
-def _names(name: str) -> Iterator[str]:
-    yield name
-    number = 0
-    while True:
-        number += 1
-        yield f"{name}.{number}"
-
-
-def _free_name(folder: Path, name: str) -> Path:
-    """NAME, NAME.1, … Nobody but this thread puts files there, so that looking first is enough."""
-    return next(folder / each for each in _names(name) if not os.path.lexists(folder / each))
-
-
-def _moved_before(name: str, folder: Path, stamp: FileStamp) -> Path | None:
-    """Where an earlier process moved it before it could note so: same size and time."""
-    for each in _names(name):
-        place = folder / each
-        if not os.path.lexists(place):
-            return None
-        with contextlib.suppress(OSError):
-            found = place.stat()
-            if (found.st_size, found.st_mtime_ns) == (stamp.size, stamp.mtime_ns):
-                return place
-    return None
-
-
-def _move(source: Path, target: Path, stamp: FileStamp) -> bool:
-    """Move exactly the file of this stamp; False when another one took its name just now."""
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        return _copy(source, target, stamp)
-    found = target.stat()
-    if (found.st_ino, found.st_size, found.st_mtime_ns) == (stamp.inode, stamp.size, stamp.mtime_ns):
-        return True
-    # Somebody wrote between the look and the move. It is new work: back to where it is looked for.
-    if not os.path.lexists(source):
-        target.rename(source)
-    else:
-        log.error("a file took the name of another in its move", file=str(source), kept_as=str(target))
-    return False
-
-
-def _copy(source: Path, target: Path, stamp: FileStamp) -> bool:
-    """To another file system: durable there before it is gone here."""
-    part = target.with_name(f".{target.name}.part")
-    shutil.copy2(source, part)
-    with part.open("rb") as copied:
-        os.fsync(copied.fileno())
-    if _stamp(source) != stamp:
-        part.unlink()
-        return False
-    part.rename(target)
-    _sync_folder(target.parent)
-    source.unlink()
-    return True
-
-
-def _write(path: Path, value: dict[str, JsonValue]) -> None:
-    """Whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
-    text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-    # A lone surrogate (a file name that is no UTF-8) becomes the escape that JSON has for it.
-    part.write_bytes(text.encode("utf-8", "backslashreplace"))
-    part.rename(path)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

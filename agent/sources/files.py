@@ -17,6 +17,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.config.model import Files
 from agent.errors import SourceError
+from agent.sources import links
 from agent.stamp import FileStamp
 
 UNFINISHED = (".tmp", ".part", "~")
@@ -50,8 +51,7 @@ def list_files(files: Files, clock: Clock) -> Listing:
     aside = [folder for folder in (files.done, files.failed) if folder]
     settled: list[SourceFile] = []
     waits: list[float] = []
-    # glob and not Path.glob: the patterns are absolute
-    matched = {name for pattern in files.paths for name in glob.glob(pattern, recursive=True)}  # noqa: PTH207
+    matched = {name for pattern in files.paths for name in _matches(pattern)}
     for name in sorted(matched):
         path = Path(name)
         if _skipped(path) or _set_aside(path, files.paths, aside):
@@ -67,6 +67,21 @@ def list_files(files: Files, clock: Clock) -> Listing:
             settled.append(SourceFile(path=path, stamp=stamp))
     settled.sort(key=lambda file: _rank(file, files.order))
     return Listing(files=tuple(settled), again=min(waits, default=None))
+
+
+def _matches(pattern: str) -> Iterator[str]:
+    """The names that match. `**` goes into no folder through a link: two links to `.` would never end."""
+    # glob and not Path.glob: the patterns are absolute
+    parts = pattern.split("/")
+    if "**" not in parts:
+        yield from glob.iglob(pattern)  # noqa: PTH207
+        return
+    at = parts.index("**")
+    rest = "/".join(part for part in parts[at + 1 :] if part != "**") or "*"
+    for top in glob.iglob("/".join(parts[:at]) or "/"):  # noqa: PTH207
+        for folder, folders, _ in os.walk(top):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            yield from glob.iglob(f"{glob.escape(folder)}/{rest}")  # noqa: PTH207
 
 
 def _rank(file: SourceFile, order: tuple[str, ...]) -> tuple[int | str, ...]:
@@ -124,7 +139,7 @@ def opened(file: SourceFile) -> Iterator[int]:
     since it was listed; and, at the end, when it changed while it was read.
     """
     try:
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+        descriptor = links.open_file(file.path)
     except FileNotFoundError as error:
         raise SourceError(f"{file.path.name}: is gone since it was listed") from error
     except OSError as error:
