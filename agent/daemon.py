@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
+import threading
 from collections.abc import Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -258,8 +260,18 @@ def run_daemon(config: Path, state: Path | None, clock: Clock) -> int:
     async def live() -> int:
         return await Daemon(config, settings, clock).run()
 
+    code = _loop_run(live())
+    if any(thread.name.startswith("collect") for thread in threading.enumerate()):
+        # An expression that computes for ever holds its thread, and Python would wait for it. All that
+        # counts is on the disk and closed.
+        logging.shutdown()
+        os._exit(code)
+    return code
+
+
+def _loop_run(live: Coroutine[object, object, int]) -> int:
     with contextlib.suppress(ImportError):
         import uvloop  # noqa: PLC0415 - an extra
 
-        return uvloop.run(live())
-    return asyncio.run(live())
+        return uvloop.run(live)
+    return asyncio.run(live)

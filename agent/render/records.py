@@ -18,6 +18,7 @@ from agent.config.model import Job, JsonBody, RecordSource
 from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
+from agent.render.interrupt import interrupted_when
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources import duck, expressions, faults, reader
 from agent.sources.expressions import wrong_types
@@ -65,6 +66,7 @@ def records(
         try:
             reading = open_file(job, source, file, descriptor, ctx, stack, start_row=start_row)
         except duckdb.Error as error:
+            _go_on(file, ctx)
             unchanged(file, descriptor, "while it was read")
             raise faults.translated(error, _named(file, descriptor)) from error
         pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
@@ -74,6 +76,7 @@ def records(
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
         except (duckdb.Error, OSError, ArrowException) as error:
+            _go_on(file, ctx)
             unchanged(file, descriptor, "while it was read")
             raise faults.of_record(
                 reading.careful(), error, reading.file, reading.relation, reading.query
@@ -112,7 +115,9 @@ def open_file(  # noqa: PLR0917 - the one place where a reading is put together
             timezone=job.schedules[0].timezone if job.schedules else "UTC",
             careful=careful,
         )
-        return stack.enter_context(closing(con))
+        stack.enter_context(closing(con))
+        stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
+        return con
 
     con = connect(careful=dead_letter)
     wrong = wrong_types(con, job.file, source)
@@ -155,9 +160,14 @@ def _stream(reading: Reading, file: SourceFile, ctx: Context) -> Iterator[pa.Rec
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
     with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:
         for table in computed:
-            if ctx.cancelled():
-                raise SourceError(f"{file.path.name}: reading was cancelled")
+            _go_on(file, ctx)
             yield table
+
+
+def _go_on(file: SourceFile, ctx: Context) -> None:
+    """Raises SourceError when the reading is to end; the file is as good as before."""
+    if ctx.cancelled():
+        raise SourceError(f"{file.path.name}: reading was cancelled")
 
 
 @dataclass(kw_only=True)
