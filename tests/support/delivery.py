@@ -109,6 +109,9 @@ class DeliveryWorld:
         """Until the job has nothing left, whatever it has to wait for in between."""
         while await self.deliverer.drained(job) is not None:  # noqa: ASYNC110 - a wait ends when its time comes
             await asyncio.sleep(0.002)
+        # A lane says that its wait is over after the ack, and ends.
+        while any(name == job for name, _ in self.deliverer._lanes):  # noqa: ASYNC110 - it has no event
+            await asyncio.sleep(0.002)
 
     async def waits(self, kind, job="gps", lane=0, attempts=0):
         """Until the lane waits for this (after so many attempts), and the wait.
