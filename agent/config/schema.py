@@ -13,7 +13,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from agent.config.accept import Check, compile_check
+from agent.config.accept import Check, all_differ, compile_check
 from agent.config.document import Document, Plain, Tree, plain
 from agent.config.places import Place, place_of
 from agent.config.scalars import Trap
@@ -120,7 +120,13 @@ def _is_text(_: object, value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, Trap)
 
 
+def _unique(_: object, wanted: object, value: object, __: object) -> Iterator[ValidationError]:
+    if wanted and isinstance(value, list) and not all_differ(value):
+        yield ValidationError(f"{value[:3]!r} has non-unique elements")
+
+
 _STRICT = extend(  # type: ignore[no-untyped-call]
     Draft202012Validator,
+    validators={"uniqueItems": _unique},
     type_checker=Draft202012Validator.TYPE_CHECKER.redefine("string", _is_text),
 )

@@ -13,6 +13,7 @@ import argparse
 import json
 import os
 import platform
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -95,7 +96,12 @@ def by_hand(csv, count, sink):
 def checked(sink, count, seconds, peak):
     got = sink.count()
     assert got["records"] == count, f"the sink has {got['records']} of {count} records"
-    return {"seconds": seconds, "records_per_second": count / seconds, "peak_mb": peak, "requests": got["requests"]}
+    return {
+        "seconds": seconds,
+        "records_per_second": count / seconds,
+        "peak_mb": peak,
+        "requests": got["requests"],
+    }
 
 
 def ours(csv, count, sink, *, gzip, utc):
@@ -123,8 +129,6 @@ def ours(csv, count, sink, *, gzip, utc):
 
 def wait_for(daemon, state, count, log):
     """Poll the database from outside, gently: the daemon's clock is in its own rows."""
-    import sqlite3
-
     end = time.monotonic() + 600
     while time.monotonic() < end:
         time.sleep(0.25)
@@ -135,7 +139,9 @@ def wait_for(daemon, state, count, log):
             continue
         connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
         try:
-            done = connection.execute("select coalesce(sum(records), 0), max(delivered_at) from receipts").fetchone()
+            done = connection.execute(
+                "select coalesce(sum(records), 0), max(delivered_at) from receipts"
+            ).fetchone()
             first = connection.execute("select min(started_at) from runs").fetchone()[0]
         except sqlite3.OperationalError:
             continue
@@ -154,7 +160,11 @@ def peak_of(pid):
 
 
 def w1(records, rounds):
-    rows = {"push-agent, target takes gzip": [], "push-agent, plain": [], "aiohttp + orjson by hand, 8 connections": []}
+    rows = {
+        "push-agent, target takes gzip": [],
+        "push-agent, plain": [],
+        "aiohttp + orjson by hand, 8 connections": [],
+    }
     with tempfile.TemporaryDirectory(prefix="push-agent-bench-") as folder, Sink() as sink:
         csv = Path(folder, "positions.csv")
         write_csv(csv, records)
@@ -172,18 +182,33 @@ def show(title, rows):
     print("|---|---:|---:|---|---:|")
     for name, results in rows.items():
         rates = [one["records_per_second"] for one in results]
-        ratios = ", ".join(f"{rate / other['records_per_second']:.2f}" for rate, other in zip(rates, base, strict=True))
+        ratios = ", ".join(
+            f"{rate / other['records_per_second']:.2f}" for rate, other in zip(rates, base, strict=True)
+        )
         peak = max(one["peak_mb"] for one in results)
-        print(f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} … {max(rates):,.0f} | {ratios} | {peak:.0f} |")
+        print(
+            f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} … {max(rates):,.0f} | {ratios} | {peak:.0f} |"
+        )
 
 
 def machine():
-    model = next((line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")), "?")
+    model = next(
+        (
+            line.split(":")[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "?",
+    )
     return f"{os.cpu_count()} cores {model}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("work", choices=["w1"])
     parser.add_argument("--records", type=int, default=1_000_000)
     parser.add_argument("--rounds", type=int, default=3)

@@ -25,7 +25,10 @@ def nested(row):
             {"entity": {"name": row["shipper"]}, "roles": ["shipper"], "associationType": "inline"},
             {"entity": {"name": "acme-transport"}, "roles": ["carrier"], "associationType": "inline"},
         ],
-        "vehicle": {"entity": {"vehicleType": "Truck", "licensePlate": row["plate"]}, "associationType": "inline"},
+        "vehicle": {
+            "entity": {"vehicleType": "Truck", "licensePlate": row["plate"]},
+            "associationType": "inline",
+        },
         "geoReference": {
             "type": "latLonPointGeoReference",
             "lat": float(row["lat"]),
@@ -43,7 +46,9 @@ async def main(path, url, per_request, connections):
 
         async def send():
             while (body := await queue.get()) is not None:
-                async with session.post(url, data=body, headers={"Content-Type": "application/json"}) as answer:
+                async with session.post(
+                    url, data=body, headers={"Content-Type": "application/json"}
+                ) as answer:
                     answer.raise_for_status()
                     await answer.read()
 

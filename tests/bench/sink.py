@@ -37,7 +37,11 @@ class Sink(asyncio.Protocol):
                     return
                 head = bytes(self.buffer[:end]).lower()
                 at = head.find(b"content-length:")
-                length = int(head[at + 15 : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None]) if at >= 0 else 0
+                length = (
+                    int(head[at + 15 : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None])
+                    if at >= 0
+                    else 0
+                )
                 self.head, self.start, self.need = head, end + 4, end + 4 + length
             if len(self.buffer) < self.need:
                 return
@@ -61,7 +65,10 @@ class Sink(asyncio.Protocol):
             self.say(b"{}")
 
     def say(self, answer):
-        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(answer), answer))
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+            % (len(answer), answer)
+        )
 
     @staticmethod
     def count():

@@ -198,7 +198,9 @@ async def test_another_encoding_is_refused(start):
     assert (await client.send("/ingest", b"{}", Content_Encoding="br"))[0] == 415
 
 
-@pytest.mark.parametrize("body", [b"no gzip", gzip.compress(b"{}", mtime=0)[:-3], gzip.compress(b"{}", mtime=0) + b"rest"])
+@pytest.mark.parametrize(
+    "body", [b"no gzip", gzip.compress(b"{}", mtime=0)[:-3], gzip.compress(b"{}", mtime=0) + b"rest"]
+)
 async def test_damaged_gzip_is_refused(start, body):
     sandbox, client = await start()
     status, text, _ = await client.send("/ingest", body, Content_Encoding="gzip")

@@ -23,7 +23,12 @@ class Box:
 
     def run(self, *command, check=True, text=None, timeout=60):
         done = subprocess.run(
-            [BOX, "exec", self.folder, *command], capture_output=True, text=True, input=text, timeout=timeout, check=False
+            [BOX, "exec", self.folder, *command],
+            capture_output=True,
+            text=True,
+            input=text,
+            timeout=timeout,
+            check=False,
         )
         if check and done.returncode:
             raise AssertionError(f"{command} ended with {done.returncode}\n{done.stdout}\n{done.stderr}")
@@ -40,7 +45,9 @@ class Box:
         assert pack.returncode == 0
 
     def show(self, *names):
-        lines = self.run("systemctl", "show", "push-agent", *[f"-p{name}" for name in names]).stdout.splitlines()
+        lines = self.run(
+            "systemctl", "show", "push-agent", *[f"-p{name}" for name in names]
+        ).stdout.splitlines()
         return dict(line.split("=", 1) for line in lines)
 
     def journal(self, unit="push-agent"):
@@ -55,7 +62,11 @@ class Box:
         raise AssertionError(f"never happened: {what}\n{self.journal()[-6000:]}")
 
     def sandbox(self):
-        answer = self.run("python3", "-c", "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9400/_sandbox/state').read().decode())")
+        answer = self.run(
+            "python3",
+            "-c",
+            "import urllib.request as u; print(u.urlopen('http://127.0.0.1:9400/_sandbox/state').read().decode())",
+        )
         return json.loads(answer.stdout)
 
 

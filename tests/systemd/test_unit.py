@@ -48,7 +48,16 @@ def running(box):
     box.write("/root/password", "s3cret-of-the-box", "600")
     box.write("/etc/push-agent/connections/platform.yaml", CONNECTION)
     box.write("/etc/push-agent/jobs/planning.yaml", JOB)
-    serve = ["/opt/push-agent/bin/push-agent", "sandbox", "--listen", "127.0.0.1:9400", "--username", "demo", "--password-file", "/root/password"]
+    serve = [
+        "/opt/push-agent/bin/push-agent",
+        "sandbox",
+        "--listen",
+        "127.0.0.1:9400",
+        "--username",
+        "demo",
+        "--password-file",
+        "/root/password",
+    ]
     box.run("systemd-run", "--unit=sandbox", *serve)
     box.until(lambda: "9400" in box.run("ss", "-ltn").stdout, "the sandbox listens")
     box.run("systemctl", "daemon-reload")
@@ -67,7 +76,10 @@ def arrived(box, name):
 
 def test_the_unit_scores_1_1_or_better():
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--threshold=11", UNIT], capture_output=True, text=True, check=False
+        ["systemd-analyze", "security", "--offline=true", "--threshold=11", UNIT],
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout[-400:]
 
@@ -78,7 +90,9 @@ def test_the_unit_lives_through_start_delivery_reload_kill_and_stop(running):
     drop(box, "first")
     box.until(lambda: arrived(box, "first"), "the first file is delivered and moved")
 
-    box.write("/etc/push-agent/jobs/second.yaml", JOB.replace("planning", "second", 1).replace("*.csv", "*.txt"))
+    box.write(
+        "/etc/push-agent/jobs/second.yaml", JOB.replace("planning", "second", 1).replace("*.csv", "*.txt")
+    )
     box.run("systemctl", "reload", "push-agent")
     box.write("/etc/push-agent/jobs/broken.yaml", "job: broken\nschedul: {every: 1m}\n")
     failed = box.run("systemctl", "reload", "push-agent", check=False)
@@ -104,7 +118,10 @@ def test_the_unit_lives_through_start_delivery_reload_kill_and_stop(running):
 
 def test_sig_03_a_stopped_daemon_is_restarted_by_the_watchdog(running):
     box = running
-    box.write("/etc/systemd/system/push-agent.service.d/watchdog.conf", "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+    box.write(
+        "/etc/systemd/system/push-agent.service.d/watchdog.conf",
+        "[Service]\nWatchdogSec=2s\nRestartSec=100ms\n",
+    )
     box.run("systemctl", "daemon-reload")
     box.run("systemctl", "restart", "push-agent")
     before = box.show("MainPID")["MainPID"]
@@ -168,7 +185,10 @@ def test_what_the_unit_is_kept_from_and_what_works_in_it(box):
     unit = re.sub(r"ExecStart=.*", "ExecStart=/opt/push-agent/bin/python /srv/probe.py", unit)
     unit = unit.replace("Type=notify", "Type=oneshot").replace("Restart=always", "Restart=no")
     box.run("sh", "-c", "mkdir -p -m 700 /etc/push-agent/secrets")
-    box.write("/etc/systemd/system/probe.service", unit.replace("User=push-agent", "User=probe").replace("=push-agent\n", "=probe\n"))
+    box.write(
+        "/etc/systemd/system/probe.service",
+        unit.replace("User=push-agent", "User=probe").replace("=push-agent\n", "=probe\n"),
+    )
     box.run("systemctl", "daemon-reload")
     box.run("systemctl", "start", "probe")
     lines = re.findall(r"probe (\S+)=(.*)", box.journal("probe"))
