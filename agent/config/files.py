@@ -145,7 +145,7 @@ def _trust(folder: Path, problems: list[Problem], *, upwards: bool) -> bool:
             message = "others may write to this folder, so nothing in it can be trusted"
             problems.append(Problem(file=shown(name), message=message, hint=hint))
             return False
-        if place == real and info.st_uid not in {0, os.geteuid()}:
+        if info.st_uid not in {0, os.geteuid()}:  # who owns a folder may rename what is in it
             hint = f"run: chown root {shown(name)}"
             message = "the folder belongs to somebody else, so nothing in it can be trusted"
             problems.append(Problem(file=shown(name), message=message, hint=hint))

@@ -4,8 +4,9 @@
     {env: NAME}      an environment variable
     {file: PATH}     a file; a relative path starts at the config folder
 
-Files that others than their owner may read are refused, except systemd's credentials, whose folder
-nobody else can enter. Nothing is cached: a changed secret is picked up without a restart.
+Files that others than their owner may read, or in a folder that others may write to, are refused,
+except systemd's credentials, whose folder nobody else can enter. Nothing is cached: a changed secret is
+picked up without a restart.
 """
 
 from __future__ import annotations
@@ -136,6 +137,8 @@ class SecretStore:
 
 
 def _read(path: Path, *, check: bool) -> bytes:
+    if check:
+        _check_folder(path.parent)
     handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     try:
         info = os.fstat(handle)
@@ -152,6 +155,18 @@ def _read(path: Path, *, check: bool) -> bytes:
             return file.read(_LARGEST + 1)
     finally:
         os.close(handle)
+
+
+def _check_folder(folder: Path) -> None:
+    """Who may write to the folder could have another of our files sent as the secret: by a link."""
+    info = folder.stat()
+    if info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not info.st_mode & stat.S_ISVTX:
+        raise SecretError(
+            f"others may write to the folder of secrets {folder}", hint=f"run: chmod go-w {folder}"
+        )
+    if info.st_uid not in {0, os.geteuid()}:
+        hint = f"run: chown $(id -un) {folder}"
+        raise SecretError(f"the folder of secrets {folder} belongs to somebody else", hint=hint)
 
 
 def _called(ref: SecretRef) -> str:

@@ -271,6 +271,14 @@ def test_sec_01_a_folder_above_that_others_may_write_is_refused_unless_it_is_sti
 
 
 @root_only
+def test_sec_01_a_folder_above_that_belongs_to_somebody_else_is_refused(good):
+    inner = good.path / "above" / "config"
+    inner.mkdir(parents=True)
+    os.chown(inner.parent, 12345, 12345)
+    assert "above: the folder belongs to somebody else" in str(*load(inner).problems)
+
+
+@root_only
 def test_sec_01_files_and_folders_of_somebody_else_are_refused(good):
     os.chown("jobs/a.yaml", 12345, 12345)
     assert "the file belongs to somebody else" in good.told()

@@ -160,6 +160,15 @@ def test_the_short_way_and_jsonschema_agree_about_every_example_put_wherever_it_
             assert short(changed) == long.is_valid(changed), (key, sample)
 
 
+@pytest.mark.parametrize("twice", [False, True])
+def test_sec_19_a_list_as_long_as_a_file_can_hold_is_checked_in_one_pass(twice):
+    whole = plain(scan(EXAMPLES["job"][-1].read_bytes(), "x").root)
+    long = [f"c{number}" for number in range(90_000)] + (["c0"] if twice else [])
+    changed = {**whole, "source": {"type": "csv", "path": "/data/*.csv", "columns": long}}
+    assert compile_check(inlined_schema("job"))(changed) is not twice
+    assert _STRICT(inlined_schema("job")).is_valid(changed) is not twice
+
+
 def test_none_of_the_keys_of_later_versions_is_accepted():
     keys = {path.rpartition(".")[2] for _, path, _ in all_properties()}
     assert not keys & {

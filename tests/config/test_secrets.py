@@ -121,6 +121,25 @@ def test_a_file_that_others_may_read_is_refused_with_what_to_do(store, tmp_path,
         assert caught.value.hint == f"run: chmod 600 {file}"
 
 
+@pytest.mark.parametrize("mode", [0o770, 0o707, 0o777])
+def test_sec_01_a_secret_in_a_folder_that_others_may_write_to_is_refused(store, tmp_path, mode):
+    folder = write(tmp_path / "secrets" / "password").parent
+    folder.chmod(mode)
+    for one in (ref("secret", "password"), ref("file", "secrets/password")):
+        with pytest.raises(SecretError, match="others may write to the folder") as caught:
+            store.resolve(one)
+        assert caught.value.hint == f"run: chmod go-w {folder}"
+    folder.chmod(0o1777)  # there nobody can take away or rename what is not his
+    assert store.resolve(ref("secret", "password")).reveal() == VALUE
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give folders away")
+def test_sec_01_a_secret_in_a_folder_of_somebody_else_is_refused(store, tmp_path):
+    os.chown(write(tmp_path / "secrets" / "password").parent, 12345, 12345)
+    with pytest.raises(SecretError, match="folder of secrets"):
+        store.resolve(ref("secret", "password"))
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 def test_a_file_of_somebody_else_is_refused(store, tmp_path):
     os.chown(write(tmp_path / "secrets" / "password"), 12345, 12345)
