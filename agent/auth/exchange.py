@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
+import html
 import json
 import math
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -39,6 +41,10 @@ MAX_RETRY_AFTER = 3600.0
 
 _BUSY = frozenset({408, 425, 429})
 _JWT = re.compile(r"eyJ[\w.~+/=-]{8,}")
+# A pair in an answer that is no good one: what stands behind `…_token`, in JSON or in a form.
+_TOKEN = re.compile(r"""(?i)(\b\w*_token\b[\\"']*\s*[:=]\s*[\\"']*)[^\s"'\\&,}]+""")
+_LEAST_ENCODED = 6
+"""Characters: shorter values would be found in ordinary words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +124,7 @@ class AuthApi:
             body = None if coded else await _read(response)
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP
             return _judge_good(status, body, form)
-        text = f"{status} {response.reason or ''}".strip() + _words(body or b"", form)
+        text = f"{status} {_line(response.reason or '', form)}".strip() + _words(body or b"", form)
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP
             hint = "the Auth API answered with a redirect, which is never followed"
             return Denied(status=status, text=f"{text}: {hint}", credentials=False)
@@ -181,18 +187,31 @@ def _explained(answer: Mapping[str, object], form: Mapping[str, str]) -> str:
 
 
 def _shown(text: str, form: Mapping[str, str]) -> str:
-    # Blotted before it is cut: half a secret at the end would not be found any more.
-    printable = "".join(c if c.isprintable() else " " for c in blot(text, form))
-    short = " ".join(printable[: MAX_WORDS * 4].split())[:MAX_WORDS]
+    short = _line(text, form)
     return f": {short}" if short else ""
 
 
+def _line(text: str, form: Mapping[str, str]) -> str:
+    # Blotted before it is cut: half a secret at the end would not be found any more.
+    printable = "".join(c if c.isprintable() else " " for c in blot(text, form))
+    return " ".join(printable[: MAX_WORDS * 4].split())[:MAX_WORDS]
+
+
 def blot(text: str, form: Mapping[str, str]) -> str:
-    """The text without any value of the form, however encoded, and without what looks like a JWT."""
+    """The text without any value of the form, however encoded, and without what looks like a token."""
     for value in sorted(filter(None, form.values()), key=len, reverse=True):
-        for way in {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}:
+        for way in _ways(value):
             text = text.replace(way, BLOT)
-    return _JWT.sub(BLOT, text)
+    return _JWT.sub(BLOT, _TOKEN.sub(rf"\1{BLOT}", text))
+
+
+def _ways(value: str) -> set[str]:
+    """How a server may write what it was sent."""
+    ways = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
+    ways |= {html.escape(value), html.escape(value, quote=False), value.replace("/", "\\/")}
+    if len(value) >= _LEAST_ENCODED:
+        ways |= {b64encode(value.encode()).decode().rstrip("="), value.encode().hex()}
+    return ways
 
 
 def _reason(error: Exception) -> str:
