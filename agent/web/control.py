@@ -188,7 +188,7 @@ def _peer(request: web.BaseRequest) -> int:
 def _object(body: bytes) -> JsonObject | None:
     try:
         value = json.loads(body or b"{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None
 

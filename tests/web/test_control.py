@@ -96,7 +96,7 @@ async def test_an_unknown_word_is_told_the_known_ones(server: ControlServer, sta
     assert told.value.hint == "this daemon knows bug, full, ping, push, wrong"
 
 
-@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff"])
+@pytest.mark.parametrize("body", [b"[1]", b"{", b"\xff", b"[" * 500_000])
 async def test_arguments_that_are_no_object_are_refused(
     server: ControlServer, state: Path, body: bytes
 ) -> None:
