@@ -127,7 +127,8 @@ class TextLines(logging.Formatter):
         words = [f"{key}={_printable(value)}" for key, value in fields.items()]
         line = "  ".join([f"{clock} {level} {name:<9} {_escape(record.getMessage())}", *words])
         if record.exc_info:
-            line += "\n" + self.formatException(record.exc_info)
+            lines = self.formatException(record.exc_info).splitlines()
+            line += "".join(f"\n    {_escape(text)}" for text in lines)
         return blotter.clean(line)
 
 
