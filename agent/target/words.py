@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
+from functools import lru_cache
 from urllib.parse import quote
 
 from agent.logs import BLOT, blotter
@@ -35,7 +38,8 @@ def blotted(answer: Answer, request: Request) -> Answer:
     if max(map(len, texts)) < _LEAST and not answer.headers:
         return answer
     hidden = {name.lower() for name in request.secret_headers}
-    signed = [value.rpartition(" ")[2] for name, value in request.headers.items() if name.lower() in hidden]
+    values = [value for name, value in request.headers.items() if name.lower() in hidden]
+    signed = [form for value in values for form in (value.rpartition(" ")[2], value)]
     return replace(
         answer,
         reason=_without(answer.reason, signed),
@@ -48,11 +52,19 @@ def _without(text: str, secrets: Iterable[str]) -> str:
     if len(text) < _LEAST:
         return text
     for secret in secrets:
-        if secret[:_LEAST] not in text:
-            continue
-        for form in {secret, quote(secret, safe=""), secret.replace("/", "\\/")}:
-            text = _without_end(text.replace(form, BLOT), form)
+        for form in _forms(secret):
+            if form[:_LEAST] in text:
+                text = _without_end(text.replace(form, BLOT), form)
     return blotter.clean(text)
+
+
+@lru_cache(maxsize=16)
+def _forms(secret: str) -> tuple[str, ...]:
+    """How a server may write what it was sent, the longest first."""
+    raw = secret.encode()
+    encoded = [b64encode(raw).decode().rstrip("="), raw.hex()] if len(secret) >= _LEAST else []
+    quoted = [quote(secret, safe=""), quote(secret), secret.replace("/", "\\/"), json.dumps(secret)[1:-1]]
+    return tuple(sorted({secret, *quoted, *encoded}, key=lambda form: (-len(form), form)))
 
 
 def _without_end(text: str, secret: str) -> str:
