@@ -168,6 +168,11 @@ class Daemon:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self.end)
         loop.add_signal_handler(signal.SIGHUP, self._hang_up)
+        # A storm of signals fills the pipe that wakes the loop. One byte in it wakes as well as many, and
+        # Python's complaint about each lost one, a traceback out of a signal, can keep the loop from running.
+        pipe = signal.set_wakeup_fd(-1)
+        if pipe != -1:
+            signal.set_wakeup_fd(pipe, warn_on_full_buffer=False)
 
     def _hang_up(self) -> None:
         self._hung_up = True  # before the first load it is not lost: the files may have been read already
