@@ -21,6 +21,7 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
+from agent.sources.packed import LONGEST_UNPACKED, check_lines, check_packed
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
 if TYPE_CHECKING:
@@ -30,15 +31,14 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 256_000_000
 """Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
-LONGEST_UNPACKED = 4_000_000
-"""The same in a gzipped file, where DuckDB takes buffers of 16 such lines."""
 
 
 def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
     """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies."""
     if source.encoding == "utf-8":
         return None
-    target = temp / f"utf-8-{file.name}.csv"
+    check_packed(file)
+    target = temp / "utf-8.csv"  # not the name of the file: that may be as long as a name can be
     decoder = codecs.getincrementaldecoder(_codec(file, source))()
     lines = 1
     with _opened(file) as binary, target.open("w", encoding="utf-8", newline="") as out:
@@ -67,6 +67,7 @@ def _codec(file: Opened, source: CsvSource) -> str:
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
     """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
     del uses  # text costs little: every column is there
+    check_lines(file, quote=source.quote)
     header = names(file, source)
     unique(file, header) if source.header else None
     require(file, (*source.columns, *source.types), header)

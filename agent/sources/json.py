@@ -13,6 +13,7 @@ from agent.config.model import JsonSource
 from agent.errors import SourceError
 from agent.mapping import literal
 from agent.sources import documents
+from agent.sources.packed import check_packed
 from agent.sources.relation import Opened, Relation, Uses
 
 if TYPE_CHECKING:
@@ -26,11 +27,12 @@ SPACE = b" \t\r\n"
 def prepare(file: Opened, source: JsonSource, temp: Path) -> Path | None:
     """Copy a file with a byte order mark without it into `temp`; None: it is read as it lies."""
     del source
+    check_packed(file)
     with Path(file.reading).open("rb") as plain:
         content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
         if content.read(3) != BOM_UTF8:
             return None
-        target = temp / f"no-mark-{file.name}.json"
+        target = temp / "no-mark.json"
         with target.open("wb") as out:
             shutil.copyfileobj(content, out)
         return target
