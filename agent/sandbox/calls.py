@@ -95,6 +95,8 @@ class Platform:
         fault = self.faults.next_for(name, target=target)
         if fault and fault.delay:
             await self.clock.sleep(fault.delay)
+        if fault and fault.hold:
+            await self.faults.cleared()
         wire, verdict = b"", None
         if not (fault and fault.drop == "before"):
             wire, verdict = await _read(request)

@@ -3,6 +3,7 @@
     {"on": "refresh", "answer": 503, "retry_after": "3", "times": 2}     two 503s, then as usual
     {"on": "refresh", "drop": "after", "times": 1}      rotated, but the answer never arrives
     {"on": "*", "delay": 0.02}                          20 ms on everything
+    {"on": "planning", "hold": true, "times": 1}        no answer until the faults are taken away
     {"on": "ingest", "answer": 500, "rate": 0.05}       one in twenty, by seeded dice
 
 Of the faults that fit a request, the first one in the list is used.
@@ -10,6 +11,7 @@ Of the faults that fit a request, the first one in the list is used.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -37,6 +39,8 @@ class Fault:
     """Its `Retry-After`: seconds or an HTTP date, as it is."""
     delay: float = 0.0
     """Seconds to wait before anything else is done."""
+    hold: bool = False
+    """Wait until the faults are taken away before anything else is done: longer than any delay."""
     drop: Literal["", "before", "after"] = ""
     """Drop the connection without an answer: before the request was processed, or after."""
     skip: int = 0
@@ -52,11 +56,14 @@ class Faults:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self._cleared = asyncio.Event()
         self.clear()
 
     def clear(self) -> None:
-        """Everything works again; the dice start anew."""
+        """Everything works again, what was held goes on; the dice start anew."""
         self._active: list[_Active] = []
+        self._cleared.set()
+        self._cleared = asyncio.Event()
         self._dice = random.Random(self._seed)  # noqa: S311 - repeatable, not secret
 
     def add(self, faults: Sequence[Fault]) -> None:
@@ -69,6 +76,10 @@ class Faults:
             if active.fits(endpoint, target=target) and active.strikes(self._dice):
                 return active.fault
         return None
+
+    async def cleared(self) -> None:
+        """Wait until the faults of now are taken away."""
+        await self._cleared.wait()
 
     def shown(self) -> list[dict[str, object]]:
         """For people: each fault with what is `left` of it and how often it `struck`."""
@@ -109,6 +120,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "headers": (dict,),
     "retry_after": (str, int, float),
     "delay": (int, float),
+    "hold": (bool,),
     "drop": (str,),
     "skip": (int,),
     "times": (int,),
@@ -152,8 +164,8 @@ def _sensible(fault: Fault, where: str) -> Fault:
         raise UsageError(f"{where}: drop must be before or after")
     if fault.drop and fault.answer is not None:
         raise UsageError(f"{where}: either answer or drop")
-    if fault.answer is None and not fault.drop and not fault.delay:
-        raise UsageError(f"{where}: one of answer, drop and delay is needed")
+    if fault.answer is None and not fault.drop and not fault.delay and not fault.hold:
+        raise UsageError(f"{where}: one of answer, drop, delay and hold is needed")
     if fault.rate is not None and not 0 <= fault.rate <= 1:
         raise UsageError(f"{where}: rate must be from 0 to 1")
     if fault.delay < 0 or fault.skip < 0 or (fault.times or 0) < 0:

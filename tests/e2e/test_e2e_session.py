@@ -57,7 +57,7 @@ def test_auth_24_refresh_that_answers_500_for_a_while_is_asked_again_and_nobody_
 
 
 def test_auth_44_refresh_that_hangs_stops_no_other_connection_and_goes_on_when_it_answers(signed_in):
-    signed_in.sandbox.faults({"on": "refresh", "delay": 4, "times": 1})
+    signed_in.sandbox.faults({"on": "refresh", "hold": True, "times": 1})
     signed_in.sandbox.expire()
     signed_in.numbers(20)
     signed_in.world.until(lambda: signed_in.session()["session"] == "refreshing", "the refresh hangs")
@@ -75,6 +75,7 @@ def test_auth_44_refresh_that_hangs_stops_no_other_connection_and_goes_on_when_i
     signed_in.load()
     signed_in.until_waits("404", "free")
     assert signed_in.session()["session"] == "refreshing"
+    signed_in.sandbox.no_faults()
     signed_in.all_arrived()
     assert calls(signed_in.sandbox) == (1, 1)
 
@@ -101,6 +102,6 @@ def test_auth_28_29_a_wrong_password_in_a_restart_loop_keeps_the_limit_and_heals
     assert scene.session()["session"] == "blocked"
     assert scene.sandbox.state()["failed_logins"] == 3
     scene.world.secret("password", "password-of-the-world")
-    scene.world.until(scene.arrived, "signed in with the new secret", 8)
+    scene.world.until(scene.arrived, "signed in with the new secret")
     scene.all_arrived()
     assert (scene.sandbox.state()["logins"], scene.sandbox.state()["failed_logins"]) == (1, 3)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import aiohttp
 import pytest
 
@@ -131,6 +133,19 @@ async def test_a_delay_can_stand_before_an_answer(start, clock):
     assert clock.waited == [1]
 
 
+async def test_a_hold_waits_until_the_faults_are_taken_away(start):
+    sandbox, client = await start()
+    await client.admin("POST", "faults", {"on": "ingest", "hold": True, "times": 1})
+    held = asyncio.create_task(client.send("/ingest", b"{}", key="held"))
+    while (await client.admin("GET", "faults"))[1]["faults"][0]["struck"] == 0:
+        pass  # the question itself lets the other request go on
+    assert (await client.send("/ingest", b"{}", key="free"))[0] == 200
+    assert not held.done()
+    await client.admin("DELETE", "faults")
+    assert (await held)[0] == 200
+    assert [row.key for row in sandbox.requests("ingest")] == ["free", "held"]
+
+
 async def test_the_dice_fall_alike_for_the_same_seed(start):
     seen = []
     for seed in (1, 1, 2):
@@ -181,7 +196,7 @@ async def test_faults_come_and_go_over_the_admin_api(start):
         ({"on": "*", "answer": 99}, "fault 1: answer must be from 200 to 599"),
         ({"on": "*", "drop": "during"}, "fault 1: drop must be before or after"),
         ({"on": "*", "drop": "after", "answer": 500}, "fault 1: either answer or drop"),
-        ({"on": "*"}, "fault 1: one of answer, drop and delay is needed"),
+        ({"on": "*"}, "fault 1: one of answer, drop, delay and hold is needed"),
         ({"on": "*", "answer": 500, "rate": 2}, "fault 1: rate must be from 0 to 1"),
         ({"on": "*", "answer": 500, "times": -1}, "fault 1: delay, skip and times must not be negative"),
         (

@@ -113,9 +113,9 @@ class Stage:
         """Reload now, as `push-agent reload` asks for it; what it did."""
         return self.ask("reload")
 
-    def ask(self, word):
+    def ask(self, word, **arguments):
         """One question on the control socket, without the half second that a command takes to start."""
-        return call_and_wait(self.world.state, word, {}, timeout=20)
+        return call_and_wait(self.world.state, word, arguments, timeout=30)
 
     # ------------------------------------------------------------------ data
 
@@ -153,7 +153,7 @@ class Stage:
     def all_arrived(self, endpoint=""):
         """Wait until every number that was put is there, once and in order."""
         wanted = [str(n) for n in range(self.counted)]
-        self.world.until(lambda: len(self.arrived(endpoint)) >= len(wanted), "all records arrived", 15)
+        self.world.until(lambda: len(self.arrived(endpoint)) >= len(wanted), "all records arrived")
         assert self.arrived(endpoint) == wanted
 
     def status(self, name=""):
@@ -175,7 +175,7 @@ class Stage:
             return told["why"] if words in told["why"] else ""
 
         try:
-            return self.world.until(look, f"status explains a wait with {words!r}", 15)
+            return self.world.until(look, f"status explains a wait with {words!r}")
         except AssertionError as error:
             raise AssertionError(f"{error}\nit said: {told['why']!r}") from None
 
