@@ -22,7 +22,7 @@ swaps the plan when a file changes.
     finish.py       a file is moved when what it held was delivered or refused
     schedule/       announces `due(job, time)`; watch.py: folders
     reload/         watch, settle, load, prepare, fence, swap
-    daemon.py       wiring and life
+    daemon.py       wiring and life; loop.py: the event loop
     status.py       what is going on, as values; web/ shows it: pages, metrics, control socket
     systemd.py      sd_notify
     sandbox/        a local stand-in of the platform

@@ -28,6 +28,7 @@ from agent.config.model import AgentSettings, Job, Plan
 from agent.engine import Engine
 from agent.errors import AgentError
 from agent.logs import get_log, set_up_logs
+from agent.loop import run
 from agent.message import JsonValue
 from agent.reload import Change, Prepared, Reloader
 from agent.schedule.folders import watch_sources
@@ -265,18 +266,10 @@ def run_daemon(config: Path, state: Path | None, clock: Clock) -> int:
     async def live() -> int:
         return await Daemon(config, settings, clock).run()
 
-    code = _loop_run(live())
+    code = run(live())
     if any(thread.name.startswith("collect") for thread in threading.enumerate()):
         # An expression that computes for ever holds its thread, and Python would wait for it. All that
         # counts is on the disk and closed.
         logging.shutdown()
         os._exit(code)
     return code
-
-
-def _loop_run(live: Coroutine[object, object, int]) -> int:
-    with contextlib.suppress(ImportError):
-        import uvloop  # noqa: PLC0415 - an extra
-
-        return uvloop.run(live)
-    return asyncio.run(live)

@@ -8,7 +8,7 @@ import os
 import signal
 import stat
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ import click
 
 from agent.commands.options import output_option
 from agent.errors import AgentError, SecretError, UsageError
+from agent.loop import run
 
 if TYPE_CHECKING:
     from agent.sandbox import Sandbox
@@ -96,17 +97,7 @@ def command(  # noqa: PLR0917 - click passes by name
             seed=seed,
         )
         sandbox = Sandbox(settings, host=host, port=port)
-        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_serve(sandbox, path, as_json=output == "json"))
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop of uvloop where it is installed: a sixth more requests a second."""
-    try:
-        import uvloop  # noqa: PLC0415 - optional
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
+        run(_serve(sandbox, path, as_json=output == "json"))
 
 
 def _address(listen: str) -> tuple[str, int]:

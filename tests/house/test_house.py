@@ -31,7 +31,7 @@ HOMES = {
     "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render"),
     "rich": ("agent/commands/",),
     "sqlalchemy": ("agent/spool/",),
-    "uvloop": ("agent/daemon.py", "agent/commands/"),
+    "uvloop": ("agent/loop.py",),
     "watchdog": ("agent/watch",),
     "yaml": ("agent/config/",),
 }
