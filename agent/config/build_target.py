@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from agent.config.build_connection import OWN_HEADERS
+from agent.config.build_auth import OWN_HEADERS
 from agent.config.map_tree import build_template
 from agent.config.model import Target, Template, Where
 from agent.config.urls import trouble

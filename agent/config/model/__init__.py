@@ -6,6 +6,15 @@ package works with these types and never with a dict.
 
 from __future__ import annotations
 
+from agent.config.model.auth import (
+    Auth,
+    BasicAuth,
+    BearerAuth,
+    HeaderAuth,
+    LoginLimit,
+    NoAuth,
+    PasswordAuth,
+)
 from agent.config.model.body import (
     Batch,
     Body,
@@ -18,18 +27,7 @@ from agent.config.model.body import (
     MapObject,
     RawBody,
 )
-from agent.config.model.connection import (
-    Auth,
-    BasicAuth,
-    BearerAuth,
-    Connection,
-    HeaderAuth,
-    Limits,
-    LoginLimit,
-    NoAuth,
-    PasswordAuth,
-    Tls,
-)
+from agent.config.model.connection import Connection, Limits, Tls
 from agent.config.model.job import (
     Delivery,
     Job,
