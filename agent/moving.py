@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import shutil
@@ -26,6 +27,7 @@ log = get_log("finish")
 Note = Callable[[], Mapping[str, JsonValue]]
 
 _CHANGED = "it changed since it was read"
+_LONGEST = 255  # bytes of a file's name: NAME_MAX of every file system that Linux is run on
 
 
 def move_aside(
@@ -46,7 +48,7 @@ def move_aside(
         (here / name).mkdir(exist_ok=True)
         with links.folder(folder) as there:
             target = _free_name(there, source.name)
-            why = target.with_name(f"{target.name}.why.json")
+            why = _beside(target, ".why.json")
             if note is not None:
                 _write(why, note())
             if _move(here / source.name, target, stamp):
@@ -89,7 +91,27 @@ def _names(name: str) -> Iterator[str]:
     number = 0
     while True:
         number += 1
-        yield f"{name}.{number}"
+        yield _fitting(name, f".{number}")
+
+
+def _beside(path: Path, ending: str) -> Path:
+    """The path with this ending; short enough that it can be written under a name of its own first."""
+    return path.with_name(_fitting(path.name, ending, room=len("..part")))
+
+
+def _part(path: Path) -> Path:
+    """Where it is written until it is whole."""
+    return path.with_name(_fitting(f".{path.name}", ".part"))
+
+
+def _fitting(name: str, ending: str, *, room: int = 0) -> str:
+    """`name + ending`; of a name that would get too long the start, and a hash that tells it from others."""
+    raw = os.fsencode(name)
+    most = _LONGEST - room - len(ending)
+    if len(raw) <= most:
+        return name + ending
+    digest = "~" + hashlib.sha256(raw).hexdigest()[:8]
+    return raw[: most - len(digest)].decode(errors="ignore") + digest + ending
 
 
 def _free_name(folder: Path, name: str) -> Path:
@@ -134,7 +156,7 @@ def _move(source: Path, target: Path, stamp: FileStamp) -> bool:
 
 def _copy(source: Path, target: Path, stamp: FileStamp) -> bool:
     """To another file system: durable there before it is gone here."""
-    part = target.with_name(f".{target.name}.part")
+    part = _part(target)
     if not _copied(stamp, part) or _stamp(source, Path(stamp.path)) != stamp:
         part.unlink()
         return False
@@ -160,7 +182,7 @@ def _copied(stamp: FileStamp, part: Path) -> bool:
 
 def _write(path: Path, value: Mapping[str, JsonValue]) -> None:
     """Whole or not at all."""
-    part = path.with_name(f".{path.name}.part")
+    part = _part(path)
     text = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
     with _fresh(part) as out:
         # A lone surrogate (a file name that is no UTF-8) becomes the escape that JSON has for it.

@@ -119,6 +119,29 @@ async def test_a_duplicate_of_what_is_refused_later_does_not_keep_it_from_being_
     assert place.visible() == [b"same"]
 
 
+@pytest.mark.parametrize("letter_", ["n", "\u00fc"])
+async def test_a_refused_file_with_the_longest_of_names_is_set_aside_with_its_reason(
+    place, inbox, finisher, letter_
+):
+    name = letter_ * (251 // len(letter_.encode())) + ".txt"
+    for content in ("refused", "refused too"):
+        (inbox / name).write_text(content)
+        await run(place, finisher, job_in(inbox))
+        deliver(place, refuse=1)
+        await finisher.sweep()
+        assert finisher.stuck() == {}
+    lying = listed(inbox / "failed")
+    assert len(lying) == 4
+    assert sorted(
+        (inbox / "failed" / each).read_text() for each in lying if each.endswith((".txt", ".1"))
+    ) == [
+        "refused",
+        "refused too",
+    ]
+    reasons = [json.loads((inbox / "failed" / each).read_text()) for each in lying if each.endswith(".json")]
+    assert [reason["file"] for reason in reasons] == [str(inbox / name)] * 2
+
+
 async def test_a_file_that_changed_since_it_was_read_stays_because_it_is_new_work(place, inbox, finisher):
     path = inbox / "a.txt"
     path.write_text("old")
