@@ -80,14 +80,14 @@ class Engine:
 
     # ------------------------------------------------------------------------------ life
 
-    async def start(self) -> None:
-        """Deliver what lies in the spool; collect when told that a job is due."""
+    async def start(self, only: str = "") -> None:
+        """Deliver what lies in the spool, of one job only where it is named; collect when a job is due."""
         loop = asyncio.get_running_loop()
         # The spool calls from its own thread.
         self.spool.on_append = lambda job: _soon(loop, self.deliverer.wake, job)
         await self.collector.start()
         await self.finisher.start()
-        await self.deliverer.start()
+        await self.deliverer.start(only)
 
     async def stop(self, grace: float) -> None:
         """Both halves at once, then the files, then the sessions: each needs those after it.

@@ -55,7 +55,7 @@ async def push_once(
         if prepared.rejected:
             raise ConfigError(tuple(each.problem for each in prepared.rejected))
         engine.swap(prepared)
-        await engine.start()
+        await engine.start(job)  # the lanes of other jobs go on waiting for the reasons they have
         progress = asyncio.create_task(_tell(engine, job, clock, say))
         try:
             run = await engine.collector.run_now(job, limit)

@@ -63,8 +63,14 @@ class Deliverer:
 
     # ------------------------------------------------------------------ life
 
-    async def start(self) -> None:
-        """Begin with all that lies in the spool. `set_routes` may come before or after."""
+    async def start(self, only: str = "") -> None:
+        """Begin with all that lies in the spool, or with what is there of one job.
+
+        `set_routes` may come before or after.
+        """
+        if only:
+            self._look_at_all = False
+            self._jobs_to_look_at.add(only)
         self._look.set()
         self._scanner = asyncio.create_task(self._scan(), name="deliver scan")
 
@@ -160,7 +166,8 @@ class Deliverer:
                 failures += 1
                 if failures == 1:
                     log.warning("the spool cannot say what there is to send", reason=str(error))
-                self._look_at_all = True
+                self._look_at_all |= everything
+                self._jobs_to_look_at |= jobs
                 self._look.set()
                 await self._clock.sleep(backoff(failures, self._random))
                 continue

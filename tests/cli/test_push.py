@@ -54,6 +54,20 @@ def test_a_target_that_must_be_waited_for_is_exit_code_75_and_nothing_is_lost(ca
     assert json.loads(out)["delivered"] == 1
 
 
+def test_a_push_leaves_what_other_jobs_wait_for_as_it_was(call, planning, sandbox):
+    text = (planning.config / "jobs/planning.yaml").read_text().replace("job: planning", "job: other")
+    planning.job("other", text.replace("drop/*", "drop/other/*"))
+    (planning.drop / "other").mkdir()
+    (planning.drop / "other/one.csv").write_text("a\n1\n")
+    sandbox.faults({"on": "planning", "answer": 503})
+    assert call("push", "other", "--config", planning.config, "--state", planning.state)[0] == 75
+    sandbox.no_faults()
+    assert push(call, planning)[0] == 0
+    [lane] = planning.job_status("other")["lanes"]
+    assert "503" in lane["why"]
+    assert sandbox.state()["requests"]["planning"] == {"503": 1, "200": 1}
+
+
 def test_with_a_daemon_the_daemon_does_it(call, planning, sandbox):
     planning.start()
     (planning.drop / "two.csv").write_text("a\n2\n")
