@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from sqlalchemy import bindparam, or_, select, update
+from sqlalchemy import bindparam, delete, or_, select, update
 
 from agent.message import DeadLetter
 from agent.spool import counters
@@ -101,6 +101,18 @@ _FINISH = Statement(
         reason=bindparam("why"),
         moved_to=bindparam("new_place"),
         settled_at=bindparam("now"),
+    )
+)
+# What the newest of them says, the earlier ones said too: a file that is read at every run would add a row
+# each time, for ever. By the index of contents, so that it costs the same among a million files.
+_FORGET_EARLIER = Statement(
+    delete(files).where(
+        files.c.job == bindparam("of_job"),
+        files.c.sha256 == bindparam("content"),
+        files.c.path == bindparam("of_path"),
+        files.c.state == bindparam("same_state"),
+        files.c.id < bindparam("file"),
+        files.c.settled_at.is_not(None),
     )
 )
 
@@ -225,3 +237,12 @@ def finish(  # noqa: PLR0917
     row = _row(db, file)
     ends = row["state"] if row["state"] == "duplicate" else state
     db.execute(_FINISH, file=file, new_state=ends, why=reason or row["reason"], new_place=moved_to, now=now)
+    if ends != "failed":  # each refusal has its own dead letters
+        db.execute(
+            _FORGET_EARLIER,
+            file=file,
+            of_job=row["job"],
+            content=row["sha256"],
+            of_path=row["path"],
+            same_state=ends,
+        )

@@ -119,6 +119,17 @@ async def test_a_duplicate_of_what_is_refused_later_does_not_keep_it_from_being_
     assert place.visible() == [b"same"]
 
 
+async def test_a_file_that_is_read_at_every_run_does_not_fill_the_state(place, inbox, finisher):
+    (inbox / "a.csv").write_text(csv_text(5))
+    job = job_of("csv", inbox / "*.csv", reread="always")
+    for _ in range(5):
+        await run(place, finisher, job)
+        deliver(place)
+        await finisher.sweep()
+    [row] = place.spool.files_by_path("j", str(inbox / "a.csv")).result()
+    assert row.state == "done"
+
+
 @pytest.mark.parametrize("letter_", ["n", "\u00fc"])
 async def test_a_refused_file_with_the_longest_of_names_is_set_aside_with_its_reason(
     place, inbox, finisher, letter_

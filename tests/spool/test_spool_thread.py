@@ -13,8 +13,9 @@ from tests.support.spool import bodies, draft, receipt
 
 def hold(spool):
     """Keep the spool's thread busy until the event is set: what is submitted meanwhile is one group."""
-    go = threading.Event()
-    spool._thread.submit(lambda db: go.wait(30), writes=False)
+    held, go = threading.Event(), threading.Event()
+    spool._thread.submit(lambda db: held.set() or go.wait(30), writes=False)
+    assert held.wait(30)
     return go
 
 
