@@ -24,11 +24,12 @@ class Authority:
         self.path = folder / f"{name}.pem"
         self.path.write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
 
-    def issue(self, name, *, address="127.0.0.1", days=5):
-        """Paths of certificate and key; negative `days`: expired."""
+    def issue(self, name, *, address="127.0.0.1", days=5, hosts=()):
+        """Paths of certificate and key; negative `days`: expired. `hosts`: names instead of the address."""
         key = ec.generate_private_key(ec.SECP256R1())
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))])
+        named = [x509.DNSName(host) for host in hosts] or [x509.IPAddress(ipaddress.ip_address(address))]
+        names = x509.SubjectAlternativeName(named)
         certificate = self._build(subject, key, days=days).add_extension(names, critical=False)
         paths = self._folder / f"{name}.pem", self._folder / f"{name}.key"
         paths[0].write_bytes(_pem(certificate.sign(self._key, hashes.SHA256())))
