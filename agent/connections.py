@@ -126,8 +126,8 @@ class OpenConnection:
         """Say what somebody should know each time that this connection comes into use."""
         if not self.connection.tls.verify:
             log.warning(
-                "the target's certificate is not checked (tls.verify: false): anybody on the way can read and "
-                "change what is sent",
+                "the target's certificate is not checked (tls.verify: false): "
+                "anybody on the way can read and change what is sent",
                 connection=self.connection.name,
             )
 

@@ -76,6 +76,7 @@ READ_BY_PROXY = "a sign-in must not travel over plain http through a proxy, whic
 
 def is_loopback(host: str) -> bool:
     """Whether a name or address can only mean this machine."""
+    host = host.lower().rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

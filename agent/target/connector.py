@@ -2,7 +2,7 @@
 
 It stands below the client, so that the session's calls to the Auth API go the same way as the requests.
 
-    request ─▶ TLS as it is now, and the name that counts ─▶ proxy? ─▶ a kept connection of the same, or a new one
+    request ─▶ TLS as it is now, name that counts ─▶ proxy? ─▶ a kept connection of the same, or a new one
 """
 
 from __future__ import annotations
@@ -82,7 +82,10 @@ class _Connector(aiohttp.TCPConnector):
     proxies: Proxies | None = None
 
     async def connect(
-        self, req: ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+        self,
+        req: ClientRequest,
+        traces: list[aiohttp.tracing.Trace],
+        timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own name
     ) -> Connection:
         if req.is_ssl():
             req._ssl = self.tls  # noqa: SLF001 - part of the key under which a connection is kept
@@ -136,7 +139,7 @@ def _status(status: int) -> str:
 
 
 class _Resolver(AbstractResolver):
-    """A name that means this machine must lead to it, whatever a name server says: plain http is allowed there."""
+    """A name that means this machine leads to it, whatever a name server says: plain http may go there."""
 
     def __init__(self, inner: AbstractResolver) -> None:
         self._inner = inner
@@ -145,7 +148,7 @@ class _Resolver(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
         found = await self._inner.resolve(host, port, family)
-        if is_loopback(host.rstrip(".")):
+        if is_loopback(host):
             found = [one for one in found if is_loopback(one["host"])]
             if not found:
                 raise OSError(None, "the name leads to another machine")

@@ -60,7 +60,7 @@ class Proxies:
     def __init__(
         self, proxy: Proxy, *, secrets: Secrets | None, clock: Clock, where: str, env: Mapping[str, str]
     ) -> None:
-        """`env`: of proxies by scheme, as `environment()` gives them. Raises ConfigError for one of no use."""
+        """`env`: proxies by scheme, as `environment()` gives them. Raises ConfigError for one of no use."""
         self._clock = clock
         self._secrets = secrets
         self._account = _account(proxy)
@@ -86,7 +86,7 @@ class Proxies:
         from urllib.request import proxy_bypass  # noqa: PLC0415 - 30 ms, seldom needed
 
         proxy, host = self._by_scheme.get(url.scheme), url.raw_host or ""
-        if proxy is None or is_loopback(host.rstrip(".")):
+        if proxy is None or is_loopback(host):
             return None
         return None if proxy_bypass(f"{host}:{url.port}", self._bypass) else proxy
 
