@@ -155,6 +155,8 @@ class Engine:
         self.deliverer.set_routes(prepared.parts.routes)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
+        for connection in self.connections.values():
+            connection.announce()
         for name, connection in before.items():
             if self.connections.get(name) is not connection:
                 # Requests in flight end on the old connection; nobody waits for them here.
@@ -171,7 +173,9 @@ class Engine:
         def sign_in(client: Client) -> Session:
             return open_session(connection, self._secrets, self.spool, self._vault, self._clock, client)
 
-        return await open_connection(connection, sign_in, clock=self._clock, random=random.random)
+        return await open_connection(
+            connection, sign_in, clock=self._clock, random=random.random, secrets=self._secrets
+        )
 
     async def _unfit(self, plan: Plan, change: Change) -> list[JobRejected]:
         """New and changed jobs whose expressions do not fit their source. A text accepted once stays so."""
