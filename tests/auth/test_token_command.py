@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import sys
 from datetime import timedelta
 
@@ -90,7 +91,7 @@ async def test_it_gets_only_the_variables_of_the_list_and_no_file_of_ours(progra
     monkeypatch.setenv("SECRET_OF_THE_AGENT", "canary")
     monkeypatch.setenv("WANTED", "yes")
     reading, writing = os.pipe()
-    os.set_inheritable(reading, True)
+    os.set_inheritable(reading, True)  # noqa: FBT003 - of the standard library
     try:
         session = programs.use(
             "told = [sorted(set(os.environ) - {'LC_CTYPE'}), sys.stdin.read(), os.listdir('/proc/self/fd'), os.getcwd(),"
@@ -154,29 +155,32 @@ async def test_after_its_time_it_is_killed_with_all_that_it_started(programs, le
     assert "did not end within 1 s and was killed" in error.message
     assert session.status().failures == 0
     for pid in pids.read_text().split():
-        while alive(int(pid)):
-            await asyncio.sleep(0)
+        await asyncio.to_thread(wait_for_end, int(pid))
 
 
-def alive(pid):
+def wait_for_end(pid):
+    """Until nothing of it runs any more, whoever its parent is."""
     try:
-        with open(f"/proc/{pid}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        assert select.select([handle], [], [], 30)[0], f"{pid} lives on"
+    finally:
+        os.close(handle)
 
 
 async def test_a_stop_in_the_middle_leaves_no_process_behind(programs):
-    pids = programs.folder / "pids"
-    session = programs.use(f"open({str(pids)!r}, 'w').write(str(os.getpid()) + '\\n')\ntime.sleep(600)")
+    told_pid = programs.folder / "pid"
+    os.mkfifo(told_pid)
+    session = programs.use(f"open({str(told_pid)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
     session._close_grace = 0.01
     asking = asyncio.ensure_future(session.sign())
-    while not (pids.exists() and pids.read_text().endswith("\n")):
-        await asyncio.sleep(0.01)
+    pid = int(await asyncio.to_thread(told_pid.read_text))
     await session.close()
     await asyncio.wait({asking})
     assert isinstance(asking.exception(), NotSignedIn)
-    assert not alive(int(pids.read_text()))
+    await asyncio.to_thread(wait_for_end, pid)
 
 
 async def test_the_event_loop_goes_on_while_it_runs(programs):
@@ -184,8 +188,6 @@ async def test_the_event_loop_goes_on_while_it_runs(programs):
     os.mkfifo(gate)
     session = programs.use(f"open({str(gate)!r}).read()\n" + GOOD, "slow")
     asking = asyncio.ensure_future(session.sign())
-    while session.status().state != "refreshing":
-        await asyncio.sleep(0)
     handle = await asyncio.to_thread(os.open, gate, os.O_WRONLY)
     assert not asking.done()
     os.close(handle)
