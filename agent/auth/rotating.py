@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-from types import MappingProxyType
 from typing import Final, Literal, TypeAlias
 
 from agent.auth.holding import Holding
@@ -25,6 +24,7 @@ from agent.auth.session import SessionStatus, Signed
 from agent.auth.telling import in_vain, is_asked_to_wait, not_signed_in, say_trouble, status_of, told
 from agent.auth.token import Token
 from agent.clock import Clock
+from agent.config.model import TokenHeader
 from agent.errors import NotSignedIn
 from agent.logs import get_log
 
@@ -53,12 +53,14 @@ class RotatingSession:
         clock: Clock,
         *,
         renew_before: float,
+        header: TokenHeader | None = None,
         pause: Pause | None = None,
         close_grace: float = CLOSE_GRACE,
     ) -> None:
         self._renewal = renewal
         self._memory = memory
         self._clock = clock
+        self._header = header or TokenHeader()
         self._pause = pause or Pause()
         self._close_grace = close_grace
         self._name = memory.row.connection
@@ -84,10 +86,7 @@ class RotatingSession:
             if token is not None:
                 if not self._closed and self._due_in() <= 0:
                     self._start("renew")
-                return Signed(
-                    generation=token.generation,
-                    headers=MappingProxyType({"Authorization": f"{token.type} {token.access}"}),
-                )
+                return Signed(generation=token.generation, headers=self._header.of(token.access))
             await self._wait_for_newer()
 
     async def rejected(self, generation: int) -> None:

@@ -11,6 +11,7 @@ picked up without a restart.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import os
@@ -20,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, PasswordAuth, Plan, SecretRef
+from agent.config.model import Connection, Plan, SecretRef, TokenCommandAuth, Where
+from agent.config.programs import distrust
 from agent.errors import Problem, SecretError
 from agent.logs import BLOT, blotter
 
@@ -174,44 +176,46 @@ def _called(ref: SecretRef) -> str:
 
 
 def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
-    """Every reference of the plan that has no usable value now. Not part of `load`: values come and go."""
+    """Every reference without a usable value now, and every program that may not be run.
+
+    Not part of `load`: values come and go.
+    """
     found = []
     for connection in plan.connections.values():
+        auth = connection.auth
+        if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:
+            found.append(_problem(auth.where or connection.where, wrong.message, wrong.hint))
         for ref in references(connection):
             try:
                 store.resolve(ref)
             except SecretError as error:
-                found.append(
-                    Problem(
-                        file=ref.where.file,
-                        line=ref.where.line,
-                        column=ref.where.column,
-                        path=ref.where.path,
-                        message=error.message,
-                        hint=error.hint,
-                    )
-                )
+                found.append(_problem(ref.where, error.message, error.hint))
     return found
+
+
+def _problem(where: Where, message: str, hint: str) -> Problem:
+    return Problem(
+        file=where.file,
+        line=where.line,
+        column=where.column,
+        path=where.path,
+        message=message,
+        hint=hint,
+    )
 
 
 def references(connection: Connection) -> Iterator[SecretRef]:
     """All secrets that a connection names, in the order of the model."""
-    yield from _of_auth(connection)
-    if connection.proxy is not None:
-        account = (connection.proxy.username, connection.proxy.password)
-        yield from (ref for ref in account if isinstance(ref, SecretRef))
+    yield from _in(connection.auth)
+    yield from _in(connection.proxy)
 
 
-def _of_auth(connection: Connection) -> Iterator[SecretRef]:
-    match connection.auth:
-        case (
-            BasicAuth(username=username, password=password)
-            | PasswordAuth(username=username, password=password)
-        ):
-            if isinstance(username, SecretRef):
-                yield username
-            yield password
-        case BearerAuth(token=ref) | HeaderAuth(value=ref):
-            yield ref
-        case _:
-            return
+def _in(value: object) -> Iterator[SecretRef]:
+    if isinstance(value, SecretRef):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _in(part)
+    elif dataclasses.is_dataclass(value):
+        for each in dataclasses.fields(value):
+            yield from _in(getattr(value, each.name))

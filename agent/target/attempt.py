@@ -21,6 +21,7 @@ from agent.message import Answer
 from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import retry_after
 from agent.request import Request
+from agent.target.challenge import told
 from agent.target.connector import Client, sockets
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import blotted, printable, shown
@@ -37,6 +38,7 @@ _AS_BYTES = 524_288  # larger bodies are written piece by piece, so that one wri
 
 # Of a delivered message's answer only what helps to find it at the target again; receipts are many.
 _KEPT_OF_GOOD = ("X-Request-Id", "X-Correlation-Id", "Location", "ETag")
+_TOLD = frozenset({401, 403})  # answers that may say what is wrong with the token (RFC 6750)
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 
@@ -163,6 +165,8 @@ def _reason(status: int, response: aiohttp.ClientResponse) -> str:
     if 300 <= status < 400 and (to := response.headers.get("Location")):  # noqa: PLR2004
         # Not the query: it may hold what belongs to one request only.
         text += f" to {printable(to.partition('?')[0][:200])} (redirects are never followed)"
+    if status in _TOLD and (said := told(response.headers.getall("WWW-Authenticate", ()))):
+        text += f": {said}"
     return text
 
 
