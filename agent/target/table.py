@@ -12,6 +12,7 @@ from agent.message import Answer
 from agent.outcome import Delivered, Misdirected, Outcome, Refused, Retry, Unauthorized
 from agent.target.proxy import ProxyError
 from agent.target.words import printable
+from agent.tls import refused_us
 
 _RETRY = frozenset({407, 408, 425, 429})  # 407: of a proxy on the way, which may recover
 _MISDIRECTED = frozenset({403, 404, 405})
@@ -65,6 +66,9 @@ _ERRORS: tuple[tuple[type[BaseException], type[Retry | Misdirected], str], ...] 
 
 def outcome_of_error(error: BaseException) -> Outcome | None:
     """The table for what the HTTP client raises; None for what is not in it: a bug, to be seen as one."""
+    if refused := refused_us(error):
+        reason = f"TLS: the target does not accept our certificate ({printable(refused)})"
+        return Retry(answer=Answer(status=None, reason=reason))
     verdict = next(((kind, text) for each, kind, text in _ERRORS if isinstance(error, each)), None)
     if verdict is None:
         return None
