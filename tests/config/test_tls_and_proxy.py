@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.config import SecretStore
 from agent.config.model import Proxy, SecretRef, Tls, Where
+from agent.config.secrets import check_secrets
 
 WHERE = Where(file="x", line=1, column=1, path="")
 JOB = """\
@@ -114,3 +116,11 @@ def test_the_connections_in_the_docs_can_be_loaded(config):
     assert len(blocks) == 5
     for block in blocks:
         connection_of(config, block)
+
+
+def test_a_secret_of_the_proxy_that_is_missing_is_told_with_the_others(config):
+    connection_of(
+        config, "proxy: {url: http://p.example.com, username: {secret: u}, password: {secret: p}}\n"
+    )
+    found = check_secrets(config.load().plan, SecretStore(config.path, {}))
+    assert [problem.path for problem in found] == ["proxy.username", "proxy.password"]
