@@ -75,7 +75,7 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
     kind, reason = verdict
     if isinstance(error, ProxyError):  # says it all itself
         return kind(answer=Answer(status=None, reason=printable(error.text)))
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause = _cause(error)
     if reason in {"cannot connect", "network error"} and isinstance(cause, OSError):
         narrow = next(text for each, _, text in _ERRORS if isinstance(cause, each))
         if narrow != "network error":
@@ -85,11 +85,15 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
     return kind(answer=Answer(status=None, reason=reason + _detail(cause)))
 
 
+def _cause(error: BaseException) -> BaseException:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error  # it has no `os_error` before aiohttp 3.14
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+
+
 def _detail(cause: BaseException) -> str:
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        cause = cause.certificate_error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({printable(cause.verify_message)})"
+    if isinstance(cause, ssl.SSLCertVerificationError) and (said := getattr(cause, "verify_message", "")):
+        return f" ({printable(said)})"
     if isinstance(cause, ssl.SSLError) and (word := getattr(cause, "reason", None)):
         return f" ({printable(str(word).replace('_', ' ').lower())})"
     return ""
