@@ -24,6 +24,7 @@ from agent.auth.call import Call
 from agent.auth.said import MAX_WORDS, blot, error_word, explained, line, words_of
 from agent.auth.token import BadToken, Grant, grant_of
 from agent.clock import Clock
+from agent.tls import refused_us
 
 DEADLINE = 25.0
 """Seconds for a whole exchange. Below the 30 s in which a lost answer may be replayed, so that it can be."""
@@ -113,7 +114,8 @@ class AuthApi:
         except TimeoutError:
             return Lost(text=f"no answer within {self._timeout.total:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return Lost(text=blot(_reason(error), call.hidden))
+            text = blot(_reason(error), call.hidden)
+            return Failed(text=text) if refused_us(error) else Lost(text=text)
 
     async def _call(self, call: Call, judge: _Judge[T]) -> T | Denied | Failed | Lost:
         async with self._client.post(
@@ -188,6 +190,8 @@ def judge_good(  # noqa: PLR0911 - one for each way to be no answer
 
 def _reason(error: Exception) -> str:
     """In words for people; the first line of what the library says."""
+    if refused := refused_us(error):
+        return f"TLS: the Auth API does not accept our certificate ({refused})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return _no_connection(error)
     if isinstance(error, aiohttp.ServerDisconnectedError | asyncio.IncompleteReadError):

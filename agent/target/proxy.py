@@ -100,7 +100,7 @@ class Proxies:
                 raise NoCredentialsError(str(error)) from None
             return
         self._looked_at = self._clock.boottime()
-        self._headers = {"Proxy-Authorization": headers["Authorization"]}
+        self._headers = _proxy_header(headers["Authorization"])
 
 
 _SCHEMES = ("http", "https")
@@ -133,7 +133,11 @@ def _of_environment(text: str, where: str) -> Through:
         raise ConfigError((Problem(file=where, path="proxy", message=message, hint=hint),))
     user, password = unquote(parts.username or ""), unquote(parts.password or "")
     blotter.learn(password)
-    headers = {}
-    if user or password:
-        headers["Proxy-Authorization"] = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+    value = f"Basic {b64encode(f'{user}:{password}'.encode()).decode()}"
+    headers = _proxy_header(value) if user or password else {}
     return Through(url=URL.build(scheme="http", host=host, port=port), headers=headers)
+
+
+def _proxy_header(value: str) -> Headers:
+    blotter.learn(value.partition(" ")[2])  # what a proxy refuses it may repeat in its answer
+    return {"Proxy-Authorization": value}

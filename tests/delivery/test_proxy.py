@@ -233,6 +233,16 @@ async def test_del_44_a_proxy_that_says_nothing_ends_at_the_time_to_connect(targ
         )
 
 
+async def test_sec_03_a_proxy_that_repeats_our_credentials_is_blotted(ways):
+    said = f"HTTP/1.1 407 No\r\nContent-Length: {len(CREDENTIALS)}\r\n\r\n{CREDENTIALS}".encode()
+    async with HttpProxy(answer=said) as proxy:
+        account = {"username": "fleet", "password": ways.secret("proxy", PASSWORD)}
+        opened = await ways.open("http://api.example.test:80", Proxy(url=proxy.url, **account))
+        outcome = await send(opened)
+        assert f"Proxy-Authorization: {CREDENTIALS}" in proxy.heads[0]
+        assert outcome.answer.body == "Basic ********"
+
+
 async def test_del_44_a_407_to_a_plain_request_says_whose_it_is(ways):
     async with HttpProxy(answer=b"HTTP/1.1 407 No\r\nContent-Length: 0\r\n\r\n") as proxy:
         opened = await ways.open("http://api.example.test:80", Proxy(url=proxy.url))
