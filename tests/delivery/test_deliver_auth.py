@@ -152,6 +152,7 @@ async def test_auth_56_a_login_that_fails_stops_no_other_connection(still, serve
     await still.settled("free")
     assert (still.overview("free").delivered, still.overview("locked-out").waiting) == (3, 1)
     assert (len(auth.logins), server.asked("/in")) == (3, [])
+    await still.deliverer.stop(0)
 
 
 async def test_auth_57_with_auth_down_deliveries_go_on_to_the_end_of_the_token_and_then_wait(
