@@ -101,9 +101,9 @@ async def test_auth_29_another_secret_is_seen_while_nobody_asks(fixed):
     waiting = [asyncio.ensure_future(session.changed()) for _ in range(3)]
     await clock.advance(30)
     assert not any(one.done() for one in waiting)
-    path.write_text("second-value")
     while clock.sleeping < 3:  # noqa: ASYNC110 - files are read in a thread
         await asyncio.sleep(0.002)
+    path.write_text("second-value")
     await clock.advance(5)
     while session.status().generation == old.generation:  # noqa: ASYNC110 - as above
         await asyncio.sleep(0.002)
