@@ -14,6 +14,7 @@ import json
 import logging
 import os
 import sys
+from collections import deque
 from datetime import UTC, datetime
 from typing import Literal, TextIO, TypeAlias
 
@@ -24,6 +25,8 @@ _FIELDS = "push_agent_fields"
 _PRIORITY = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
 _COLOUR = {logging.DEBUG: "2", logging.INFO: "32", logging.WARNING: "33", logging.ERROR: "31"}
 BLOT = "********"
+_TOKENS = 64
+"""Tokens that are looked for in each line: the pairs of two renewals of sixteen connections."""
 
 
 class Log:
@@ -68,6 +71,7 @@ class Blotter:
 
     def __init__(self) -> None:
         self._secrets: set[str] = set()
+        self._passing: deque[str] = deque(maxlen=_TOKENS)
 
     def learn(self, secret: str) -> None:
         """Blot this value out from now on. Values under 6 characters would blot ordinary words."""
@@ -75,9 +79,14 @@ class Blotter:
             self._secrets.add(secret)
             self._secrets.add(json.dumps(secret)[1:-1])
 
+    def learn_token(self, token: str) -> None:
+        """Blot this value out for as long as it is among the newest: tokens come and go for ever."""
+        if len(token) >= 6 and token not in self._passing:  # noqa: PLR2004 - as above
+            self._passing.append(token)
+
     def clean(self, line: str) -> str:
         """The line without any known secret."""
-        for secret in self._secrets:
+        for secret in (*self._secrets, *self._passing):
             if secret in line:
                 line = line.replace(secret, BLOT)
         return line

@@ -9,6 +9,7 @@ from typing import Final, Literal
 from agent.auth.pause import Doubt
 from agent.auth.token import Moment, Token
 from agent.clock import Clock
+from agent.logs import blotter
 
 INTERVAL: Final = 30.0
 """Seconds between two renewals that no 401 asked for, whatever `expires_in` says."""
@@ -72,10 +73,16 @@ class Holding:
         """Seconds for which the token is not replaced, because new ones are refused too; 0: replace it."""
         return self._doubt.wait(now=self._clock.boottime(), granted_at=self._granted_at)
 
+    def hold(self, token: Token | None) -> None:
+        """This is the token now, whenever it was made. The log blots it out, wherever it may come from."""
+        self.token = token
+        for secret in (token.access, token.refresh) if token is not None else ():
+            blotter.learn_token(secret)
+
     def adopt(self, token: Token) -> None:
         """This is the token now."""
         if self.token is not token:
-            self.token = token
+            self.hold(token)
             self._granted_at = token.obtained.boot
 
     def drop(self, what: Literal["", "refresh", "all"]) -> None:

@@ -219,7 +219,7 @@ class RotatingSession:
         held = self._held
         if not self._loaded:
             try:
-                held.token = await self._renewal.load()
+                held.hold(await self._renewal.load())
             except MemoryUnreadable as error:
                 return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
             self._loaded = True

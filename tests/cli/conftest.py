@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+
 import pytest
 
 from agent.commands import run_command_line
@@ -11,6 +13,8 @@ def call(capsys, monkeypatch):
     """Run a command in this process: its exit code, what it said on stdout and on stderr."""
     monkeypatch.delenv("PUSH_AGENT_CONFIG", raising=False)
     monkeypatch.delenv("PUSH_AGENT_TRACEBACK", raising=False)
+    log = logging.getLogger("push_agent")
+    level = log.level
 
     def run(*arguments):
         capsys.readouterr()
@@ -18,7 +22,8 @@ def call(capsys, monkeypatch):
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    return run
+    yield run
+    log.setLevel(level)  # a command sets it for its process, which is ours
 
 
 @pytest.fixture
