@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from agent.commands.auth_check import command as check_command
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import moment, note, number, table
 
@@ -15,10 +16,14 @@ from agent.commands.screen import moment, note, number, table
     epilog="""\b
 Examples:
   push-agent auth status
+  push-agent auth check platform   why does it not work?
 """
 )
 def command() -> None:
     """Look at the sign-in of each connection."""
+
+
+command.add_command(check_command)
 
 
 @command.command(

@@ -45,6 +45,17 @@ class Authority:
         context.load_cert_chain(*self.issue(name, **more))
         return context
 
+    def itself(self):
+        """An SSL context for a server that shows the authority's own, self-signed certificate."""
+        key = self._folder / "itself.key"
+        pem, pkcs8, none = (
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )  # fmt: skip
+        key.write_bytes(self._key.private_bytes(pem, pkcs8, none))
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.path, key)
+        return context
+
     def _build(self, subject, key, *, days):
         end = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
         return (
