@@ -5,6 +5,8 @@ rotating  who waits, when, for which generation     exchange one POST and what i
 renewal   one way from a pair to the next           memory   what survives a restart
 password  the platform's dialect                    fixed    none, basic, bearer, header
 vault     how tokens rest                           pause    how long to wait
+holding   the token in hand                         parting  how it is given up
+telling   status, and errors in words
 """
 
 from __future__ import annotations

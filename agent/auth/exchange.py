@@ -17,9 +17,9 @@ import json
 import math
 import re
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 from urllib.parse import quote, quote_plus, urlencode
 
 import aiohttp
@@ -81,6 +81,10 @@ class Lost:
 
 Exchange: TypeAlias = "Granted | Denied | Failed | Lost"
 
+T = TypeVar("T")
+_Judge: TypeAlias = "Callable[[int, bytes | None, Mapping[str, str]], T]"
+"""Status, body and form of a 2xx answer → what it means."""
+
 
 class AuthApi:
     """Sends forms to one Auth API. Follows no redirect, reads no environment, believes no size."""
@@ -92,8 +96,15 @@ class AuthApi:
 
     async def post(self, url: str, form: Mapping[str, str]) -> Exchange:
         """Send the form (application/x-www-form-urlencoded). Never raises for anything a network can do."""
+        return await self._heard(url, form, _judge_good)
+
+    async def tell(self, url: str, form: Mapping[str, str]) -> Denied | Failed | Lost | None:
+        """Send the form where no pair is the answer, such as a logout; None: it was taken. Never raises."""
+        return await self._heard(url, form, lambda *_: None)
+
+    async def _heard(self, url: str, form: Mapping[str, str], judge: _Judge[T]) -> T | Denied | Failed | Lost:
         try:
-            return await self._post(url, form)
+            return await self._post(url, form, judge)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Nothing was sent: no connection, no name, or a certificate that did not convince.
             return Failed(text=blot(_reason(error), form))
@@ -104,7 +115,7 @@ class AuthApi:
         except (aiohttp.ClientError, OSError) as error:
             return Lost(text=blot(_reason(error), form))
 
-    async def _post(self, url: str, form: Mapping[str, str]) -> Exchange:
+    async def _post(self, url: str, form: Mapping[str, str], judge: _Judge[T]) -> T | Denied | Failed | Lost:
         async with self._client.post(
             url,
             data=urlencode(form).encode(),
@@ -123,7 +134,7 @@ class AuthApi:
             coded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
             body = None if coded else await _read(response)
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP
-            return _judge_good(status, body, form)
+            return judge(status, body, form)
         text = f"{status} {_line(response.reason or '', form)}".strip() + _words(body or b"", form)
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP
             hint = "the Auth API answered with a redirect, which is never followed"

@@ -15,13 +15,15 @@ from agent.auth.session import Secrets, SessionStatus, Signed
 from agent.auth.token import BadToken, checked
 from agent.clock import Clock
 from agent.config.model import BasicAuth, BearerAuth, HeaderAuth, SecretRef
-from agent.errors import NotSignedIn, SecretError
+from agent.errors import NotSignedIn, SecretError, UsageError
 from agent.logs import get_log
 
 REREAD = 5.0
 """Seconds of CLOCK_BOOTTIME that a secret is believed before its file is looked at again."""
 RETRY = 60.0
 """Seconds until a refused secret that has not changed is worth another try."""
+
+_HINT = "put the right secret in place; it is picked up by itself"
 
 log = get_log("auth")
 
@@ -35,6 +37,7 @@ class FixedSession:
         self._clock = clock
         self._signed = Signed(generation=0, headers=MappingProxyType({}))
         self._looked_at = -REREAD
+        self._forgotten = False
         self._rejected = 0
         self._trouble = ""
         self._retry_at = 0.0
@@ -42,9 +45,9 @@ class FixedSession:
 
     async def sign(self) -> Signed:
         """The headers. Raises NotSignedIn when the secret cannot be read and never was."""
-        if self._signed.generation == 0 or self._clock.boottime() - self._looked_at >= REREAD:
+        if self._is_empty or self._clock.boottime() - self._looked_at >= REREAD:
             await self._look()
-        if self._signed.generation == 0:
+        if self._is_empty:
             raise self._not_signed_in(REREAD)
         return self._signed
 
@@ -74,11 +77,33 @@ class FixedSession:
             failures=0,
             state="not signed in" if self._trouble else "signed in",
             last_error=self._trouble,
+            hint=_HINT if self._trouble else "",
             next_try=self._retry_at if self._trouble else None,
         )
 
+    async def refresh(self) -> None:
+        """Read the secret again. Raises NotSignedIn when it cannot be read, or is the refused one."""
+        await self._look()
+        if self._trouble:
+            raise self._not_signed_in(max(self._retry_at - self._clock.now(), 0.0))
+
+    async def login(self) -> None:
+        """Always raises UsageError."""
+        text = f"connection {self._name} has no login: it sends a fixed secret"
+        raise UsageError(text, hint=f"push-agent auth refresh {self._name} reads the secret again")
+
+    async def forget(self) -> str:
+        """Keep nothing of the secret in memory. It is read again when it is needed."""
+        self._signed = Signed(generation=self._signed.generation, headers=MappingProxyType({}))
+        self._forgotten = True
+        return "the secret is out of memory; it is read again when it is needed, until you remove it"
+
     async def close(self) -> None:
         """Nothing is open."""
+
+    @property
+    def _is_empty(self) -> bool:
+        return self._forgotten or self._signed.generation == 0
 
     async def _look(self) -> None:
         self._looked_at = self._clock.boottime()
@@ -96,7 +121,7 @@ class FixedSession:
         signed = Signed(generation=self._signed.generation + 1, headers=MappingProxyType(dict(headers)))
         if self._signed.generation:
             log.info("another secret", connection=self._name, generation=signed.generation)
-        self._signed, self._trouble = signed, ""
+        self._signed, self._trouble, self._forgotten = signed, "", False
         self._change.set()
         self._change = asyncio.Event()
 
@@ -106,8 +131,7 @@ class FixedSession:
         self._trouble = text
 
     def _not_signed_in(self, wait: float) -> NotSignedIn:
-        hint = "put the right secret in place; it is picked up by itself"
-        return NotSignedIn(f"connection {self._name}: {self._trouble}", hint=hint, retry_after=wait)
+        return NotSignedIn(f"connection {self._name}: {self._trouble}", hint=_HINT, retry_after=wait)
 
 
 class NoSession:
@@ -143,8 +167,24 @@ class NoSession:
             next_try=None,
         )
 
+    async def refresh(self) -> None:
+        """Always raises UsageError."""
+        raise self._nobody()
+
+    async def login(self) -> None:
+        """Always raises UsageError."""
+        raise self._nobody()
+
+    async def forget(self) -> str:
+        """Always raises UsageError."""
+        raise self._nobody()
+
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _nobody(self) -> UsageError:
+        text = f"connection {self._name} has no `auth`: nobody signs in there"
+        return UsageError(text, hint="say in the connection's `auth` how to sign in")
 
 
 def basic_headers(auth: BasicAuth, secrets: Secrets) -> Mapping[str, str]:

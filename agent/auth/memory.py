@@ -136,13 +136,14 @@ class SessionMemory:
             lifetime=grant.lifetime,
         )
         sealed = await asyncio.to_thread(self._sealer.seal, token.pack(), self.row.connection)
-        self._blocked_until = 0.0
+        if old is None:
+            self._blocked_until = 0.0
         await self._write(
             generation=token.generation,
             sealed=sealed,
             refreshing=None,
             failures=0 if old is None else self.row.failures,
-            blocked_until=None,
+            blocked_until=None if old is None else self.row.blocked_until,
             logins=self.row.logins + (old is None),
             refreshes=self.row.refreshes + (old is not None),
             expires_at=token.expires_at,
@@ -150,21 +151,27 @@ class SessionMemory:
         )
         return token
 
-    async def count_login(self, limit: LoginLimit) -> None:
+    async def count_login(self, limit: LoginLimit, *, keep_pair: bool = False) -> None:
         """Count a login as failed *before* it is sent, so that a kill in between cannot hide it.
 
-        The pair is gone with it: whoever logs in has none, or was told that it is dead.
+        The pair is gone with it: whoever logs in has none, or was told that it is dead. Only a person
+        asks for a login beside a good pair, which stays until there is another.
         """
         failures = self.row.failures + 1
         pause = limit.pause.total_seconds() if failures >= limit.failures else 0.0
         self._blocked_until = self._clock.boottime() + pause
         blocked = self._clock.now() + pause if pause else None
-        await self._write(failures=failures, blocked_until=blocked, sealed=None, refreshing=None)
+        gone = {} if keep_pair else {"sealed": None, "refreshing": None}
+        await self._write(failures=failures, blocked_until=blocked, **gone)
 
     async def uncount_login(self) -> None:
         """It was never judged: no failure."""
         self._blocked_until = 0.0
         await self._write(failures=max(self.row.failures - 1, 0), blocked_until=None)
+
+    async def erase(self) -> None:
+        """Forget the pair. Failed logins stay counted: this is no way around their limit."""
+        await self._write(sealed=None, refreshing=None, expires_at=None, last_error="")
 
     async def note(self, error: str) -> None:
         """Keep the last error, for `status` without the daemon. Only when it is another one."""

@@ -5,13 +5,15 @@ pair, and the old refresh token is void from then on.
 
     POST {url}/auth/password   username=…&password=…
     POST {url}/auth/refresh    refresh_token=…
+    POST {url}{logout_path}    refresh_token=…         (where there is such a thing)
 """
 
 from __future__ import annotations
 
-from agent.auth.exchange import AuthApi, Exchange
+from agent.auth.exchange import AuthApi, Denied, Exchange, Failed, Lost
 from agent.auth.memory import Credentials
 from agent.auth.session import Sealer, Secrets
+from agent.auth.token import Token
 from agent.config.model import PasswordAuth, SecretRef
 from agent.errors import SecretError
 
@@ -49,6 +51,13 @@ class PasswordGrant:
     async def refresh(self, refresh_token: str) -> Exchange:
         """Send the refresh token."""
         return await self._api.post(self.auth.url + self.auth.refresh_path, {"refresh_token": refresh_token})
+
+    async def part(self, token: Token) -> Denied | Failed | Lost | str:
+        """See `parting.Farewell`."""
+        if not self.auth.logout_path:
+            return ""
+        url = self.auth.url + self.auth.logout_path
+        return await self._api.tell(url, {"refresh_token": token.refresh}) or "the Auth API was told"
 
     def _text(self, value: SecretRef | str) -> str:
         return value if isinstance(value, str) else self._secrets.resolve(value).reveal()

@@ -98,6 +98,23 @@ class Renewal:
         except MemoryUnreadable as error:
             return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
 
+    async def login(self, token: Token | None) -> Token | Trouble:
+        """A login that a person asked for; the pair there is stays until there is another."""
+        try:
+            token = await self._memory.newer() or token
+            who = await self._credentials()
+            ours = self._memory.recognise(who, token)
+            done = await self._login(who, keep_pair=ours is not None)
+        except MemoryUnreadable as error:
+            return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
+        if isinstance(done, Trouble):
+            done = replace(done, forget="" if ours is not None else "all")
+        return done
+
+    async def part(self, token: Token) -> Denied | Failed | Lost | str:
+        """See `parting.Farewell`."""
+        return await self._grant.part(token)
+
     async def _refresh(self, token: Token) -> Token | Trouble | None:
         """The next pair, a trouble, or None: the Auth API itself wants a login."""
         await self._memory.intend(token.generation)
@@ -123,7 +140,7 @@ class Renewal:
         age = self._clock.boottime() - sent.boot
         return self._replayed != token.generation and 0 <= age <= REPLAY_WINDOW
 
-    async def _login(self, who: Credentials) -> Token | Trouble:
+    async def _login(self, who: Credentials, *, keep_pair: bool = False) -> Token | Trouble:
         if (wait := self._memory.blocked_for()) > 0:
             return _blocked(self._memory.row.failures, wait)
         if not who.form:
@@ -135,7 +152,7 @@ class Renewal:
                 forget="refresh",
             )
         limit = self._grant.auth.login_limit
-        await self._memory.count_login(limit)
+        await self._memory.count_login(limit, keep_pair=keep_pair)
         sent = self.moment()
         answer = await self._grant.login(who)
         match answer:

@@ -36,6 +36,12 @@ class SessionStatus:
     """Empty while all is well."""
     next_try: float | None
     """None: nothing is planned."""
+    hint: str = ""
+    """What to do about the last error."""
+    renewal_at: float | None = None
+    """When the token is renewed by itself; None: it is not."""
+    stored: bool = False
+    """Whether a pair rests in the state, for the next start."""
 
 
 class Session(Protocol):
@@ -52,6 +58,25 @@ class Session(Protocol):
 
     def status(self) -> SessionStatus:
         """How it is now."""
+
+    async def refresh(self) -> None:
+        """Renew now, even a good token; joins a renewal under way. A fixed secret is read again.
+
+        Raises NotSignedIn, and UsageError where nobody signs in.
+        """
+
+    async def login(self) -> None:
+        """Sign in anew with the credentials, whatever the pair. Counts against the limit of failed logins.
+
+        Raises NotSignedIn, and UsageError where there is no login.
+        """
+
+    async def forget(self) -> str:
+        """Erase the pair in memory and state, then tell the Auth API where it can be told; what came of it.
+
+        The next need for a token is the very first start again. Raises NotSignedIn when the state cannot
+        be read, and UsageError where nobody signs in.
+        """
 
     async def close(self) -> None:
         """Let a refresh under way finish (bounded), then stop. Twice is fine."""

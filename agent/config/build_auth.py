@@ -67,7 +67,7 @@ def _header(auth: View) -> HeaderAuth | None:
 
 def _password(auth: View) -> PasswordAuth | None:
     url, username, password = auth.text("url"), _username(auth), auth.secret("password")
-    for key in ("login_path", "refresh_path"):
+    for key in ("login_path", "refresh_path", "logout_path"):
         path = auth.text(key)
         if path and not all("!" <= char <= "~" for char in path):
             auth.found.error(
@@ -83,6 +83,7 @@ def _password(auth: View) -> PasswordAuth | None:
         password=password,
         login_path=auth.text("login_path") or default.login_path,
         refresh_path=auth.text("refresh_path") or default.refresh_path,
+        logout_path=auth.text("logout_path") or default.logout_path,
         login_again_on=auth.numbers("login_again_on") or default.login_again_on,
         renew_before=auth.duration("renew_before", default.renew_before),
         login_limit=LoginLimit(

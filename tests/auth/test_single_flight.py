@@ -212,7 +212,7 @@ async def test_a_closed_session_signs_only_what_it_has(world):
 async def test_neither_repr_nor_status_shows_a_token(world):
     session = world.start()
     signed = await session.sign()
-    shown = repr((signed, session.status(), session._token, await world.row()))
+    shown = repr((signed, session.status(), session._held.token, await world.row()))
     assert "access-1" not in shown
     assert "refresh-1" not in shown
     assert signed.headers["Authorization"] == "Bearer access-1-aaaaaaaaaaaa"

@@ -55,6 +55,8 @@ class PasswordAuth:
     password: SecretRef
     login_path: str = "/auth/password"
     refresh_path: str = "/auth/refresh"
+    logout_path: str = ""
+    """Where a pair is given up; "" when the Auth API has no such thing."""
     login_again_on: frozenset[int] = frozenset({401})
     """Answers of *refresh* that allow a new login; nothing else ever does."""
     renew_before: timedelta = timedelta(seconds=60)
