@@ -7,12 +7,16 @@ target is one that the config names.
 from __future__ import annotations
 
 import asyncio
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
 
+from agent.auth import SessionStatus
 from agent.connections import OpenConnection
 from agent.errors import AgentError
 from agent.message import JsonValue
 from agent.target.probe import Probed, probe
+
+JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 DEADLINE: Final = 15.0
 """Seconds for the call, once it may start."""
@@ -50,6 +54,45 @@ def _url(opened: OpenConnection, endpoint: str) -> str:
     return url
 
 
-def to_json(probed: Probed) -> dict[str, JsonValue]:
-    """For the control socket."""
-    return {"status": probed.status, "reason": probed.reason, "challenge": probed.challenge}
+class Consultation:
+    """What the daemon answers to `push-agent auth check`: the control socket's `auth-check`.
+
+    {"connection": NAME, "action": "status"}                      how its session is
+    {"connection": NAME, "action": "sign" | "refresh"}            the same, with a token, or a new one
+    {"connection": NAME, "action": "call", "endpoint": NAME}      the answer of one harmless call
+    """
+
+    def __init__(self, connections: Callable[[], Mapping[str, OpenConnection]]) -> None:
+        self._connections = connections
+
+    async def answer(self, arguments: JsonObject) -> JsonObject:
+        """Raises AgentError for what there is not, NotSignedIn."""
+        name, action = arguments.get("connection"), arguments.get("action")
+        opened = self._connections().get(name) if isinstance(name, str) else None
+        if opened is None:
+            hint = "if its file was changed just now: push-agent reload; else push-agent status tells why"
+            raise AgentError(f"the daemon has no connection {name!r}", hint=hint)
+        match action:
+            case "call":
+                probed = await call_endpoint(opened, str(arguments.get("endpoint")))
+                return {"status": probed.status, "reason": probed.reason, "challenge": probed.challenge}
+            case "sign":
+                await opened.sign()
+            case "refresh":
+                await opened.session.refresh()
+            case "status":
+                pass
+            case _:
+                raise AgentError(f"auth-check knows no action {action!r}")
+        return _as_json(opened.session.status())
+
+
+def _as_json(status: SessionStatus) -> JsonObject:
+    return {
+        "generation": status.generation,
+        "expires_at": status.expires_at,
+        "logins": status.logins,
+        "refreshes": status.refreshes,
+        "failures": status.failures,
+        "next_try": status.next_try,
+    }

@@ -3,7 +3,7 @@
 There is never a second session beside the daemon's: two of them would burn each other's refresh tokens.
 A token never leaves the process that holds it.
 
-    ByDaemon ── control socket: auth {"action": "sign" | "refresh" | "call"} ──▶ the daemon's session
+    ByDaemon ── control socket: auth-check {"action": …} ──▶ the daemon's session
     Alone    ── the state folder, locked ──▶ a session of our own, closed at the end
 """
 
@@ -14,8 +14,9 @@ import contextlib
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.auth import Sealer, Session, SessionStore, open_session
 from agent.auth.vault import open_vault
@@ -30,6 +31,9 @@ from agent.session_row import SessionRow
 from agent.spool import Spool
 from agent.target import Client
 from agent.web.control import JsonObject, call
+
+FIXED: Final = (NoAuth, BasicAuth, BearerAuth, HeaderAuth)
+"""Their sessions keep nothing, so that no state is needed."""
 
 _PATIENCE = 100.0
 """Seconds for an answer of the daemon; the steps themselves have tighter bounds."""
@@ -78,21 +82,25 @@ class ByDaemon:
     async def _signed(self, action: str) -> SignedIn | NoToken:
         before = await self._ask("status")
         answer = before if isinstance(before, NoToken) else await self._ask(action)
-        if isinstance(before, NoToken) or isinstance(answer, NoToken):
-            assert isinstance(answer, NoToken)
-            return answer
-        expires = answer.get("expires_at")
+        if isinstance(before, NoToken):
+            return before
+        if isinstance(answer, NoToken):
+            after = await self._ask("status")
+            if isinstance(after, NoToken):
+                return answer
+            failures = _number(after, "failures")
+            return replace(answer, failures=failures, next_try=_moment(after, "next_try"))
         return SignedIn(
             before=_counts(before),
             after=_counts(answer),
             generation=_number(answer, "generation"),
-            expires_at=expires if isinstance(expires, int | float) else None,
+            expires_at=_moment(answer, "expires_at"),
         )
 
     async def _ask(self, action: str, more: JsonObject | None = None) -> JsonObject | NoToken:
         words: JsonObject = {"action": action, "connection": self._connection, **(more or {})}
         try:
-            return await call(self._state, "auth", words, timeout=_PATIENCE)
+            return await call(self._state, "auth-check", words, timeout=_PATIENCE)
         except AgentError as error:
             return NoToken(text=error.message, hint=error.hint)
 
@@ -104,6 +112,11 @@ def _counts(answer: JsonObject) -> Counts:
 def _number(answer: JsonObject, name: str) -> int:
     value = answer.get(name)
     return value if isinstance(value, int) else 0
+
+
+def _moment(answer: JsonObject, name: str) -> float | None:
+    value = answer.get(name)
+    return value if isinstance(value, int | float) else None
 
 
 class Alone:
@@ -158,7 +171,7 @@ async def alone(
 
     Raises StateError, StateLocked, ConfigError.
     """
-    if isinstance(connection.auth, NoAuth | BasicAuth | BearerAuth | HeaderAuth):
+    if isinstance(connection.auth, FIXED):
         async with _opened(connection, config, clock, _NoState(), _NoState()) as opened:
             yield Alone(opened, Counts())
         return

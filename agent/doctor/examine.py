@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, NoAuth
 from agent.config.secrets import references
-from agent.doctor.desk import ByDaemon, Desk, alone
+from agent.doctor.desk import FIXED, ByDaemon, Desk, alone
 from agent.doctor.dial import Resolver, system_resolver
 from agent.doctor.findings import Called, NoToken, Report, SignedIn, Verdict
 from agent.doctor.notebook import Notebook, Screen
@@ -187,7 +187,7 @@ class Examination:
         judge: Callable[..., Verdict],
     ) -> Verdict:
         finding = await work()
-        fixed = isinstance(finding, SignedIn) and finding.expires_at is None
+        fixed = isinstance(self._wish.connection.auth, FIXED)
         return judge(finding, self._clock.now(), fixed=fixed)
 
     async def _call(self, desk: Desk, endpoint: str) -> Verdict:

@@ -50,7 +50,7 @@ def judge_sign_in(finding: SignedIn | NoToken, now: float, *, fixed: bool) -> Ve
     """`fixed`: a session whose token nobody renews."""
     match finding:
         case NoToken():
-            return _judge_none(finding, now)
+            return _judge_none(finding)
         case SignedIn():
             logged_in = finding.after.logins > finding.before.logins
             refreshed = finding.after.refreshes > finding.before.refreshes
@@ -64,7 +64,7 @@ def judge_refresh(finding: SignedIn | NoToken, now: float, *, fixed: bool) -> Ve
     """A rotation that was asked for."""
     match finding:
         case NoToken():
-            return _judge_none(finding, now)
+            return _judge_none(finding)
         case SignedIn():
             if fixed:
                 return Verdict(mark="good", says="the secret was read again; there is nothing to rotate")
@@ -85,14 +85,10 @@ def _judge_token(finding: SignedIn, how: str, now: float) -> Verdict:
     return Verdict(mark="good", says=f"{how}: generation {finding.generation}{left}", data=data)
 
 
-def _judge_none(finding: NoToken, now: float) -> Verdict:
-    wait = finding.next_try - now if finding.next_try is not None else 0.0
-    says = finding.text
-    if wait > 0:
-        says += f"; the next try is allowed in {_span(wait)}"
+def _judge_none(finding: NoToken) -> Verdict:
     data: dict[str, JsonValue] = {"failures": finding.failures, "next_try_at": _moment(finding.next_try)}
     hint = finding.hint or "push-agent auth status tells more"
-    return Verdict(mark="failed", says=says, hint=hint, data=data)
+    return Verdict(mark="failed", says=finding.text, hint=hint, data=data)
 
 
 def _span(seconds: float) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import email.utils
 import json
@@ -217,8 +218,8 @@ async def bad(doctor, context, authority, **more):
     return verdicts["tls"]
 
 
-@contextlib.contextmanager
-def openssl_server(context):
+@contextlib.asynccontextmanager
+async def openssl_server(context):
     """A server with OpenSSL on the socket itself, as most are: unlike asyncio's, it says why it hangs up."""
 
     def serve():
@@ -232,7 +233,6 @@ def openssl_server(context):
                 with context.wrap_socket(plain, server_side=True) as secure:
                     secure.recv(65_536)
                     secure.sendall(OK)
-                    secure.unwrap()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=serve)
@@ -241,7 +241,7 @@ def openssl_server(context):
             yield f"https://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join()
+            await asyncio.to_thread(thread.join)
 
 
 async def test_an_expired_certificate(doctor, authority):
@@ -304,7 +304,7 @@ async def test_a_server_that_speaks_old_tls_only(doctor, authority):
         context.set_ciphers("DEFAULT@SECLEVEL=0")
         context.minimum_version = ssl.TLSVersion.TLSv1
         context.maximum_version = ssl.TLSVersion.TLSv1_1
-    with openssl_server(context) as url:
+    async with openssl_server(context) as url:
         failed, verdicts = await doctor.visit(url, tls=Tls(ca=authority.path))
     assert (failed, verdicts["tls"].data["fault"]) == ("tls", "too old")
     assert "TLS 1.2 or newer" in verdicts["tls"].hint
@@ -316,7 +316,7 @@ async def test_a_server_that_wants_a_certificate_of_ours(doctor, authority, vers
     context.maximum_version = version
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.path)
-    with openssl_server(context) as url:
+    async with openssl_server(context) as url:
         failed, verdicts = await doctor.visit(url, tls=Tls(ca=authority.path))
         certificate, key = authority.issue("us")
         ours = Tls(ca=authority.path, certificate=certificate, key=key)
@@ -331,7 +331,7 @@ async def test_a_certificate_of_ours_that_the_server_does_not_know(doctor, autho
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(authority.path)
     certificate, key = Authority(tmp_path, "other").issue("us")
-    with openssl_server(context) as url:
+    async with openssl_server(context) as url:
         tls = Tls(ca=authority.path, certificate=certificate, key=key)
         failed, verdicts = await doctor.visit(url, tls=tls)
     assert verdicts[failed].data["fault"] == "certificate refused"
