@@ -25,6 +25,7 @@ from agent import __version__
 from agent.clock import Clock
 from agent.config import load_settings
 from agent.config.model import AgentSettings, Job, Plan
+from agent.custody import act, rekey
 from agent.engine import Engine
 from agent.errors import AgentError
 from agent.harmless import Consultation
@@ -139,6 +140,7 @@ class Daemon:
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
+        handlers["auth"] = self._on_auth
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)
         await control.start()
@@ -256,6 +258,14 @@ class Daemon:
             "messages": result.messages,
         }
         return answer
+
+    async def _on_auth(self, arguments: JsonObject) -> JsonObject:
+        action, connection = arguments.get("action"), arguments.get("connection")
+        if action == "rekey":
+            return await rekey(self._engine)
+        if not isinstance(action, str) or not isinstance(connection, str):
+            raise AgentError("auth wants an action and the name of a connection")
+        return await act(self._engine, action, connection)
 
 
 def run_daemon(config: Path, state: Path | None, clock: Clock) -> int:

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Self
 
 from agent.auth import Session, open_session
-from agent.auth.vault import Vault, open_vault
 from agent.check import check_job
 from agent.clock import Clock
 from agent.collect import Collector
@@ -27,6 +26,7 @@ from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
 from agent.logs import get_log
+from agent.rekey import Custody, take_custody
 from agent.reload import Change, JobRejected, Prepared
 from agent.render import Context
 from agent.request import resolve
@@ -52,13 +52,14 @@ class Engine:
     """Owns spool, connections, collector, deliverer and finisher. Belongs to one event loop."""
 
     def __init__(
-        self, *, spool: Spool, settings: AgentSettings, secrets: SecretStore, vault: Vault, clock: Clock
+        self, *, custody: Custody, settings: AgentSettings, secrets: SecretStore, clock: Clock
     ) -> None:
-        self.spool = spool
+        self.spool = spool = custody.spool
+        self.custody = custody
+        self.changing_key = asyncio.Lock()
         self.settings = settings
         self.connections: dict[str, OpenConnection] = {}
         self._secrets = secrets
-        self._vault = vault
         self._clock = clock
         self._closing: set[asyncio.Task[None]] = set()
         self.finisher = Finisher(spool, clock)
@@ -71,12 +72,12 @@ class Engine:
         spool = Spool.open(settings.state, max_bytes=settings.spool_max_bytes, clock=clock, owner=owner)
         try:
             credentials = os.environ.get("CREDENTIALS_DIRECTORY")
-            vault = open_vault(settings.state, credentials=Path(credentials) if credentials else None)
+            custody = take_custody(spool, settings.state, Path(credentials) if credentials else None)
         except BaseException:
             spool.close()
             raise
         secrets = SecretStore(config.absolute())
-        return cls(spool=spool, settings=settings, secrets=secrets, vault=vault, clock=clock)
+        return cls(custody=custody, settings=settings, secrets=secrets, clock=clock)
 
     # ------------------------------------------------------------------------------ life
 
@@ -116,7 +117,7 @@ class Engine:
         unusable: dict[str, Problem] = {}
         for name, connection in plan.connections.items():
             try:
-                if (fresh := await self._opened(connection)) is not None:
+                if (fresh := await self.opened(connection)) is not None:
                     opened[name] = fresh
             except ConfigError as error:
                 unusable[name] = error.problems[0]
@@ -162,14 +163,15 @@ class Engine:
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
 
-    async def _opened(self, connection: Connection) -> OpenConnection | None:
-        """A new connection, or None when the one that is open is as it should be."""
+    async def opened(self, connection: Connection) -> OpenConnection | None:
+        """A new connection, or None when the one that is open is as it should be. Raises ConfigError."""
         current = self.connections.get(connection.name)
         if current is not None and current.connection == connection:
             return None
 
         def sign_in(client: Client) -> Session:
-            return open_session(connection, self._secrets, self.spool, self._vault, self._clock, client)
+            vault = self.custody.vault
+            return open_session(connection, self._secrets, self.spool, vault, self._clock, client)
 
         return await open_connection(connection, sign_in, clock=self._clock, random=random.random)
 

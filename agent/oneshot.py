@@ -1,4 +1,7 @@
-"""One run of one job without a daemon: collect, and deliver what can be delivered now."""
+"""Without a daemon: one run of one job, or what a person asks of the sign-in.
+
+Each takes the state's lock, does its work with the same engine as the daemon, and lets go.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,11 @@ from agent.clock import Clock
 from agent.collect import RunResult
 from agent.config import Loaded
 from agent.config.model import AgentSettings, Plan
+from agent.custody import act, rekey
 from agent.deliver import LaneWait
 from agent.engine import Engine
-from agent.errors import ConfigError
+from agent.errors import ConfigError, StateError
+from agent.message import JsonValue
 from agent.reload import Change
 
 _GRACE = 10.0
@@ -66,6 +71,42 @@ async def push_once(
         await engine.finisher.sweep()
         sums = engine.deliverer.snapshot().delivered.get(job)
         return Pushed(run=run, delivered=sums.records if sums else 0, waits=waits)
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+async def act_once(
+    action: str, name: str, *, config: Path, settings: AgentSettings, plan: Plan, clock: Clock
+) -> dict[str, JsonValue]:
+    """`push-agent auth refresh|login|forget`. Nothing is collected or delivered.
+
+    Raises StateLocked when a daemon runs, ConfigError, and what `agent.custody.act` raises.
+    """
+    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner=f"auth {action}")
+    try:
+        try:
+            if (connection := plan.connections.get(name)) is not None:
+                opened = await engine.opened(connection)
+                assert opened is not None
+                engine.connections[name] = opened
+            answer = await act(engine, action, name, known=plan.connections)
+        finally:
+            for one in engine.connections.values():
+                await one.close(grace=1.0)
+        row = await engine.spool.session(name)
+        if action == "forget" and row is not None and row.sealed is not None:
+            hint = "make room on its disk, then forget it again"
+            raise StateError(f"the tokens of {name} could not be erased from {settings.state}", hint=hint)
+        return answer
+    finally:
+        await asyncio.to_thread(engine.close)
+
+
+async def rekey_once(*, config: Path, settings: AgentSettings, clock: Clock) -> dict[str, JsonValue]:
+    """`push-agent auth rekey`. Raises StateLocked when a daemon runs, UsageError, StateError."""
+    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="auth rekey")
+    try:
+        return await rekey(engine)
     finally:
         await asyncio.to_thread(engine.close)
 

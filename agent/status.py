@@ -92,7 +92,13 @@ class ConnectionStatus:
     logins: int = 0
     failures: int = 0
     last_error: str = ""
+    hint: str = ""
+    """What to do about the last error."""
     next_try_at: float | None = None
+    renewal_at: float | None = None
+    """When the token is renewed by itself."""
+    stored: bool = False
+    """Whether a pair rests in the state, for the next start."""
     in_flight: int = 0
     paused_until_at: float | None = None
     """The target asked for silence (Retry-After)."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
+from agent.session_row import SessionRow
 from agent.spool import JobOverview, LaneWait, Reader, RunRow
 from agent.status import (
     ConfigStatus,
@@ -60,7 +61,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         connections = tuple(
             ConnectionStatus(
                 name=row.connection,
-                session="signed in" if row.sealed else "not signed in",
+                session=_left(row, now),
                 generation=row.generation,
                 expires_at=row.expires_at,
                 refreshes=row.refreshes,
@@ -68,6 +69,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
                 failures=row.failures,
                 last_error=row.last_error,
                 next_try_at=row.blocked_until,
+                stored=row.sealed is not None,
             )
             for row in rows.values()
         )
@@ -148,6 +150,13 @@ def _lane(wait: LaneWait) -> LaneStatus:
     return replace(lane, why=explain(lane))
 
 
+def _left(row: SessionRow, now: float) -> str:
+    """How a session stands when no daemon runs."""
+    if row.sealed is not None:
+        return "signed in"
+    return "blocked" if row.blocked_until is not None and row.blocked_until > now else "not signed in"
+
+
 def _connection(one: OpenConnection) -> ConnectionStatus:
     state, session = one.state(), one.session.status()
     return ConnectionStatus(
@@ -159,7 +168,10 @@ def _connection(one: OpenConnection) -> ConnectionStatus:
         logins=session.logins,
         failures=session.failures,
         last_error=session.last_error or (state.last_error if state.failing_since is not None else ""),
+        hint=session.hint if session.last_error else "",
         next_try_at=session.next_try,
+        renewal_at=session.renewal_at,
+        stored=session.stored,
         in_flight=state.in_flight,
         paused_until_at=state.paused_until,
         failing_since_at=state.failing_since,

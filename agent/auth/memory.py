@@ -184,7 +184,12 @@ class SessionMemory:
             await self._write()
 
     async def _write(self, **changes: Any) -> None:  # noqa: ANN401 - fields of SessionRow
-        row = self.row = replace(self.row, updated_at=self._clock.now(), **changes)
+        row = replace(self.row, updated_at=self._clock.now(), **changes)
+        if row.sealed is not None:
+            # The key may have been changed since it was sealed. Nothing may be awaited from here to the
+            # store, whose queue keeps this before or behind the pass that seals all rows anew.
+            row = replace(row, sealed=self._sealer.reseal(row.sealed, row.connection))
+        self.row = row
         try:
             await self._store.store_session(row)
         except Exception as error:  # noqa: BLE001 - whatever the store does, deliveries go on

@@ -115,6 +115,9 @@ class Sealer(Protocol):
     def open(self, sealed: bytes, context: str) -> bytes:
         """Raises VaultError when this was not sealed with this key and context."""
 
+    def reseal(self, sealed: bytes, context: str) -> bytes:
+        """The same under the newest key; unchanged when it is so already, or opens with no key."""
+
     def mark(self, secret: str) -> str:
         """A keyed fingerprint: tells a change, tells nothing else."""
 

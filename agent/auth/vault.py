@@ -1,37 +1,37 @@
-"""Tokens rest encrypted: AES-256-GCM with a key that lies beside the state, or in systemd's credentials."""
+"""Tokens rest encrypted: AES-256-GCM with a key that lies beside the state, or in systemd's credentials.
+
+There may be two keys for a while: the one that seals, and the one before, which still opens. Fingerprints
+of secrets are keyed with something that outlives both, so that a new key does not look like new secrets.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import hmac
-import os
 import secrets
-import stat
 from pathlib import Path
 
+from agent.auth import keyfile
 from agent.auth.session import VaultError
-from agent.errors import StateError
+from agent.errors import UsageError
 from agent.logs import get_log
 
-_CREDENTIAL = "push-agent-key"
-_MIN_KEY = 16
-"""Bytes; less is a damaged file, not a key."""
-_MAX_KEY = 4096
 _NONCE = 12
 """Bytes; what AES-GCM is made for (NIST SP 800-38D, section 8.2)."""
 _VERSION = b"\x01"
+_MARKS = "marks of secrets"
+"""The context in which the key of the fingerprints is sealed; no connection can have this name."""
 
 log = get_log("vault")
 
 
 class Vault:
-    """Seals, opens and marks with one key. Cheap: no I/O after it was opened."""
+    """Seals, opens and marks. Cheap: no I/O after it was opened."""
 
-    def __init__(self, key: bytes) -> None:
+    def __init__(self, key: bytes, *, old: bytes | None = None, marking: bytes | None = None) -> None:
         # Two keys out of one, so that a mark tells nothing about the seal.
-        self._sealing = hmac.digest(key, b"push-agent seal 1", "sha256")
-        self._marking = hmac.digest(key, b"push-agent mark 1", "sha256")
+        self._sealing: tuple[bytes, ...] = (_sealing(key), *([_sealing(old)] if old else []))
+        self._marking = marking or hmac.digest(old or key, b"push-agent mark 1", "sha256")
 
     def __repr__(self) -> str:
         return "Vault(********)"
@@ -41,94 +41,113 @@ class Vault:
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 - 20 ms, seldom needed
 
         nonce = secrets.token_bytes(_NONCE)
-        return _VERSION + nonce + AESGCM(self._sealing).encrypt(nonce, text, context.encode())
+        return _VERSION + nonce + AESGCM(self._sealing[0]).encrypt(nonce, text, context.encode())
 
     def open(self, sealed: bytes, context: str) -> bytes:
-        """Decrypt. Raises VaultError when this was not sealed with this key and context."""
+        """Decrypt. Raises VaultError when this was not sealed with a key of ours and this context."""
+        return self._opened(sealed, context)[1]
+
+    def reseal(self, sealed: bytes, context: str) -> bytes:
+        """The same under the newest key: what has that key already, or opens with none, is given back."""
+        try:
+            age, text = self._opened(sealed, context)
+        except VaultError:
+            return sealed
+        return self.seal(text, context) if age else sealed
+
+    def mark(self, secret: str) -> str:
+        """A keyed fingerprint (HMAC-SHA-256, shortened) to see that a secret changed."""
+        return hmac.new(self._marking, secret.encode(), hashlib.sha256).hexdigest()[:32]
+
+    def turn(self, key: bytes) -> None:
+        """Seal with `key` from now on; what the key until now has sealed still opens."""
+        # All of them, since sessions hold rows in memory that were sealed whole changes ago.
+        self._sealing = (_sealing(key), *self._sealing)
+
+    @property
+    def has_old(self) -> bool:
+        """Whether there is a key before, with which something may be sealed."""
+        return len(self._sealing) > 1
+
+    def sealed_marks(self) -> bytes:
+        """What fingerprints are keyed with, under the newest key."""
+        return self.seal(self._marking, _MARKS)
+
+    def adopt_marks(self, sealed: bytes) -> None:
+        """Key fingerprints as before. Raises VaultError."""
+        self._marking = self.open(sealed, _MARKS)
+
+    def _opened(self, sealed: bytes, context: str) -> tuple[int, bytes]:
+        """Which key (0: the newest) it was sealed with, and what it says."""
         from cryptography.exceptions import InvalidTag  # noqa: PLC0415
         from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
         nonce, rest = sealed[1 : 1 + _NONCE], sealed[1 + _NONCE :]
         if sealed[:1] != _VERSION or len(nonce) < _NONCE:
             raise VaultError("not sealed by this agent, or damaged")
-        try:
-            return AESGCM(self._sealing).decrypt(nonce, rest, context.encode())
-        except InvalidTag:
-            raise VaultError("sealed with another key, or damaged") from None
-
-    def mark(self, secret: str) -> str:
-        """A keyed fingerprint (HMAC-SHA-256, shortened) to see that a secret changed."""
-        return hmac.new(self._marking, secret.encode(), hashlib.sha256).hexdigest()[:32]
+        for age, key in enumerate(self._sealing):
+            try:
+                return age, AESGCM(key).decrypt(nonce, rest, context.encode())
+            except InvalidTag:
+                continue
+        raise VaultError("sealed with another key, or damaged")
 
 
 def open_vault(state: Path, *, credentials: Path | None = None) -> Vault:
     """The vault of a state folder. Blocking.
 
-    The key is `push-agent-key` in `credentials` (`$CREDENTIALS_DIRECTORY`), else `STATE/key`, which is made
-    at the first start: complete or not at all, readable by the owner alone.
+    The key is `push-agent-key` in `credentials` (`$CREDENTIALS_DIRECTORY`), else `STATE/key`; the one before
+    is `push-agent-key-old` or `STATE/key.old`.
     Raises StateError when a key cannot be read, made, or belongs to somebody else.
     """
-    if credentials is not None and (given := credentials / _CREDENTIAL).exists():
-        key = _read(given)
-        if len(key) < _MIN_KEY:
-            raise StateError(f"{given} has {len(key)} bytes", hint=f"a key has at least {_MIN_KEY} bytes")
-        return Vault(key)
-    path = state / "key"
+    given = keyfile.given_key(credentials, keyfile.CREDENTIAL) if credentials is not None else None
+    if credentials is not None and given is not None:
+        vault = Vault(given, old=keyfile.given_key(credentials, keyfile.CREDENTIAL_OLD))
+    else:
+        vault = Vault(keyfile.own_key(state), old=keyfile.old_key(state))
+    marks = keyfile.read_marks(state)
+    if marks is None:
+        return vault
     try:
-        key = _read_private(path)
-        if len(key) < _MIN_KEY:
-            log.error("the key file is damaged: a new one is made, sessions sign in again", file=str(path))
-            path.replace(path.with_name("key.bad"))
-            key = _make(path)
-    except FileNotFoundError:
-        key = _make(path)
-    return Vault(key)
+        vault.adopt_marks(marks)
+    except VaultError as error:
+        hint = "sessions sign in once more; keep the key with the state"
+        log.error("the state was made with another key", file=keyfile.MARKS, reason=str(error), hint=hint)
+        keyfile.set_marks_aside(state)
+    return vault
 
 
-def _read_private(path: Path) -> bytes:
-    """The key, after its file was made private where it was not. Raises FileNotFoundError, StateError."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise StateError(f"{path}: {error.strerror}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise StateError(f"{path} is not a regular file")
-    if status.st_uid != os.geteuid():
-        raise StateError(f"{path} belongs to user {status.st_uid}", hint=f"chown it to user {os.geteuid()}")
-    if status.st_mode & 0o077:
-        log.warning("the key file could be read by others: repaired; replace it if they did", file=str(path))
-        path.chmod(0o600)
-    return _read(path)
+def begin_rekey(state: Path, vault: Vault, *, credentials: Path | None = None) -> bytes:
+    """The new key, in place and durable; hand it to `Vault.turn`. Blocking. Raises StateError, UsageError.
+
+    From here until `end_rekey` the key before lies beside it.
+    """
+    if _is_given(credentials):
+        raise UsageError(
+            f"the key comes from systemd's credentials ({keyfile.CREDENTIAL})",
+            hint=f"give the new key as {keyfile.CREDENTIAL} and the one before as {keyfile.CREDENTIAL_OLD}, "
+            "and restart the service (docs/INSTALL.md)",
+        )
+    # Were they keyed with what is derived from the key, a new key would look like new secrets.
+    keyfile.write_marks(state, vault.sealed_marks())
+    return keyfile.change_key(state)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        with path.open("rb") as file:
-            return file.read(_MAX_KEY)
-    except OSError as error:
-        raise StateError(f"{path}: {error.strerror}") from error
+def is_unfinished(state: Path, *, credentials: Path | None = None) -> bool:
+    """Whether a change of the key was begun and `end_rekey` never came. Blocking. Raises StateError."""
+    return not _is_given(credentials) and (state / keyfile.OLD).exists()
 
 
-def _make(path: Path) -> bytes:
-    """Write, sync, then link into place: whoever comes second takes the key of the first."""
-    new = path.with_name(f"key.{os.getpid()}.{secrets.token_hex(4)}.new")
-    try:
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
-        try:
-            os.write(handle, secrets.token_bytes(32))
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-        with contextlib.suppress(FileExistsError):
-            os.link(new, path)
-        new.unlink()
-        folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except OSError as error:
-        raise StateError(f"no key could be made in {path.parent}: {error.strerror}") from error
-    return _read(path)
+def end_rekey(state: Path, vault: Vault, *, credentials: Path | None = None) -> None:
+    """Everything else is sealed anew: so are the marks, and the old key goes. Blocking. Raises StateError."""
+    keyfile.write_marks(state, vault.sealed_marks())
+    if not _is_given(credentials):
+        keyfile.drop_old_key(state)
+
+
+def _is_given(credentials: Path | None) -> bool:
+    return credentials is not None and keyfile.given_key(credentials, keyfile.CREDENTIAL) is not None
+
+
+def _sealing(key: bytes) -> bytes:
+    return hmac.digest(key, b"push-agent seal 1", "sha256")

@@ -11,24 +11,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Protocol
 
-from agent.auth import Sealer, Session, SessionStore, open_session
-from agent.auth.vault import open_vault
+from agent.auth import Session, open_session
 from agent.clock import Clock
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, BasicAuth, BearerAuth, Connection, HeaderAuth, NoAuth
 from agent.connections import OpenConnection, open_connection
 from agent.doctor.findings import Called, Counts, NoToken, SignedIn
+from agent.engine import Engine
 from agent.errors import AgentError
 from agent.harmless import call_endpoint
 from agent.session_row import SessionRow
-from agent.spool import Spool
 from agent.target import Client
 from agent.web.control import JsonObject, call
 
@@ -172,31 +170,27 @@ async def alone(
     Raises StateError, StateLocked, ConfigError.
     """
     if isinstance(connection.auth, FIXED):
-        async with _opened(connection, config, clock, _NoState(), _NoState()) as opened:
+        async with _without_state(connection, config, clock) as opened:
             yield Alone(opened, Counts())
         return
-    spool = await asyncio.to_thread(
-        Spool.open, settings.state, max_bytes=settings.spool_max_bytes, clock=clock, owner="auth check"
-    )
+    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="auth check")
     try:
-        given = os.environ.get("CREDENTIALS_DIRECTORY")
-        vault = await asyncio.to_thread(
-            open_vault, settings.state, credentials=Path(given) if given else None
-        )
-        row = await spool.session(connection.name)
+        row = await engine.spool.session(connection.name)
         before = Counts(logins=row.logins, refreshes=row.refreshes) if row is not None else Counts()
-        async with _opened(connection, config, clock, spool, vault) as opened:
-            yield Alone(opened, before)
+        ours = await engine.opened(connection)
+        assert ours is not None  # this engine is new, so that none was open
+        try:
+            yield Alone(ours, before)
+        finally:
+            await ours.close(grace=1.0)
     finally:
-        await asyncio.to_thread(spool.close)
+        await asyncio.to_thread(engine.close)
 
 
 @contextlib.asynccontextmanager
-async def _opened(
-    connection: Connection, config: Path, clock: Clock, store: SessionStore, sealer: Sealer
-) -> AsyncIterator[OpenConnection]:
+async def _without_state(connection: Connection, config: Path, clock: Clock) -> AsyncIterator[OpenConnection]:
     def session(client: Client) -> Session:
-        return open_session(connection, SecretStore(config), store, sealer, clock, client)
+        return open_session(connection, SecretStore(config), _NoState(), _NoState(), clock, client)
 
     opened = await open_connection(connection, session, clock=clock, random=random.random)
     try:
@@ -222,6 +216,10 @@ class _NoState:
         raise AssertionError(context, len(text))
 
     def open(self, sealed: bytes, context: str) -> bytes:
+        """Nothing was sealed."""
+        raise AssertionError(context, len(sealed))
+
+    def reseal(self, sealed: bytes, context: str) -> bytes:
         """Nothing was sealed."""
         raise AssertionError(context, len(sealed))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections.abc import Callable
+from dataclasses import asdict, replace
 
 from sqlalchemy import bindparam, delete, select, update
 
@@ -114,6 +115,16 @@ def session(db: Database, connection: str) -> SessionRow | None:
     """One session."""
     row = next(rows_of(db, _SESSION, connection=connection), None)
     return None if row is None else session_of(row)
+
+
+def reseal_sessions(db: Database, reseal: Callable[[bytes, str], bytes]) -> int:
+    """Change nothing but the seal of each pair; how many there were to change."""
+    changed = 0
+    for row in sessions_all(db):
+        if row.sealed is not None and (sealed := reseal(row.sealed, row.connection)) != row.sealed:
+            store_session(db, replace(row, sealed=sealed))
+            changed += 1
+    return changed
 
 
 def store_session(db: Database, row: SessionRow) -> None:

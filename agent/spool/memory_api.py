@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from agent.message import Cursor
 from agent.session_row import SessionRow
 from agent.spool import memory
@@ -40,6 +42,10 @@ class MemoryApi(Desk):
     def store_session(self, row: SessionRow) -> Pending[None]:
         """Durable: a new pair of tokens is stored before it is used."""
         return self._durably(lambda db: memory.store_session(db, row))
+
+    def reseal_sessions(self, reseal: Callable[[bytes, str], bytes]) -> Pending[int]:
+        """Durable, and all of them in one piece: no session writes in between."""
+        return self._durably(lambda db: memory.reseal_sessions(db, reseal))
 
     def sessions(self) -> Pending[list[SessionRow]]:
         """Every session."""
