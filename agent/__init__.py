@@ -17,6 +17,7 @@ swaps the plan when a file changes.
     request.py      message + route → the exact HTTP request
     target.py       one HTTP attempt → Outcome; the only table of status codes
     connections.py  an open connection: session, client, limits
+    tls.py          certificates → an SSL context; tls_files.py: renewed ones are taken over
     pacing.py       backoff, Retry-After, rate limit
     auth/           the session: one rotating token for every job of a connection
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next

@@ -6,17 +6,17 @@ sign ─▶ gate (pause · rate · concurrency) ─▶ attempt
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from agent.auth.session import Session, Signed
+from agent.auth.session import Secrets, Session, Signed
 from agent.clock import Clock
 from agent.config.model import Connection, Limits
 from agent.logs import get_log
 from agent.pacing import Random, RateLimit
-from agent.target import Client, open_client
-from agent.tls import ssl_context
+from agent.target import Client, Proxies, environment, open_client, renew_tls
+from agent.tls import Loaded, load
+from agent.tls_files import TlsFiles, TlsState
 
 log = get_log("connection")
 
@@ -35,6 +35,7 @@ class ConnectionState:
     failing_since: float | None
     """When the target stopped to answer at all; None: it answers."""
     last_error: str
+    tls: TlsState
 
 
 class Gate:
@@ -95,6 +96,7 @@ class OpenConnection:
         connection: Connection,
         session: Session,
         client: Client,
+        loaded: Loaded,
         *,
         clock: Clock,
         random: Random,
@@ -110,6 +112,24 @@ class OpenConnection:
         self._last_error = ""
         self._idle = asyncio.Event()
         self._closed = False
+        self._tls = TlsFiles(
+            connection.name, connection.tls, loaded, clock=clock, use=lambda tls: renew_tls(client, tls)
+        )
+        self._following: asyncio.Task[None] | None = None
+
+    def follow_files(self) -> None:
+        """Take certificates over when they are renewed on the disk."""
+        if self._tls.any and self._following is None:
+            self._following = asyncio.create_task(self._tls.follow(), name=f"tls {self.connection.name}")
+
+    def announce(self) -> None:
+        """Say what somebody should know each time that this connection comes into use."""
+        if not self.connection.tls.verify:
+            log.warning(
+                "the target's certificate is not checked (tls.verify: false): "
+                "anybody on the way can read and change what is sent",
+                connection=self.connection.name,
+            )
 
     async def sign(self) -> Signed:
         """The session's headers for one request. Raises NotSignedIn."""
@@ -154,6 +174,7 @@ class OpenConnection:
             paused_until=self._clock.now() + left if left > 0 else None,
             failing_since=self._failing_since,
             last_error=self._last_error,
+            tls=self._tls.state(),
         )
 
     async def close(self, grace: float = CLOSE_GRACE) -> None:
@@ -169,6 +190,8 @@ class OpenConnection:
             finally:
                 for one in waiting:
                     one.cancel()
+        if self._following is not None:
+            self._following.cancel()
         await self.session.close()
         await self.client.close()
 
@@ -179,11 +202,25 @@ async def open_connection(
     *,
     clock: Clock,
     random: Random,
+    secrets: Secrets | None = None,
 ) -> OpenConnection:
-    """Make it ready; nothing is sent yet. Raises ConfigError when a TLS file cannot be used.
+    """Make it ready; nothing is sent yet. Raises ConfigError when a TLS file or proxy cannot be used.
 
-    `open_session` is given the connection's own client, so that signing in goes through the same TLS.
+    `open_session` is given the connection's own client, so that signing in goes through the same TLS and
+    the same proxy. `secrets` are needed where the proxy wants credentials.
     """
-    context: ssl.SSLContext = await asyncio.to_thread(ssl_context, connection.tls)
-    client = open_client(context)
-    return OpenConnection(connection, open_session(client), client, clock=clock, random=random)
+    loaded = await asyncio.to_thread(load, connection.tls)
+    client = open_client(
+        loaded.context, host=connection.tls.host, proxies=_proxies(connection, secrets, clock)
+    )
+    opened = OpenConnection(connection, open_session(client), client, loaded, clock=clock, random=random)
+    opened.follow_files()
+    return opened
+
+
+def _proxies(connection: Connection, secrets: Secrets | None, clock: Clock) -> Proxies | None:
+    proxy = connection.proxy
+    if proxy is None:
+        return None
+    env = environment() if proxy.url is None else {}
+    return Proxies(proxy, secrets=secrets, clock=clock, where=connection.where.file, env=env)

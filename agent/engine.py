@@ -156,6 +156,8 @@ class Engine:
         self.deliverer.set_routes(prepared.parts.routes)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
+        for connection in self.connections.values():
+            connection.announce()
         for name, connection in before.items():
             if self.connections.get(name) is not connection:
                 # Requests in flight end on the old connection; nobody waits for them here.
@@ -173,7 +175,9 @@ class Engine:
             vault = self.custody.vault
             return open_session(connection, self._secrets, self.spool, vault, self._clock, client)
 
-        return await open_connection(connection, sign_in, clock=self._clock, random=random.random)
+        return await open_connection(
+            connection, sign_in, clock=self._clock, random=random.random, secrets=self._secrets
+        )
 
     async def _unfit(self, plan: Plan, change: Change) -> list[JobRejected]:
         """New and changed jobs whose expressions do not fit their source. A text accepted once stays so."""

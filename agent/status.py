@@ -103,6 +103,12 @@ class ConnectionStatus:
     paused_until_at: float | None = None
     """The target asked for silence (Retry-After)."""
     failing_since_at: float | None = None
+    tls_verified: bool = True
+    """False: the target's certificate is not checked (`tls.verify: false`)."""
+    certificate_ends_at: float | None = None
+    """Of the certificate that we show; None: there is none."""
+    tls_trouble: str = ""
+    """Why the TLS files as they are now are not in use; "" when they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -175,6 +175,9 @@ def _connection(one: OpenConnection) -> ConnectionStatus:
         in_flight=state.in_flight,
         paused_until_at=state.paused_until,
         failing_since_at=state.failing_since,
+        tls_verified=state.tls.verified,
+        certificate_ends_at=state.tls.certificate_ends,
+        tls_trouble=state.tls.trouble,
     )
 
 

@@ -2,11 +2,35 @@
 
 from __future__ import annotations
 
+import hashlib
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
 
 from agent.config.model import Tls
 from agent.errors import ConfigError, Problem
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Loaded:
+    """What the files of a connection gave."""
+
+    context: ssl.SSLContext
+    ends_at: float | None
+    """Wall clock: when our own certificate ends; None: there is none, or it does not say."""
+    mark: str
+    """Of the files' content, as it was before they were loaded."""
+
+
+def load(tls: Tls) -> Loaded:
+    """Blocking (reads files). Raises ConfigError when a file is missing or is not what it should be."""
+    mark = mark_of(tls)
+    return Loaded(context=ssl_context(tls), ends_at=_end(tls.certificate), mark=mark)
+
+
+def mark_of(tls: Tls) -> str:
+    """Changes when one of the files does: times and sizes may lie. Blocking; never raises."""
+    return " ".join(_digest(path) for path in (tls.ca, tls.certificate, tls.key) if path is not None)
 
 
 def ssl_context(tls: Tls) -> ssl.SSLContext:
@@ -17,7 +41,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
     Blocking (reads files). Raises ConfigError when a file is missing or is not what it should be.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.minimum_version = _MINIMUM[tls.minimum]
     if not tls.verify:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -38,6 +62,9 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
     return context
 
 
+_MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
 def _load_system(context: ssl.SSLContext) -> None:
     paths = ssl.get_default_verify_paths()
     cafile = paths.openssl_cafile if Path(paths.openssl_cafile).is_file() else None
@@ -50,3 +77,22 @@ def _unusable(path: Path, what: str, error: OSError) -> ConfigError:
     # An SSLError is an OSError whose `strerror` is for developers.
     reason = what if isinstance(error, ssl.SSLError) else error.strerror or what
     return ConfigError((Problem(file=str(path), path="tls", message=reason),))
+
+
+def _digest(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        return f"unreadable ({error.strerror})"
+
+
+def _end(certificate: Path | None) -> float | None:
+    """When the first certificate of the file ends: it is the one that is shown."""
+    if certificate is None:
+        return None
+    from cryptography import x509  # noqa: PLC0415 - 20 ms, seldom needed
+
+    try:
+        return x509.load_pem_x509_certificates(certificate.read_bytes())[0].not_valid_after_utc.timestamp()
+    except (OSError, ValueError):
+        return None  # OpenSSL took it and decides; this is only for people

@@ -227,8 +227,8 @@ def _ways(value: str) -> set[str]:
 
 def _reason(error: Exception) -> str:
     """In words for people; the first line of what the library says."""
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return _no_connection(error)
     if isinstance(error, aiohttp.ServerDisconnectedError | asyncio.IncompleteReadError):
         return "the connection was closed before the answer"
     if isinstance(error, aiohttp.ClientPayloadError):
@@ -236,6 +236,14 @@ def _reason(error: Exception) -> str:
     if isinstance(error, aiohttp.ClientResponseError):
         return "the answer is not HTTP"
     return (str(error).splitlines() or [""])[0][:MAX_WORDS] or type(error).__name__
+
+
+def _no_connection(error: aiohttp.ClientConnectorError) -> str:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"TLS: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientProxyConnectionError):
+        return str(error)  # `agent.target.proxy` has put it into words
+    return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or 'connection reset'}"
 
 
 def retry_after_of(value: str | None, now: float) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def text(snapshot: dict[str, Any]) -> str:
         parts.append(_jobs(snapshot["jobs"]))
     parts += [line for job in snapshot["jobs"] for line in _trouble(job)]
     if snapshot["connections"]:
-        parts.append(_connections(snapshot["connections"]))
+        parts.append(_connections(snapshot["connections"], snapshot["taken_at"]))
     parts += _rejected(snapshot["config"]["rejected"])
     return "\n\n".join(parts)
 
@@ -122,7 +123,7 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _connections(connections: list[dict[str, Any]]) -> str:
+def _connections(connections: list[dict[str, Any]], taken_at: str) -> str:
     heads = ("CONNECTION", "SESSION", "GENERATION", "EXPIRES", "REFRESHES", "LOGINS", "IN FLIGHT")
     rows = [
         (
@@ -144,7 +145,27 @@ def _connections(connections: list[dict[str, Any]]) -> str:
         if one["paused_until_at"]:
             until = moment(one["paused_until_at"])
             lines.append(note(f"{one['name']}: ") + f"the target asked for a pause until {until}")
+        lines += _tls(one, taken_at)
     return "\n".join(lines)
+
+
+_DAYS_BEFORE = timedelta(days=14)
+
+
+def _tls(one: dict[str, Any], taken_at: str) -> list[str]:
+    name, ends = one["name"], one["certificate_ends_at"]
+    lines = []
+    if not one["tls_verified"]:
+        lines.append(bad(f"{name}: the target's certificate is NOT checked (tls.verify: false)"))
+    if one["tls_trouble"]:
+        lines.append(bad(f"{name}: ") + one["tls_trouble"])
+    if ends:
+        left = datetime.fromisoformat(ends) - datetime.fromisoformat(taken_at)
+        mark = bad if left <= timedelta() else note
+        word = "ended" if left <= timedelta() else "ends"
+        if left <= _DAYS_BEFORE:
+            lines.append(mark(f"{name}: ") + f"our certificate {word} {moment(ends)}: renew it")
+    return lines
 
 
 def _rejected(files: list[dict[str, Any]]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 from agent.config.build_auth import build_auth
-from agent.config.model import Connection, Limits, NoAuth, Tls, Where
-from agent.config.urls import is_open, trouble
+from agent.config.build_proxy import build_proxy
+from agent.config.model import Connection, Limits, NoAuth, Proxy, Tls, Where
+from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, trouble
 from agent.config.view import View
 
 
@@ -12,7 +15,8 @@ def build_connection(view: View) -> Connection | None:
     """A connection; None when something that it cannot be without is missing."""
     auth = build_auth(view)
     name = view.text("connection")
-    _check_urls(view, signs_in=not isinstance(auth, NoAuth))
+    proxy = build_proxy(view)
+    _check_urls(view, proxy, signs_in=not isinstance(auth, NoAuth))
     tls = _tls(view, signs_in=not isinstance(auth, NoAuth))
     if auth is None or name is None:
         return None
@@ -30,6 +34,7 @@ def build_connection(view: View) -> Connection | None:
         ),
         accepts_gzip=view.section("accepts").flag("gzip", default=False),
         tls=tls,
+        proxy=proxy,
         where=view.at("connection"),
     )
 
@@ -40,7 +45,7 @@ def _endpoints(view: View) -> list[tuple[str, str, Where]]:
     return [(key, url, where) for key, url, where in urls if url is not None]
 
 
-def _check_urls(view: View, *, signs_in: bool) -> None:
+def _check_urls(view: View, proxy: Proxy | None, *, signs_in: bool) -> None:
     urls = [(url, where) for _, url, where in _endpoints(view)]
     if base := view.text("url"):
         urls.append((base, view.at("url")))
@@ -58,6 +63,8 @@ def _check_urls(view: View, *, signs_in: bool) -> None:
         elif signs_in and is_open(url):
             message = "a sign-in must not travel over plain http, where anybody on the way can read it"
             view.found.error(where, message, "write https:// (http:// is allowed to this machine only)")
+        elif signs_in and proxy is not None and is_read_by(proxy, url):
+            view.found.error(where, READ_BY_PROXY, "write https://, or delete `proxy`")
 
 
 def _tls(view: View, *, signs_in: bool) -> Tls:
@@ -73,5 +80,30 @@ def _tls(view: View, *, signs_in: bool) -> Tls:
         )
         view.found.warning(section.at("verify"), message, "name the authority in `tls.ca` instead")
     return Tls(
-        ca=section.path("ca"), certificate=section.path("certificate"), key=section.path("key"), verify=verify
+        ca=section.path("ca"),
+        certificate=section.path("certificate"),
+        key=section.path("key"),
+        verify=verify,
+        minimum=section.word("minimum", Tls().minimum),
+        host=_host(section),
     )
+
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*")
+_ADDRESS = re.compile(r"[0-9a-fA-F:.]*:[0-9a-fA-F:.]*:[0-9a-fA-F:.]*")  # IPv6; OpenSSL takes it as it is
+
+
+def _host(section: View) -> str | None:
+    """A name as a certificate carries it."""
+    host = section.text("host")
+    if host is None or _NAME.fullmatch(host) or _ADDRESS.fullmatch(host):
+        return host
+    message, hint = "must be a host name such as api.example.com", "write only the name, or an IP address"
+    if "*" in host:
+        message, hint = "a wildcard is what a certificate may hold; here stands the host itself", ""
+    elif not host.isascii():
+        hint = "write it in ASCII, as xn--…"
+    elif host.rpartition(":")[2].isdigit() and "://" not in host:
+        message, hint = "the name of a certificate has no port", "delete it: the port of the URL counts"
+    section.found.error(section.at("host"), message, hint)
+    return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from agent.config.build_job import JobParts
 from agent.config.model import Connection, NoAuth, Target
-from agent.config.urls import is_open, origin
+from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, origin
 from agent.config.view import View
 from agent.config.words import did_you_mean
 
@@ -58,6 +58,8 @@ def _origin(where: View, target: Target, connection: Connection) -> None:
         where.found.error(
             where.at("url"), message, "write https:// (http:// is allowed to this machine only)"
         )
+    elif connection.proxy is not None and is_read_by(connection.proxy, target.url):
+        where.found.error(where.at("url"), READ_BY_PROXY, "write https://")
     elif to not in {origin(url) for url in own}:
         message = f"the host is none of the connection {connection.name}, and its sign-in goes nowhere else"
         where.found.error(where.at("url"), message, "add the URL to the connection's endpoints")

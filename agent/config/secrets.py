@@ -196,6 +196,13 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
 
 def references(connection: Connection) -> Iterator[SecretRef]:
     """All secrets that a connection names, in the order of the model."""
+    yield from _of_auth(connection)
+    if connection.proxy is not None:
+        account = (connection.proxy.username, connection.proxy.password)
+        yield from (ref for ref in account if isinstance(ref, SecretRef))
+
+
+def _of_auth(connection: Connection) -> Iterator[SecretRef]:
     match connection.auth:
         case (
             BasicAuth(username=username, password=password)

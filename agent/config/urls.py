@@ -6,6 +6,8 @@ import ipaddress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from agent.config.model import Proxy
+
 _PORTS = {"http": 80, "https": 443}
 
 
@@ -59,10 +61,22 @@ def origin(url: str) -> Origin | None:
 def is_open(url: str) -> bool:
     """Whether what is sent there can be read on the way: plain http, and not to this machine."""
     to = origin(url)
-    return to is not None and to.scheme == "http" and not _is_loopback(to.host)
+    return to is not None and to.scheme == "http" and not is_loopback(to.host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_read_by(proxy: Proxy, url: str) -> bool:
+    """Whether what is sent there can be read by the proxy: a plain http request goes to it as it is."""
+    to = origin(url)
+    # What goes to this machine never goes through a proxy of the environment.
+    return to is not None and to.scheme == "http" and (proxy.url is not None or not is_loopback(to.host))
+
+
+READ_BY_PROXY = "a sign-in must not travel over plain http through a proxy, which could read it"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address can only mean this machine."""
+    host = host.lower().rstrip(".")
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:

@@ -190,9 +190,10 @@ async def alone(
 @contextlib.asynccontextmanager
 async def _without_state(connection: Connection, config: Path, clock: Clock) -> AsyncIterator[OpenConnection]:
     def session(client: Client) -> Session:
-        return open_session(connection, SecretStore(config), _NoState(), _NoState(), clock, client)
+        return open_session(connection, secrets, _NoState(), _NoState(), clock, client)
 
-    opened = await open_connection(connection, session, clock=clock, random=random.random)
+    secrets = SecretStore(config)
+    opened = await open_connection(connection, session, clock=clock, random=random.random, secrets=secrets)
     try:
         yield opened
     finally:

@@ -109,9 +109,14 @@ async def _try(address: str, port: int, clock: Clock, deadline: float) -> Try:
     except TimeoutError:
         fault, detail = "timeout", f"within {deadline:g} s"
     except OSError as error:
-        fault = _CONNECT_FAULTS.get(error.errno or 0, "other")
+        fault = fault_of(error)
         detail = (error.strerror or str(error)) if fault == "other" else ""
     return Try(address=address, seconds=clock.monotonic() - begun, fault=fault, detail=detail)
+
+
+def fault_of(error: OSError) -> str:
+    """A word of `words.CONNECT`."""
+    return _CONNECT_FAULTS.get(error.errno or 0, "other")
 
 
 async def connect(address: str, port: int, *, deadline: float) -> socket.socket:

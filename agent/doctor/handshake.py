@@ -17,8 +17,8 @@ import http.client
 import io
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 from agent.clock import Clock
@@ -82,6 +82,10 @@ class Server:
     """That the certificate must carry."""
     authority: str
     """For `Host`."""
+    target: str = "/"
+    """What is asked for: `/`, or the whole URL where a proxy reads the request."""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """Who we are to such a proxy."""
     connect: Connect
     clock: Clock
     deadline: float
@@ -107,10 +111,11 @@ class Conversation:
     async def ask(self) -> Heard | Unheard:
         """HEAD / without credentials: safe by definition (RFC 9110, section 9.2.1), and without a body."""
         lines = [
-            "HEAD / HTTP/1.1",
+            f"HEAD {self._server.target} HTTP/1.1",
             f"Host: {self._server.authority}",
             f"User-Agent: {USER_AGENT}",
             "Accept: */*",
+            *(f"{name}: {value}" for name, value in self._server.headers.items()),
             "Connection: close",
         ]
         try:

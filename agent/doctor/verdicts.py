@@ -86,8 +86,8 @@ def judge_proxy(finding: Tunnelled, proxy: str) -> Verdict:
     """What the proxy said when it was asked for a tunnel."""
     data: dict[str, JsonValue] = {"proxy": proxy, "status": finding.status}
     if finding.fault:
-        words = {**HTTP, **CONNECT}[finding.fault]
-        return Verdict(mark="failed", says=_joined(words.says, finding.detail), hint=words.hint, data=data)
+        words = HTTP.get(finding.fault) or CONNECT[finding.fault]
+        return Verdict(mark="failed", says=f"{proxy}: {words.says}", hint=words.hint, data=data)
     if finding.status == 200:  # noqa: PLR2004 - HTTP
         return Verdict(mark="good", says=f"{proxy} opened a tunnel", data=data)
     says = f"{proxy} refused the tunnel: {finding.status} {finding.detail}".rstrip()
@@ -101,6 +101,9 @@ def judge_proxy(finding: Tunnelled, proxy: str) -> Verdict:
 def judge_http(finding: Heard | Unheard) -> Verdict:
     """An answer to a request without credentials, and the clocks."""
     match finding:
+        case Heard(status=407):
+            words = CALL[407]
+            return Verdict(mark="failed", says=f"407: {words.says}", hint=words.hint, data={"status": 407})
         case Unheard(fault=fault, detail=detail):
             words = HTTP.get(fault) or TLS[fault]
             says = _joined(words.says, detail)

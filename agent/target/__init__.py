@@ -1,12 +1,15 @@
 """The target: one HTTP attempt, and what it came to.
 
-attempt   sends once and says what came of it     table   status codes and client errors → outcomes
-words     answers as they may be shown
+attempt     sends once and says what came of it     table   status codes and client errors → outcomes
+connector   how each connection is made             proxy   through which proxy, and as whom
+words       answers as they may be shown
 """
 
 from __future__ import annotations
 
-from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Client, Terms, attempt, open_client
+from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Terms, attempt
+from agent.target.connector import Client, open_client, renew_tls
+from agent.target.proxy import Proxies, environment
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import printable, shown
 
@@ -14,11 +17,14 @@ __all__ = [
     "KEEP_LIMIT",
     "READ_LIMIT",
     "Client",
+    "Proxies",
     "Terms",
     "attempt",
+    "environment",
     "open_client",
     "outcome_of",
     "outcome_of_error",
     "printable",
+    "renew_tls",
     "shown",
 ]

@@ -1,24 +1,19 @@
 """One HTTP attempt → Outcome.
 
 Nothing is retried here, with one exception: a connection that was kept alive and that the peer closed
-just when it was used again. No redirect is followed, no proxy or .netrc of the environment is used, no
-cookie is kept, and no answer is read beyond 64 KiB.
+just when it was used again. No redirect is followed, no cookie is kept, and no answer is read beyond 64 KiB.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
-import socket
-import ssl
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeAlias
 
 import aiohttp
-from aiohttp.abc import AbstractResolver
 from isal import igzip
 from yarl import URL
 
@@ -26,11 +21,10 @@ from agent.message import Answer
 from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import retry_after
 from agent.request import Request
+from agent.target.connector import Client, sockets
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import blotted, printable, shown
 
-Client: TypeAlias = aiohttp.ClientSession
-"""What an open connection holds; nobody else needs to know the library."""
 Now: TypeAlias = Callable[[], float]
 """Wall clock seconds."""
 
@@ -40,36 +34,10 @@ KEEP_LIMIT = 4_096
 """Bytes of an answer that are kept."""
 _INLINE = 32_768  # gzipped bodies below this are decompressed on the event loop: well below 1 ms
 _AS_BYTES = 524_288  # larger bodies are written piece by piece, so that one write cannot stall the loop
-_KEEP_ALIVE = 60.0  # seconds; a job that runs every 30 s finds its connection again
 
 # Of a delivered message's answer only what helps to find it at the target again; receipts are many.
 _KEPT_OF_GOOD = ("X-Request-Id", "X-Correlation-Id", "Location", "ETag")
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
-
-_opened: ContextVar[list[None]] = ContextVar("opened")
-"""Of the current attempt: grows with each new socket; empty, the connection was a reused one."""
-
-
-def open_client(tls: ssl.SSLContext, *, resolver: AbstractResolver | None = None) -> Client:
-    """A client with its own pool of connections. Call in the event loop; close it there.
-
-    The pool has no limit of its own: the connection's gate counts the requests.
-    """
-    connector = aiohttp.TCPConnector(
-        limit=0,
-        ssl=tls,
-        keepalive_timeout=_KEEP_ALIVE,
-        resolver=resolver or aiohttp.ThreadedResolver(),
-        socket_factory=_new_socket,
-    )
-    client = aiohttp.ClientSession(
-        connector=connector,
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-    )
-    client._retry_connection = False  # noqa: SLF001 - aiohttp would resend a PUT by itself, whatever was wrong
-    return client
 
 
 async def attempt(client: Client, request: Request, *, terms: Terms, generation: int, now: Now) -> Outcome:
@@ -79,7 +47,7 @@ async def attempt(client: Client, request: Request, *, terms: Terms, generation:
     except (igzip.BadGzipFile, EOFError, ValueError) as error:
         return Refused(answer=Answer(status=None, reason=f"the body in the spool is damaged: {error}"))
     opened: list[None] = []
-    _opened.set(opened)
+    sockets.set(opened)
     try:
         try:
             return await _once(client, request, body, terms=terms, generation=generation, now=now)
@@ -190,6 +158,8 @@ def _gunzip(body: bytes) -> bytes:
 def _reason(status: int, response: aiohttp.ClientResponse) -> str:
     phrase = _phrase(status) or printable((response.reason or "")[:100])
     text = f"{status} {phrase}".rstrip()
+    if status == 407:  # noqa: PLR2004 - HTTP
+        text += " (of a proxy on the way: it wants other credentials)"
     if 300 <= status < 400 and (to := response.headers.get("Location")):  # noqa: PLR2004
         # Not the query: it may hold what belongs to one request only.
         text += f" to {printable(to.partition('?')[0][:200])} (redirects are never followed)"
@@ -217,10 +187,3 @@ def _kept(headers: Mapping[str, str], *, good: bool) -> dict[str, str]:
 def url_as_written(text: str) -> URL:
     """As it stands: no second percent-encoding, so that it cannot become another URL than dry-run shows."""
     return URL(text, encoded=True)
-
-
-def _new_socket(address: tuple[int, int, int, str, object]) -> socket.socket:
-    family, kind, protocol, _, _ = address
-    if (opened := _opened.get(None)) is not None:
-        opened.append(None)
-    return socket.socket(family, kind, protocol)

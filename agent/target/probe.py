@@ -15,7 +15,8 @@ import aiohttp
 
 from agent.message import Answer
 from agent.request import USER_AGENT, Request
-from agent.target.attempt import Client, url_as_written
+from agent.target.attempt import url_as_written
+from agent.target.connector import Client
 from agent.target.table import outcome_of_error
 from agent.target.words import blotted, printable
 

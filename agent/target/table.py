@@ -10,6 +10,7 @@ import aiohttp
 
 from agent.message import Answer
 from agent.outcome import Delivered, Misdirected, Outcome, Refused, Retry, Unauthorized
+from agent.target.proxy import ProxyError
 from agent.target.words import printable
 
 _RETRY = frozenset({407, 408, 425, 429})  # 407: of a proxy on the way, which may recover
@@ -68,6 +69,8 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
     if verdict is None:
         return None
     kind, reason = verdict
+    if isinstance(error, ProxyError):  # says it all itself
+        return kind(answer=Answer(status=None, reason=printable(error.text)))
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if reason in {"cannot connect", "network error"} and isinstance(cause, OSError):
         narrow = next(text for each, _, text in _ERRORS if isinstance(cause, each))

@@ -68,6 +68,21 @@ _CONNECTION_GAUGES: tuple[ConnectionGauge, ...] = (
         "Until when the target asked for silence.",
         lambda one: one.paused_until_at,
     ),
+    (
+        "connection_tls_verified",
+        "0 when the target's certificate is not checked.",
+        lambda one: one.tls_verified,
+    ),
+    (
+        "connection_tls_files_unusable",
+        "1 when changed TLS files cannot be used and those of before go on.",
+        lambda one: bool(one.tls_trouble),
+    ),
+    (
+        "connection_certificate_end_timestamp_seconds",
+        "When the certificate that is shown to the target ends.",
+        lambda one: one.certificate_ends_at,
+    ),
 )
 
 

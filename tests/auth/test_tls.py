@@ -2,16 +2,16 @@ from __future__ import annotations
 
 import ssl
 
-import aiohttp
 import pytest
 
 from agent.auth.exchange import AuthApi, Denied, Failed
 from agent.config.model import Tls
 from agent.errors import ConfigError
+from agent.target import open_client
 from agent.tls import ssl_context
-from tests.support.auth_world import auth_client
-from tests.support.certificates import Authority
+from tests.support.certificates import BAD_SERVERS, Authority, secret_bytes
 from tests.support.clock import FakeClock
+from tests.support.on_the_way import Wire
 from tests.support.scripted import RawServer
 
 FORM = {"username": "fleet", "password": "correct horse battery"}
@@ -19,8 +19,7 @@ NO = b"HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\nConnection: close\r\n\r
 
 
 async def exchange(url, tls):
-    connector = aiohttp.TCPConnector(ssl=ssl_context(tls))
-    async with auth_client(connector=connector) as client:
+    async with open_client(ssl_context(tls), host=tls.host) as client:
         return await AuthApi(client, FakeClock(), deadline=5).post(url + "/auth/password", FORM)
 
 
@@ -60,10 +59,34 @@ async def test_auth_48_a_server_that_does_not_prove_itself_gets_no_byte(
         assert b"".join(server.received) == b""
 
 
-async def test_auth_48_tls_1_1_is_refused(authority):
-    context = ssl_context(Tls(ca=authority.path))
-    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
-    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+@pytest.mark.parametrize("kind", BAD_SERVERS)
+async def test_auth_48_on_the_wire_no_byte_of_the_credentials_leaves(authority, tmp_path, kind):
+    theirs, reason = BAD_SERVERS[kind](authority, tmp_path)
+    async with RawServer(NO, tls=theirs) as server, Wire(server.port) as wire:
+        answer = await exchange(f"https://127.0.0.1:{wire.port}", Tls(ca=authority.path))
+        assert isinstance(answer, Failed)  # not `Lost`: nothing can have been heard
+        assert reason in answer.text
+        assert b"".join(server.received) == b""
+        raw = b"".join(wire.sent)
+        assert raw.startswith(b"\x16\x03")
+        assert secret_bytes(raw) == 0
+
+
+async def test_auth_48_the_wire_shows_what_a_good_server_is_sent(authority):
+    async with RawServer(NO, tls=authority.server("good")) as server, Wire(server.port) as wire:
+        answer = await exchange(f"https://127.0.0.1:{wire.port}", Tls(ca=authority.path))
+        assert isinstance(answer, Denied)
+        assert secret_bytes(wire.sent[0]) > len(FORM["password"])
+
+
+async def test_auth_48_an_authority_by_another_name_is_believed_only_with_that_name(authority):
+    theirs = authority.server("server", hosts=["auth.example.test"])
+    async with RawServer(NO, tls=theirs) as server:
+        refused = await exchange(server.url, Tls(ca=authority.path))
+        assert "IP address mismatch" in refused.text
+        assert b"".join(server.received) == b""
+        named = Tls(ca=authority.path, host="auth.example.test")
+        assert isinstance(await exchange(server.url, named), Denied)
 
 
 async def test_auth_47_no_keys_are_logged_and_no_proxy_or_netrc_is_used(authority, tmp_path, monkeypatch):

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import pytest
 
 from agent.config.model import Connection, Tls
 from agent.doctor.notebook import Notebook
 from agent.doctor.places import places_of
+from agent.doctor.proxies import via_of
 from agent.doctor.visit import Deadlines, Means, Visit
 from agent.errors import ConfigError
 from agent.tls import ssl_context
@@ -41,17 +43,24 @@ class Doctor:
         self.screen = Watching()
         self.more = {"resolver": resolver} if resolver else {}
 
-    async def visit(self, url, *, tls=None, deadlines=PATIENT):
-        connection = Connection(name="p", endpoints={"x": url}, tls=tls or Tls(), where=WHERE)
+    async def visit(self, url, *, tls=None, deadlines=PATIENT, proxy=None, config=Path("/nowhere")):
+        connection = Connection(name="p", endpoints={"x": url}, tls=tls or Tls(), proxy=proxy, where=WHERE)
         try:
             context = ssl_context(connection.tls)
         except ConfigError as error:
             context = error
-        means = Means(clock=self.clock, context=context, deadlines=deadlines, **self.more)
+        means = Means(
+            clock=self.clock,
+            context=context,
+            host=connection.tls.host,
+            via=via_of(connection, config, self.clock),
+            deadlines=deadlines,
+            **self.more,
+        )
         (place,) = places_of(connection)
         failed = await Visit(place, Notebook(self.screen, self.clock), means).pay()
         verdicts = {step.name: step.verdict for step in self.screen.steps}
-        assert list(verdicts) == ["dns", "tcp", "tls", "http"]
+        assert [name for name in verdicts if name != "proxy"] == ["dns", "tcp", "tls", "http"]
         return failed, verdicts
 
 

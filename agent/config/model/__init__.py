@@ -27,7 +27,7 @@ from agent.config.model.body import (
     MapObject,
     RawBody,
 )
-from agent.config.model.connection import Connection, Limits, Tls
+from agent.config.model.connection import Connection, Limits, Proxy, Tls
 from agent.config.model.job import (
     Delivery,
     Job,
@@ -86,6 +86,7 @@ __all__ = [
     "ParquetSource",
     "PasswordAuth",
     "Plan",
+    "Proxy",
     "RawBody",
     "RecordFiles",
     "RecordSource",

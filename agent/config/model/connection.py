@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from agent.config.model.auth import Auth, NoAuth
-from agent.config.model.place import Where
+from agent.config.model.place import SecretRef, Where
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,20 @@ class Tls:
     certificate: Path | None = None
     key: Path | None = None
     verify: bool = True
+    minimum: Literal["1.2", "1.3"] = "1.2"
+    """The oldest version of TLS that is spoken."""
+    host: str | None = None
+    """The name that the target's certificate must carry, and that it is asked for; None: the URL's host."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Proxy:
+    """What stands between us and the target."""
+
+    url: str | None = None
+    """None: what HTTP_PROXY, HTTPS_PROXY and NO_PROXY of the environment say."""
+    username: SecretRef | str | None = None
+    password: SecretRef | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,4 +58,6 @@ class Connection:
     limits: Limits = Limits()
     accepts_gzip: bool = False
     tls: Tls = Tls()
+    proxy: Proxy | None = None
+    """None: none, whatever the environment says."""
     where: Where = field(compare=False)
