@@ -6,23 +6,18 @@ they look at what is asked for.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import aiohttp
 
 from agent.message import Answer
 from agent.request import USER_AGENT, Request
 from agent.target.attempt import url_as_written
+from agent.target.challenge import told
 from agent.target.connector import Client
 from agent.target.table import outcome_of_error
 from agent.target.words import blotted, printable
-
-_MOST_WORDS: Final = 300
-"""Characters of a server's own words that are shown."""
-_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s",]+))')
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,26 +50,11 @@ async def probe(client: Client, url: str, signature: Mapping[str, str], *, deadl
             timeout=aiohttp.ClientTimeout(total=deadline),
         ) as response:
             status, reason = response.status, printable((response.reason or "")[:100])
-            said = ", ".join(response.headers.getall("WWW-Authenticate", ()))
+            said = told(response.headers.getall("WWW-Authenticate", ()))
     except (aiohttp.ClientError, OSError, ValueError) as error:
         outcome = outcome_of_error(error)
         if outcome is None:
             raise
         return Probed(status=0, reason=blotted(outcome.answer, request).reason)
-    answer = blotted(Answer(status=status, reason=reason, headers={"WWW-Authenticate": said}), request)
-    return Probed(
-        status=status, reason=answer.reason, challenge=_challenge(answer.headers["WWW-Authenticate"])
-    )
-
-
-def _challenge(header: str) -> str:
-    """`insufficient_scope: needs more, scope "write"`; empty where it says nothing but how to sign in."""
-    told: dict[str, str] = {}
-    for name, quoted, bare in _PARAMETER.findall(header):
-        told.setdefault(name.lower(), re.sub(r"\\(.)", r"\1", quoted) or bare)
-    if "error" not in told:
-        return ""
-    text = ": ".join(told[name] for name in ("error", "error_description") if told.get(name))
-    if scope := told.get("scope"):
-        text += f', scope "{scope}"'
-    return printable(text)[:_MOST_WORDS]
+    answer = blotted(Answer(status=status, reason=reason, body=said), request)
+    return Probed(status=status, reason=answer.reason, challenge=answer.body)

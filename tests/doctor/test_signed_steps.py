@@ -201,7 +201,7 @@ SCOPE = 'Bearer realm="x", error="insufficient_scope", error_description="needs 
         (
             Answer(403, headers={"WWW-Authenticate": SCOPE}),
             "failed",
-            '403 Forbidden: the token is taken, and this user has no permission here (insufficient_scope: needs more, scope "trips write")',
+            '403 Forbidden: the token is taken, and this user has no permission here (insufficient_scope (scope "trips write" is needed: see `auth.scope`) - needs more)',
         ),
         (Answer(404), "warning", "404 Not Found: reached, and there is nothing at this path for HEAD"),
         (Answer(405), "good", "405 Method Not Allowed: reached; it takes no HEAD"),
@@ -229,7 +229,7 @@ async def test_a_server_that_repeats_what_it_was_sent_gets_none_of_it_into_the_r
 
     practice.world.server.script("/planning", repeat)
     steps = await practice.examine()
-    assert steps["call"].says.endswith("(invalid_token: ******** is not good)")
+    assert steps["call"].says.endswith("(invalid_token - ******** is not good)")
 
 
 async def test_an_auth_api_that_repeats_the_password_gets_none_of_it_into_the_report(practice):
