@@ -20,24 +20,24 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 DEADLINE: Final = 15.0
 """Seconds for the call, once it may start."""
-_TURN: Final = 15.0
+TURN: Final = 15.0
 """Seconds to wait for a turn: a connection may be at its limits, or the target may have asked for silence."""
 
 BASE: Final = "url"
 """What the connection's own `url:` is called among its endpoints."""
 
 
-async def call_endpoint(opened: OpenConnection, endpoint: str) -> Probed:
+async def call_endpoint(opened: OpenConnection, endpoint: str, *, turn: float = TURN) -> Probed:
     """HEAD one endpoint by its name. Raises NotSignedIn; AgentError for a name that there is not."""
     url = _url(opened, endpoint)
     signed = await opened.sign()
+    if (left := opened.gate.paused_for()) > turn:
+        return Probed(status=0, reason=f"not called: the target asked for silence for {left:.0f} s more")
     try:
-        async with asyncio.timeout(_TURN):
+        async with asyncio.timeout(turn):
             await opened.gate.enter()
     except TimeoutError:
-        left = opened.gate.paused_for()
-        why = f"the target asked for silence for {left:.0f} s more" if left > 0 else "its limits are in use"
-        return Probed(status=0, reason=f"not called: {why}")
+        return Probed(status=0, reason="not called: the connection's limits are in use by deliveries")
     try:
         return await probe(opened.client, url, signed.headers, deadline=DEADLINE)
     finally:

@@ -93,7 +93,7 @@ def _find(loaded: Loaded, config: Path, name: str) -> Connection:
     connection = loaded.plan.connections.get(name)
     if connection is not None:
         return connection
-    wrong = tuple(each for each in loaded.errors if "connections/" in each.file)
+    wrong = tuple(each for each in loaded.errors if "jobs" not in Path(each.file).parts)
     if wrong:
         raise ConfigError(wrong)
     near = difflib.get_close_matches(name, loaded.plan.connections, n=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import warnings
 from collections.abc import Iterator
 
 from cryptography import x509
@@ -38,14 +39,17 @@ def _ders(handle: object) -> Iterator[bytes]:
 
 def _read(der: bytes) -> Certificate:
     try:
-        read = x509.load_der_x509_certificate(der)
-        return Certificate(
-            subject=_name(read.subject),
-            issuer=_name(read.issuer),
-            names=_names(read),
-            begins=read.not_valid_before_utc.timestamp(),
-            ends=read.not_valid_after_utc.timestamp(),
-        )
+        # Oddities that are no errors are warned of, which would end up in the middle of the report.
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            read = x509.load_der_x509_certificate(der)
+            return Certificate(
+                subject=_name(read.subject),
+                issuer=_name(read.issuer),
+                names=_names(read),
+                begins=read.not_valid_before_utc.timestamp(),
+                ends=read.not_valid_after_utc.timestamp(),
+            )
     except ValueError:
         return Certificate(subject="(unreadable)", issuer="(unreadable)", begins=0.0, ends=0.0)
 

@@ -7,11 +7,11 @@ import errno
 import ipaddress
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
 from agent.clock import Clock
-from agent.doctor.findings import Dialled, Resolved, Try, Unresolved
+from agent.doctor.findings import Dialled, NoAddress, Resolved, Try, Unresolved
 
 Resolver: TypeAlias = "Callable[[str, int], list[str]]"
 """Host and port → addresses, blocking. Raises OSError (gaierror) and UnicodeError, as getaddrinfo does."""
@@ -19,7 +19,7 @@ Resolver: TypeAlias = "Callable[[str, int], list[str]]"
 MOST_ADDRESSES = 8
 """More tell nothing new."""
 
-_DNS_KINDS: Final = {
+_DNS_KINDS: Final[Mapping[int | None, NoAddress]] = {
     socket.EAI_NONAME: "no such name",
     getattr(socket, "EAI_NODATA", None): "no address",
     getattr(socket, "EAI_ADDRFAMILY", None): "no address",
@@ -47,24 +47,30 @@ def system_resolver(host: str, port: int) -> list[str]:
 
 async def resolve(host: str, port: int, *, resolver: Resolver, deadline: float) -> Resolved | Unresolved:
     """All addresses of a host, within `deadline` seconds."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        pass
-    else:
+    if _is_address(host):
         return Resolved(addresses=(host,), literal=True)
     try:
         async with asyncio.timeout(deadline):
-            return Resolved(addresses=tuple((await _in_thread(resolver, host, port))[:MOST_ADDRESSES]))
+            addresses = await _in_thread(resolver, host, port)
     except TimeoutError:
         return Unresolved(kind="timeout", detail=f"{deadline:g} s")
     except socket.gaierror as error:
-        kind = _DNS_KINDS.get(error.errno, "other")
-        return Unresolved(kind=kind, detail=error.strerror or "")  # type: ignore[arg-type]
+        return Unresolved(kind=_DNS_KINDS.get(error.errno, "other"), detail=error.strerror or "")
     except UnicodeError:
         return Unresolved(kind="not a name")
     except OSError as error:
         return Unresolved(kind="other", detail=error.strerror or type(error).__name__)
+    return (
+        Resolved(addresses=tuple(addresses[:MOST_ADDRESSES])) if addresses else Unresolved(kind="no address")
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _in_thread(resolver: Resolver, host: str, port: int) -> list[str]:

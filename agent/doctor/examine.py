@@ -198,7 +198,7 @@ class Examination:
 
 
 async def _no_state(error: AgentError) -> Verdict:
-    hint = error.hint or "run this as the daemon's user"
+    hint = error.hint or "run this as the daemon's user; if a daemon is starting or stopping, try again"
     return Verdict(mark="failed", says=error.message, hint=hint)
 
 

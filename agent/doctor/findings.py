@@ -9,6 +9,9 @@ from typing import Literal, TypeAlias
 from agent.message import JsonValue
 
 Mark: TypeAlias = Literal["good", "warning", "failed", "skipped"]
+NoAddress: TypeAlias = Literal[
+    "no such name", "no address", "no answer", "refused", "timeout", "not a name", "other"
+]
 
 # ------------------------------------------------------------------------------ what it means
 
@@ -26,6 +29,8 @@ class Verdict:
     """What to do; empty while all is well."""
     data: Mapping[str, JsonValue] = field(default_factory=dict)
     """The same for programs."""
+    passable: bool = False
+    """It failed, and the steps after it can be taken all the same."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +81,7 @@ class Resolved:
 class Unresolved:
     """A name has none, or nobody said."""
 
-    kind: Literal["no such name", "no address", "no answer", "refused", "timeout", "not a name", "other"]
+    kind: NoAddress
     detail: str = ""
 
 

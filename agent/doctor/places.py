@@ -47,9 +47,17 @@ def places_of(connection: Connection) -> tuple[Place, ...]:
             continue
         found.setdefault(to, (False, []))[1].append((name, url))
     return tuple(
-        Place(scheme=scheme, host=host, port=port, signs_in=signs_in, endpoints=tuple(endpoints))
+        Place(scheme=scheme, host=_ascii(host), port=port, signs_in=signs_in, endpoints=tuple(endpoints))
         for (scheme, host, port), (signs_in, endpoints) in found.items()
     )
+
+
+def _ascii(host: str) -> str:
+    """As it travels (RFC 5890); what cannot travel stays as it is, for the step that says so."""
+    try:
+        return host if host.isascii() else host.encode("idna").decode()
+    except UnicodeError:
+        return host
 
 
 def shown(url: str) -> str:

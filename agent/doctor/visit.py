@@ -85,8 +85,7 @@ class Visit:
 
     async def _failed(self, name: str, work: Awaitable[Verdict], deadline: float) -> bool:
         verdict = await self._notebook.take(name, self._place.origin, work, deadline=deadline)
-        # A clock that is wrong is a failure to be told, but no reason not to go on.
-        return verdict.mark == "failed" and "clock_difference" not in verdict.data
+        return verdict.mark == "failed" and not verdict.passable
 
     def _stop(self, failed: str) -> str:
         for name in _STEPS[_STEPS.index(failed) + 1 :]:

@@ -130,10 +130,14 @@ TLS: Final[Mapping[str, Words]] = {
 }
 
 HTTP: Final[Mapping[str, Words]] = {
-    "timeout": Words("no answer in time", "the server hangs or is overloaded: ask the platform"),
+    "timeout": Words(
+        "no answer in time",
+        "some servers do not answer HEAD /: harmless where the steps below succeed; else ask the platform",
+    ),
     "closed": Words(
         "the connection was closed without an answer",
-        "the server or something before it refuses us: ask the platform",
+        "some servers do not answer HEAD /: harmless where the steps below succeed; else the server, or "
+        "something before it, refuses us: ask the platform",
     ),
     "not http": Words("what answers is not HTTP", "check host and port of the URL"),
     "other": Words("no answer", "show these lines to the platform's support"),

@@ -7,14 +7,14 @@ they look at what is asked for.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import aiohttp
 
 from agent.message import Answer
 from agent.request import USER_AGENT, Request
 from agent.target.attempt import url_as_written
-from agent.target.challenge import told
+from agent.target.challenge import told as challenge_words
 from agent.target.connector import Client
 from agent.target.table import outcome_of_error
 from agent.target.words import blotted, printable
@@ -32,9 +32,28 @@ class Probed:
 
 
 async def probe(client: Client, url: str, signature: Mapping[str, str], *, deadline: float) -> Probed:
-    """HEAD `url`, signed. Never raises for anything a network or server can do; follows no redirect."""
+    """HEAD `url`, signed. Never raises for anything a network or server can do; follows no redirect.
+
+    Some servers send a body to HEAD, which they must not (RFC 9110, section 9.3.2) and which looks like
+    nonsense: they are asked once more, by OPTIONS, which is as safe.
+    """
+    try:
+        return await _ask("HEAD", client, url, signature, deadline)
+    except aiohttp.ClientResponseError:
+        pass
+    try:
+        told = await _ask("OPTIONS", client, url, signature, deadline)
+    except aiohttp.ClientResponseError:
+        return Probed(status=0, reason="the answer is not HTTP")
+    return replace(told, reason=f"{told.reason} to OPTIONS, since it does not answer HEAD in HTTP")
+
+
+async def _ask(
+    method: str, client: Client, url: str, signature: Mapping[str, str], deadline: float
+) -> Probed:
+    """Raises ClientResponseError for what is no HTTP; a proxy's refusal is none of these."""
     request = Request(
-        method="HEAD",
+        method=method,
         url=url,
         headers={"User-Agent": USER_AGENT, "Accept": "*/*", "Accept-Encoding": "identity", **signature},
         secret_headers=frozenset(signature),
@@ -50,11 +69,17 @@ async def probe(client: Client, url: str, signature: Mapping[str, str], *, deadl
             timeout=aiohttp.ClientTimeout(total=deadline),
         ) as response:
             status, reason = response.status, printable((response.reason or "")[:100])
-            said = told(response.headers.getall("WWW-Authenticate", ()))
+            said = challenge_words(response.headers.getall("WWW-Authenticate", ()))
+    except aiohttp.ClientResponseError:
+        raise
     except (aiohttp.ClientError, OSError, ValueError) as error:
         outcome = outcome_of_error(error)
         if outcome is None:
             raise
         return Probed(status=0, reason=blotted(outcome.answer, request).reason)
+    except RuntimeError:
+        if client.closed:
+            return Probed(status=0, reason="the connection was closed by a reload: try again")
+        raise
     answer = blotted(Answer(status=status, reason=reason, body=said), request)
     return Probed(status=status, reason=answer.reason, challenge=answer.body)

@@ -109,6 +109,20 @@ def test_the_way_there_alone_needs_no_secret_to_be_right(call, world, sandbox):
     assert sandbox.requests("login")["requests"] == []
 
 
+def test_warnings_of_the_file_are_told_and_are_no_failure(call, world, sandbox):
+    path = world.config / "connections/platform.yaml"
+    path.write_text(
+        "connection: platform\ntype: http\n"
+        f"endpoints: {{x: {sandbox.url}/ingest/x}}\n"
+        "tls: {verify: false}\n"
+    )
+    code, out = check(call, world, "--no-sign-in")
+    assert code == 0
+    assert out.startswith("! ")
+    assert "auth none, 1 endpoint; 1 warning\n             tls.verify: " in out
+    assert out.splitlines()[-1] == "good: platform: 6 steps, 1 warning, 2 left out"
+
+
 # ---------------------------------------------------------------------------------- with a daemon
 
 

@@ -148,6 +148,11 @@ async def test_a_host_that_is_no_name_is_told():
     assert found == Unresolved(kind="not a name")
 
 
+async def test_a_resolver_that_finds_nothing_is_told():
+    found = await resolve("api.example.com", 443, resolver=lambda host, port: [], deadline=30)
+    assert found == Unresolved(kind="no address")
+
+
 async def test_an_address_needs_no_name_server():
     found = await resolve("::1", 443, resolver=no_name(socket.EAI_FAIL), deadline=30)
     assert found == Resolved(addresses=("::1",), literal=True)
@@ -400,14 +405,20 @@ async def test_an_answer_without_a_usable_date_is_fine(doctor, date):
 async def test_what_is_no_http_answer_is_told(doctor, answer, fault):
     async with RawServer(answer) as server:
         failed, verdicts = await doctor.visit(server.url)
-    assert failed == "http"
-    assert verdicts["http"].data == {"fault": fault}
+    assert (verdicts["http"].mark, verdicts["http"].data) == ("failed", {"fault": fault})
+    assert failed == ("" if fault == "closed" else "http")  # a server may dislike HEAD / and be well
 
 
 async def test_a_server_that_takes_the_question_and_says_nothing(doctor):
     async with RawServer(None) as server:
         failed, verdicts = await doctor.visit(server.url, deadlines=HASTY)
-    assert (failed, verdicts["http"].data) == ("http", {"fault": "timeout"})
+    assert (failed, verdicts["http"].mark, verdicts["http"].data) == ("", "failed", {"fault": "timeout"})
+
+
+async def test_a_server_with_a_fault_is_a_warning(doctor):
+    async with RawServer(b"HTTP/1.1 503 Service Unavailable\r\n\r\n") as server:
+        failed, verdicts = await doctor.visit(server.url)
+    assert (failed, verdicts["http"].mark) == ("", "warning")
 
 
 async def test_all_that_is_found_can_be_written_as_json(doctor, authority):
