@@ -64,8 +64,14 @@ class FixedSession:
         raise self._not_signed_in(RETRY)
 
     async def changed(self) -> None:
-        """Wait until another secret is there."""
-        await self._change.wait()
+        """Wait until another secret is there. While this one is of no use, its place is looked at."""
+        change, generation = self._change, self._signed.generation
+        if not self._trouble:
+            await change.wait()
+        while self._trouble and self._signed.generation == generation:
+            await self._clock.sleep(REREAD)
+            if self._clock.boottime() - self._looked_at >= REREAD:
+                await self._look()
 
     def status(self) -> SessionStatus:
         """How it is now."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 from base64 import b64encode
 
 import pytest
@@ -90,6 +91,38 @@ async def test_a_missing_secret_is_told_and_a_briefly_missing_one_is_not_noticed
     clock.tick(5)
     await session.sign()
     assert session.status().state == "signed in"
+
+
+async def test_auth_29_another_secret_is_seen_while_nobody_asks(fixed):
+    session, _, _, path, clock = fixed
+    old = await session.sign()
+    with pytest.raises(NotSignedIn):
+        await session.rejected(old.generation)
+    waiting = [asyncio.ensure_future(session.changed()) for _ in range(3)]
+    await clock.advance(30)
+    assert not any(one.done() for one in waiting)
+    path.write_text("second-value")
+    while not all(one.done() for one in waiting):
+        await clock.advance(1)
+        await asyncio.sleep(0.001)  # files are read in a thread
+    assert clock.now() - FakeClock().now() < 60
+    assert (session.status().generation, session.status().state) == (2, "signed in")
+
+
+async def test_auth_29_each_of_two_secrets_is_seen_when_it_changes(tmp_path):
+    user = SecretRef(kind="secret", name="user", where=WHERE)
+    connection = Connection(name="p", auth=BasicAuth(username=user, password=REF), where=WHERE)
+    session = open_session(connection, FileSecrets(tmp_path), None, Vault(b"k" * 32), FakeClock(), None)
+    seen = set()
+    (tmp_path / "user").write_text("fleet")
+    for name, value in (("key", "first"), ("key", "second"), ("user", "other"), ("key", "third")):
+        (tmp_path / name).write_text(value)
+        signed = await session.sign()
+        if signed.generation in seen:
+            await session.rejected(signed.generation)
+            signed = await session.sign()
+        seen.add(signed.generation)
+    assert seen == {1, 2, 3, 4}
 
 
 @pytest.mark.parametrize("kind", ["bearer", "header"])

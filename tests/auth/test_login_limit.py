@@ -7,6 +7,7 @@ import pytest
 from agent.errors import NotSignedIn
 from tests.support.auth_world import LOGIN, signed_soon
 from tests.support.clock import turns
+from tests.support.custody import Agent
 from tests.support.scripted import Answer
 
 
@@ -62,6 +63,23 @@ async def test_auth_28_a_hundred_restarts_send_three_passwords(world):
     assert len(world.logins) == 3
 
 
+async def test_auth_28_fifty_restarts_over_the_real_spool_send_three_passwords_in_each_pause(world, tmp_path):
+    world.api.password = "another one"
+    state = tmp_path / "state"
+    for pauses in (1, 2):
+        for _ in range(50):
+            async with Agent(world, state) as agent:
+                error = await refused(agent.session)
+                assert 0 < error.retry_after <= 900
+        assert len(world.logins) == 2 + pauses  # three, then one after each pause
+        assert agent.session.status().state == "blocked"
+        world.clock.tick(901)
+    world.secret("password", "another one")
+    async with Agent(world, state) as agent:
+        await agent.session.sign()
+        assert (agent.session.status().failures, len(world.refreshes)) == (0, 0)
+
+
 async def test_auth_28_a_kill_while_the_login_is_under_way_counts_too(world):
     world.server.script(LOGIN, Answer(hold=asyncio.Event()))
     for life in range(10):
@@ -100,6 +118,28 @@ async def test_auth_29_a_replaced_credential_file_resets_the_count(world):
     signing = asyncio.ensure_future(signed_soon(world, session, tries=1000))
     await signing
     assert (len(world.logins), session.status().failures) == (4, 0)
+
+
+@pytest.mark.parametrize(("secret", "value"), [("password", "the new one"), ("user", "another fleet")])
+async def test_auth_29_each_secret_of_a_connection_is_tried_at_once_when_it_changes(world, secret, value):
+    def login(request):
+        right = request.form["username" if secret == "user" else secret] == value
+        return Answer(200, json=world.api.pair()) if right else Answer(401)
+
+    world.server.script(LOGIN, login)
+    session = world.start()
+    for _ in range(3):
+        await refused(session)
+        world.clock.tick(10)
+    assert (await refused(session)).retry_after > 800
+    world.secret(secret, value)
+    before = world.clock.now()
+    while len(world.logins) < 4:
+        await world.clock.advance(1)
+        await turns()
+    assert world.clock.now() - before < 60
+    while session.status().state != "signed in":
+        await session.changed()
 
 
 async def test_auth_29_a_replaced_credential_file_is_seen_without_a_request(world):

@@ -8,53 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from agent.auth import keyfile, open_session
+from agent.auth import keyfile
 from agent.auth.session import VaultError
 from agent.auth.vault import Vault, begin_rekey, end_rekey, open_vault
-from agent.config.model import Connection
 from agent.errors import NotSignedIn, StateError, UsageError
-from agent.rekey import change_key, take_custody
-from agent.session_row import SessionRow
+from agent.rekey import change_key
 from agent.spool import Spool
-from tests.support.auth_world import LOGIN, WHERE, FileSecrets
-from tests.support.clock import FakeClock, turns
+from tests.support.auth_world import LOGIN
+from tests.support.clock import turns
+from tests.support.custody import PAIRS, Agent, Life
 from tests.support.scripted import Answer
-
-PAIRS = {f"c{number}": f"the pair of {number}".encode() for number in range(3)}
 
 
 class Killed(BaseException):
     """As kill -9: nothing of ours runs after it."""
-
-
-class Life:
-    """One life of an agent on a state folder: its spool and its custody."""
-
-    def __init__(self, state, *, credentials=None, clock=None):
-        self.spool = Spool.open(state, max_bytes=100_000_000, clock=clock or FakeClock())
-        try:
-            self.custody = take_custody(self.spool, state, credentials)
-        except BaseException:
-            self.spool.close()
-            raise
-        self.vault = self.custody.vault
-
-    async def __aenter__(self):
-        return self
-
-    async def __aexit__(self, *_):
-        await asyncio.to_thread(self.spool.close)
-
-    async def fill(self):
-        for name, pair in PAIRS.items():
-            row = SessionRow(connection=name, generation=7, sealed=self.vault.seal(pair, name), failures=2)
-            await self.spool.store_session(row)
-        await self.spool.store_session(SessionRow(connection="signed out", failures=3))
-
-    async def opened(self):
-        """Each stored pair, opened with the newest key alone where `alone`."""
-        rows = await self.spool.sessions()
-        return {row.connection: self.vault.open(row.sealed, row.connection) for row in rows if row.sealed}
 
 
 @pytest.fixture
@@ -263,20 +230,6 @@ async def test_a_key_of_systemd_is_not_changed_by_us(state, credentials):
 
 
 # ---------------------------------------------------------------------------------- with living sessions
-
-
-class Agent(Life):
-    """A life with one session, on the real spool."""
-
-    def __init__(self, world, state, **more):
-        super().__init__(state, clock=world.clock, **more)
-        connection = Connection(name="p", auth=world.auth, where=WHERE)
-        secrets = FileSecrets(world.folder / "secrets")
-        self.session = open_session(connection, secrets, self.spool, self.vault, world.clock, world.client)
-
-    async def __aexit__(self, *_):
-        await self.session.close()
-        await super().__aexit__()
 
 
 async def test_a_rekey_is_no_change_of_credentials_and_costs_no_login(world, state):

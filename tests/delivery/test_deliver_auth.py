@@ -133,6 +133,58 @@ async def test_nothing_is_sent_before_the_login_and_the_lane_says_why_it_waits(s
     assert sent(server.asked("/in")) == ["a"]
 
 
+async def test_auth_56_a_login_that_fails_stops_no_other_connection(still, server, auth):
+    auth.api.password = "another one"
+    server.script("/other", Answer(204))
+    locked_out = await still.connect(session=auth.start("one"))
+    still.route(locked_out, name="locked-out")
+    still.route(await still.connect(), name="free", endpoint="other")
+    await still.spooled("a", job="locked-out")
+    await still.spooled("x", "y", job="free")
+    await still.deliverer.start()
+    await server.until(2, "/other")
+    while locked_out.session.status().state != "blocked":
+        await in_time(still, 1)
+    wait = await still.waits("session", job="locked-out")
+    assert "401 Unauthorized: invalid_grant" in wait.reason
+    await still.spooled("z", job="free")
+    await server.until(3, "/other")
+    await still.settled("free")
+    assert (still.overview("free").delivered, still.overview("locked-out").waiting) == (3, 1)
+    assert (len(auth.logins), server.asked("/in")) == (3, [])
+    await still.deliverer.stop(0)
+
+
+async def test_auth_57_with_auth_down_deliveries_go_on_to_the_end_of_the_token_and_then_wait(
+    still, server, auth
+):
+    server.script("/in", takes_good_tokens(auth))
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("0")
+    await still.deliverer.start()
+    await server.until(1, "/in")
+    await still.settled()
+    server.script("/api/auth/refresh", Answer(503))
+    for minute in range(1, 60):
+        still.clock.tick(60)
+        await still.spooled(str(minute))
+        await server.until(minute + 1, "/in")
+        await still.settled()
+    assert still.overview().delivered == 60
+    still.clock.tick(61)
+    auth.api.access = set()
+    await still.spooled("60", "61")
+    wait = await still.waits("session")
+    assert "503" in wait.reason
+    await in_time(still, 600)
+    assert (still.overview().waiting, len(server.asked("/in")), len(auth.logins)) == (2, 60, 1)
+    server.script("/api/auth/refresh", auth.api.refresh)
+    await delivered_in_time(still)
+    assert sent(server.asked("/in")) == [str(number) for number in range(62)]
+    assert (len(auth.logins), connection.session.status().refreshes) == (1, 1)
+
+
 async def test_a_401_without_any_auth_is_a_wait_that_says_so(still, server):
     server.script("/in", Answer(401))
     await still.spooled("a")
