@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import ssl
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,22 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
 
 
 _MINIMUM = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+
+
+_ALERT = re.compile(r"ALERT_(\w*CERTIFICATE\w*|UNKNOWN_CA|ACCESS_DENIED)")  # RFC 8446, section 6.2
+
+
+def refused_us(error: BaseException) -> str:
+    """The server's words when it refuses our own certificate; "" when that is not what went wrong.
+
+    In TLS 1.3 this comes after the handshake, in place of an answer: the request was sent, and not read.
+    """
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError) and (alert := _ALERT.search(getattr(cause, "reason", None) or "")):
+            return alert[1].replace("_", " ").lower()
+        cause = cause.os_error if hasattr(cause, "os_error") else cause.__cause__ or cause.__context__
+    return ""
 
 
 def _load_system(context: ssl.SSLContext) -> None:

@@ -27,6 +27,7 @@ import aiohttp
 from agent.auth.token import BadToken, Grant, grant_of
 from agent.clock import Clock
 from agent.logs import BLOT
+from agent.tls import refused_us
 
 DEADLINE = 25.0
 """Seconds for a whole exchange. Below the 30 s in which a lost answer may be replayed, so that it can be."""
@@ -113,6 +114,8 @@ class AuthApi:
         except TimeoutError:
             return Lost(text=f"no answer within {self._timeout.total:g} s")
         except (aiohttp.ClientError, OSError) as error:
+            if refused_us(error):
+                return Failed(text=blot(_reason(error), form))
             return Lost(text=blot(_reason(error), form))
 
     async def _post(self, url: str, form: Mapping[str, str], judge: _Judge[T]) -> T | Denied | Failed | Lost:
@@ -227,6 +230,8 @@ def _ways(value: str) -> set[str]:
 
 def _reason(error: Exception) -> str:
     """In words for people; the first line of what the library says."""
+    if refused := refused_us(error):
+        return f"TLS: the Auth API does not accept our certificate ({refused})"
     if isinstance(error, aiohttp.ClientConnectorError):
         return _no_connection(error)
     if isinstance(error, aiohttp.ServerDisconnectedError | asyncio.IncompleteReadError):

@@ -12,6 +12,7 @@ from agent.message import Answer
 from agent.outcome import Delivered, Misdirected, Outcome, Refused, Retry, Unauthorized
 from agent.target.proxy import ProxyError
 from agent.target.words import printable
+from agent.tls import refused_us
 
 _RETRY = frozenset({407, 408, 425, 429})  # 407: of a proxy on the way, which may recover
 _MISDIRECTED = frozenset({403, 404, 405})
@@ -65,13 +66,16 @@ _ERRORS: tuple[tuple[type[BaseException], type[Retry | Misdirected], str], ...] 
 
 def outcome_of_error(error: BaseException) -> Outcome | None:
     """The table for what the HTTP client raises; None for what is not in it: a bug, to be seen as one."""
+    if refused := refused_us(error):
+        reason = f"TLS: the target does not accept our certificate ({printable(refused)})"
+        return Retry(answer=Answer(status=None, reason=reason))
     verdict = next(((kind, text) for each, kind, text in _ERRORS if isinstance(error, each)), None)
     if verdict is None:
         return None
     kind, reason = verdict
     if isinstance(error, ProxyError):  # says it all itself
         return kind(answer=Answer(status=None, reason=printable(error.text)))
-    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    cause = _cause(error)
     if reason in {"cannot connect", "network error"} and isinstance(cause, OSError):
         narrow = next(text for each, _, text in _ERRORS if isinstance(cause, each))
         if narrow != "network error":
@@ -81,11 +85,15 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
     return kind(answer=Answer(status=None, reason=reason + _detail(cause)))
 
 
+def _cause(error: BaseException) -> BaseException:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return error.certificate_error  # it has no `os_error` before aiohttp 3.14
+    return error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+
+
 def _detail(cause: BaseException) -> str:
-    if isinstance(cause, aiohttp.ClientConnectorCertificateError):
-        cause = cause.certificate_error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return f" ({printable(cause.verify_message)})"
+    if isinstance(cause, ssl.SSLCertVerificationError) and (said := getattr(cause, "verify_message", "")):
+        return f" ({printable(said)})"
     if isinstance(cause, ssl.SSLError) and (word := getattr(cause, "reason", None)):
         return f" ({printable(str(word).replace('_', ' ').lower())})"
     return ""

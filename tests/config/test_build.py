@@ -298,6 +298,11 @@ def test_all_settings_arrive(config):
         ("http://localhost:1", False), ("http://a.localhost", False), ("HTTP://10.0.0.1", True), ("https://api.example.com", False),
         ("http://127.0.0.1.example.com", True), ("http://localhost.example.com", True), ("http://0.0.0.0", True),
         ("http://[::ffff:10.0.0.1]", True), ("http://2130706433", True),
+        # SEC-07: other ways to write an address, which a resolver would take for this machine or for the cloud's
+        ("http://127.1", True), ("http://0x7f.1", True), ("http://0177.0.0.1", True), ("http://0", True),
+        ("http://[::ffff:169.254.169.254]", True), ("http://169.254.169.254", True), ("http://[::]", True),
+        ("http://localhost.", False), ("http://LOCALHOST", False), ("http://localhost.example.com.", True),
+        ("http://xn--localhost-", True), ("http://localhostx", True), ("http://127.0.0.1.", False),
     ],
 )  # fmt: skip
 def test_auth_49_a_sign_in_goes_over_plain_http_only_to_this_machine(config, url, is_refused):

@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import pytest
 
+from agent.auth.exchange import AuthApi, Failed
 from agent.auth.fixed import NoSession
 from agent.config.model import Tls
 from agent.connections import open_connection
@@ -18,7 +19,7 @@ from agent.outcome import Delivered, Retry
 from agent.request import build, resolve
 from agent.target import Terms, attempt
 from agent.tls_files import LOOK, SETTLE
-from tests.support.certificates import BAD_SERVERS, Authority, old, secret_bytes
+from tests.support.certificates import BAD_SERVERS, Authority, WantsCertificate, old, secret_bytes
 from tests.support.clock import FakeClock
 from tests.support.delivery import a_connection, a_draft, a_job, half, sent
 from tests.support.on_the_way import Wire
@@ -403,6 +404,34 @@ async def test_a_certificate_that_comes_to_its_end_is_said_twice_and_a_new_one_e
     assert len(caplog.records) == 2
     assert opened.state().tls.certificate_ends > clock.now()
     await opened.close(0)
+
+
+REFUSED = [
+    (V.TLSv1_3, "expired", "certificate expired"),
+    (V.TLSv1_3, "stranger", "unknown ca"),
+    (V.TLSv1_3, "none", "certificate required"),
+    (V.TLSv1_2, "expired", "certificate expired"),
+    (V.TLSv1_2, "stranger", "unknown ca"),
+]
+
+
+@pytest.mark.parametrize(("version", "shown", "words"), REFUSED)
+async def test_a_certificate_that_is_refused_is_told_in_words_and_no_answer_is_taken_for_lost(
+    authority, tmp_path, version, shown, words
+):
+    """In TLS 1.3 the refusal comes when the request has left; a refresh token was not used up by it."""
+    issuer = Authority(tmp_path, "other") if shown == "stranger" else authority
+    certificate, key = issuer.issue("client", days=-1 if shown == "expired" else 5)
+    ours = Tls(ca=authority.path, certificate=certificate, key=key)
+    with WantsCertificate(authority, version) as server:
+        opened = await connected(server.url, Tls(ca=authority.path) if shown == "none" else ours)
+        outcome = await send(opened)
+        assert isinstance(outcome, Retry)
+        assert outcome.answer.reason == f"TLS: the target does not accept our certificate ({words})"
+        form = {"refresh_token": "refresh-1-rrrrrrrrrrrr"}
+        answer = await AuthApi(opened.client, FakeClock()).post(f"{server.url}/auth/refresh", form)
+        assert answer == Failed(text=f"TLS: the Auth API does not accept our certificate ({words})")
+        await opened.close(0)
 
 
 # ---------------------------------------------------------------------- not checked at all

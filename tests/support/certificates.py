@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
+import socket
 import ssl
+import threading
 import warnings
 
 from cryptography import x509
@@ -97,6 +100,46 @@ def secret_bytes(raw):
         count += length if raw[at] == 23 and length != 19 else 0
         at += 5 + length
     return count
+
+
+class WantsCertificate:
+    """A server that refuses whoever shows no certificate of its authority, with the alert that tells why.
+
+    asyncio's server cuts the connection before its alert has left; this one is a thread.
+    """
+
+    def __init__(self, authority, version):
+        self._context = authority.server("wants")
+        self._context.maximum_version = version
+        self._context.verify_mode = ssl.CERT_REQUIRED
+        self._context.load_verify_locations(authority.path)
+        self._listening = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listening.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def __enter__(self):
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self._listening.shutdown(socket.SHUT_RDWR)
+        self._listening.close()
+        self._thread.join()
+
+    def _serve(self):
+        while True:
+            try:
+                plain, _ = self._listening.accept()
+            except OSError:
+                return
+            guarded = self._context.wrap_socket(plain, server_side=True, do_handshake_on_connect=False)
+            with contextlib.suppress(OSError):
+                guarded.do_handshake()
+            # To the end: what was left unread would turn the alert into a reset.
+            with socket.socket(fileno=guarded.detach()) as rest, contextlib.suppress(OSError):
+                rest.shutdown(socket.SHUT_WR)
+                while rest.recv(65_536):
+                    pass
 
 
 BAD_SERVERS = {

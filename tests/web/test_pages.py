@@ -64,6 +64,9 @@ SNAPSHOT = Snapshot(
         ConnectionStatus(
             name="stg", session="signed in", generation=4, expires_at=NOW + 300, refreshes=3, logins=1
         ),
+        ConnectionStatus(
+            name="open", tls_verified=False, certificate_ends_at=NOW + 86_400, tls_trouble="half a pair"
+        ),
     ),
 )
 FIGURES = Figures(
@@ -155,6 +158,8 @@ async def test_status_is_the_snapshot_as_json_with_times_a_person_can_read(
     assert value["started_at"] == "2023-11-14T22:12:20.000Z"
     assert value["jobs"][0]["lanes"][0]["why"] == "waiting: 503"
     assert value["jobs"][0]["last_run"]["due_at"] == "2023-11-14T22:12:50.000Z"
+    assert [one["tls_verified"] for one in value["connections"]] == [True, False]
+    assert value["connections"][1]["certificate_ends_at"] == "2023-11-15T22:13:20.000Z"
     assert value["config"]["rejected"][0]["problems"][0]["message"] == "no"
     assert set(value["jobs"][1]) == {one.name for one in dataclasses.fields(JobStatus)}
 
@@ -191,6 +196,12 @@ async def test_metrics_are_what_prometheus_reads(client: aiohttp.ClientSession) 
         ("push_agent_session_logins_total", stg): 1,
         ("push_agent_session_generation", stg): 4,
         ("push_agent_token_expires_seconds", stg): 300,
+        ("push_agent_connection_tls_verified", stg): 1,
+        ("push_agent_connection_tls_verified", ("connection", "open")): 0,
+        ("push_agent_connection_tls_files_unusable", stg): 0,
+        ("push_agent_connection_tls_files_unusable", ("connection", "open")): 1,
+        ("push_agent_connection_certificate_end_timestamp_seconds", stg): None,
+        ("push_agent_connection_certificate_end_timestamp_seconds", ("connection", "open")): NOW + 86_400,
         ("push_agent_spool_bytes",): 4096,
         ("push_agent_spool_max_bytes",): 1e10,
         ("push_agent_config_rejected_files",): 1,
