@@ -146,8 +146,10 @@ class Examination:
             try:
                 async with asyncio.timeout(_TAKING):
                     desk = await stack.enter_async_context(taking)
-            except AgentError as error:
+            except (AgentError, TimeoutError) as error:
                 await self._notebook.take("sign-in", "", _no_state(error), deadline=_FILES)
+                if wish.refresh:
+                    self._notebook.skip("refresh", "", "since nobody signed in")
                 self._skip_calls("since nobody signed in")
                 return
             await self._with(desk)
@@ -197,7 +199,10 @@ class Examination:
         return Verdict(mark="failed", says=finding.text, hint=finding.hint)
 
 
-async def _no_state(error: AgentError) -> Verdict:
+async def _no_state(error: AgentError | TimeoutError) -> Verdict:
+    if isinstance(error, TimeoutError):
+        says = f"the state folder could not be opened within {_TAKING:g} s"
+        return Verdict(mark="failed", says=says, hint="start the daemon, and check again through it")
     hint = error.hint or "run this as the daemon's user; if a daemon is starting or stopping, try again"
     return Verdict(mark="failed", says=error.message, hint=hint)
 
