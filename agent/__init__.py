@@ -21,6 +21,7 @@ swaps the plan when a file changes.
     pacing.py       backoff, Retry-After, rate limit
     auth/           the session: one rotating token for every job of a connection
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
+    doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
     finish.py       a file is moved when what it held was delivered or refused
     schedule/       announces `due(job, time)`; watch.py: folders
     reload/         watch, settle, load, prepare, fence, swap

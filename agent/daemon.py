@@ -28,6 +28,7 @@ from agent.config.model import AgentSettings, Job, Plan
 from agent.custody import act, rekey
 from agent.engine import Engine
 from agent.errors import AgentError
+from agent.harmless import Consultation
 from agent.logs import get_log, set_up_logs
 from agent.loop import run
 from agent.message import JsonValue
@@ -140,6 +141,7 @@ class Daemon:
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
         handlers["auth"] = self._on_auth
+        handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)
         await control.start()
         stack.push_async_callback(control.stop)

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from agent.commands.auth_check import command as check_command
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import bad, counted, good, moment, note, number, table
 
@@ -19,6 +20,7 @@ F = TypeVar("F", bound=Callable[..., Any])
     epilog="""\b
 Examples:
   push-agent auth status
+  push-agent auth check simacan-stg        why does it not work?
   push-agent auth refresh simacan-stg
   push-agent auth login simacan-stg        after a new password, or when the platform dropped the session
   push-agent auth forget simacan-stg
@@ -27,6 +29,9 @@ Examples:
 )
 def command() -> None:
     """Look at the sign-in of each connection, renew it, give it up."""
+
+
+command.add_command(check_command)
 
 
 @command.command(

@@ -87,7 +87,7 @@ async def _once(
 ) -> Outcome:
     response = await client.request(
         request.method,
-        _url(request.url),
+        url_as_written(request.url),
         data=body if len(body) <= _AS_BYTES else io.BytesIO(body),
         headers=request.headers,
         allow_redirects=False,
@@ -188,6 +188,6 @@ def _kept(headers: Mapping[str, str], *, good: bool) -> dict[str, str]:
 
 
 @lru_cache(maxsize=1024)
-def _url(text: str) -> URL:
+def url_as_written(text: str) -> URL:
     """As it stands: no second percent-encoding, so that it cannot become another URL than dry-run shows."""
     return URL(text, encoded=True)

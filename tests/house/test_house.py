@@ -23,7 +23,7 @@ HOMES = {
     "apscheduler": ("agent/schedule/",),
     "click": ("agent/commands/",),
     "cronsim": ("agent/schedule/", "agent/config/"),
-    "cryptography": ("agent/auth/vault.py", "agent/tls.py"),
+    "cryptography": ("agent/auth/vault.py", "agent/doctor/certificates.py", "agent/tls.py"),
     "duckdb": ("agent/sources/", "agent/render", "agent/check.py"),
     "isal": ("agent/bodies.py", "agent/target", "agent/sandbox/", "agent/sources/file.py"),
     "jsonschema": ("agent/config/",),
