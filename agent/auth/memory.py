@@ -56,6 +56,7 @@ class SessionMemory:
         self.row = SessionRow(connection=connection)
         self.unsaved = False
         """The row in memory is newer than the stored one."""
+        self._read_once = False
         self._store = store
         self._sealer = sealer
         self._clock = clock
@@ -167,8 +168,11 @@ class SessionMemory:
         await self._write(failures=max(self.row.failures - 1, 0), blocked_until=None)
 
     async def note(self, error: str) -> None:
-        """Keep the last error, for `status` without the daemon. Only when it is another one."""
-        if self.row.last_error != error:
+        """Keep the last error, for `status` without the daemon. Only when it is another one.
+
+        Never before the stored row was read: what is in memory then is empty, and would replace the pair.
+        """
+        if self._read_once and self.row.last_error != error:
             await self._write(last_error=error)
 
     async def save(self) -> None:
@@ -195,7 +199,9 @@ class SessionMemory:
 
     async def _read(self) -> SessionRow | None:
         try:
-            return await self._store.session(self.row.connection)
+            row = await self._store.session(self.row.connection)
+            self._read_once = True
+            return row  # noqa: TRY300 - the except is for the read alone
         except Exception as error:
             raise MemoryUnreadable(
                 f"the state cannot be read: {str(error) or type(error).__name__}"

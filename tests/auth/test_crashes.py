@@ -221,6 +221,21 @@ async def test_a_store_that_cannot_be_read_sends_no_password(world):
     await signed_soon(world, session)
 
 
+async def test_a_pair_that_cannot_be_read_for_a_moment_is_not_lost(world):
+    """What is in memory before the first read is empty, and must not replace what lies in the store."""
+    signed = await world.start().sign()
+    await world.sessions[-1].close()
+    session = world.start()
+    world.store.unreadable = True
+    with pytest.raises(NotSignedIn, match="disk I/O error"):
+        await session.sign()
+    await turns()
+    assert world.store.writes == []
+    world.store.unreadable = False
+    assert await signed_soon(world, session) == signed
+    assert len(world.server.requests) == 1
+
+
 async def test_auth_41_a_restored_backup_costs_one_try_and_one_login(world):
     session = world.start()
     signed = await session.sign()
