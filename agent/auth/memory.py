@@ -10,8 +10,10 @@ on with what is in memory, says so once, and `save` tries again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from agent.auth.session import Sealer, SessionStore, VaultError
 from agent.auth.token import BadToken, Grant, Moment, Token, unpack
@@ -22,6 +24,9 @@ from agent.logs import get_log
 from agent.session_row import SessionRow
 
 log = get_log("auth")
+
+_Locks: TypeAlias = "WeakKeyDictionary[SessionStore, dict[str, asyncio.Lock]]"
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks] = WeakKeyDictionary()
 
 
 class MemoryUnreadable(AgentError):
@@ -56,6 +61,8 @@ class SessionMemory:
         self.row = SessionRow(connection=connection)
         self.unsaved = False
         """The row in memory is newer than the stored one."""
+        self._longest = 0.0
+        """Seconds; no pause after failed logins is longer."""
         self._read_once = False
         self._store = store
         self._sealer = sealer
@@ -63,16 +70,23 @@ class SessionMemory:
         self._blocked_until = 0.0
         """CLOCK_BOOTTIME, since the wall clock may be set while we wait."""
 
+    def turn(self) -> asyncio.Lock:
+        """Held for a renewal: one at a time for each row, whoever holds it.
+
+        While a changed connection takes over, two sessions live on one row, and both would renew at the same
+        moment.
+        """
+        of_stores = _TURNS.setdefault(asyncio.get_running_loop(), WeakKeyDictionary())
+        return of_stores.setdefault(self._store, {}).setdefault(self.row.connection, asyncio.Lock())
+
     async def load(self, limit: LoginLimit) -> Token | None:
         """What was stored, and the pair in it. Raises MemoryUnreadable."""
+        self._longest = limit.pause.total_seconds()
         row = await self._read()
         if row is None:
             return None
         self.row = row
-        if row.blocked_until is not None:
-            # A wall clock that is years off must not block for years.
-            pause = min(row.blocked_until - self._clock.now(), limit.pause.total_seconds())
-            self._blocked_until = self._clock.boottime() + pause
+        self._obey(row)
         token = await self._unseal(row)
         if row.sealed is not None and token is None:
             text = "the stored tokens cannot be read: another key, or damaged; they are dropped"
@@ -82,12 +96,30 @@ class SessionMemory:
             self.row = replace(self.row, sealed=None, refreshing=None)
         return token
 
+    def _heed(self, row: SessionRow | None) -> None:
+        """Logins that failed in another session of this row count as ours."""
+        if row is not None and row.generation == self.row.generation and row.failures > self.row.failures:
+            self.row = replace(
+                self.row,
+                failures=row.failures,
+                blocked_until=row.blocked_until,
+                secret_mark=row.secret_mark,
+            )
+            self._obey(row)
+
+    def _obey(self, row: SessionRow) -> None:
+        """The stored pause counts. A wall clock that is years off must not block for years."""
+        if row.blocked_until is not None:
+            pause = min(row.blocked_until - self._clock.now(), self._longest)
+            self._blocked_until = self._clock.boottime() + pause
+
     async def newer(self) -> Token | None:
         """The stored pair when somebody stored a newer one than ours. Raises MemoryUnreadable."""
         if self.unsaved:
             return None
         row = await self._read()
         if row is None or row.generation <= self.row.generation:
+            self._heed(row)
             return None
         token = await self._unseal(row)
         if token is not None:
@@ -173,7 +205,10 @@ class SessionMemory:
         Never before the stored row was read: what is in memory then is empty, and would replace the pair.
         """
         if self._read_once and self.row.last_error != error:
-            await self._write(last_error=error)
+            async with self.turn():
+                with contextlib.suppress(MemoryUnreadable):
+                    self._heed(await self._read())
+                await self._write(last_error=error)
 
     async def save(self) -> None:
         """Try again to store what could not be stored."""

@@ -173,6 +173,25 @@ async def test_auth_34_a_newer_pair_in_the_store_saves_the_refresh(world):
     assert (len(world.refreshes), len(world.logins)) == (1, 1)
 
 
+async def test_auth_34_two_sessions_of_one_store_renew_once_at_the_same_moment(world):
+    """As while a changed connection takes over from the old one, whose requests still end."""
+    session = world.start()
+    other = world.start(store=world.store)
+    old = await session.sign()
+    assert (await other.sign()).generation == old.generation
+    await asyncio.gather(*(one.rejected(old.generation) for one in (session, other) for _ in range(5)))
+    assert (await session.sign()).headers == (await other.sign()).headers
+    assert (len(world.refreshes), len(world.logins)) == (1, 1)
+
+
+async def test_auth_34_two_sessions_of_one_store_share_the_first_login(world):
+    session = world.start()
+    other = world.start(store=world.store)
+    signed = await asyncio.gather(session.sign(), other.sign())
+    assert signed[0] == signed[1]
+    assert len(world.logins) == 1
+
+
 @pytest.mark.parametrize("harm", ["random", "empty", "truncated", "key lost", "another connection's"])
 async def test_auth_38_tokens_that_cannot_be_read_cost_one_login(world, harm):
     session = world.start()
