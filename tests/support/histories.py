@@ -179,12 +179,12 @@ class Platform:
         life = Life(len(self.lives))
         self.lives.append(life)
         life.handle = Handle(life, self.disk)
-        life.sessions = [self._session(life)]
+        life.sessions = [self.open_session(life)]
         life.lanes = [life.start(self._lane(life, lane)) for lane in range(self.history.lanes)]
-        self.undertaker = asyncio.get_running_loop().create_task(self._outlive(life))
+        self.undertaker = asyncio.get_running_loop().create_task(self.outlive(life))
 
-    def _session(self, life):
-        wire = Wire(life, self.server, self.judge, plan=self._plan, random=self.random)
+    def open_session(self, life):
+        wire = Wire(life, self.server, self.judge, plan=self.plan, random=self.random)
         connection = Connection(name="p", auth=AUTH, where=HERE)
         session = open_session(connection, Secrets(), life.handle, VAULT, self.clock, wire)
         session._pause = Pause(self.random.random)
@@ -193,15 +193,18 @@ class Platform:
     def second(self, life):
         """As when a changed connection is opened beside the old one: half of the lanes use it at once."""
         if len(life.sessions) == 1:
-            life.sessions.append(self._session(life))
+            life.sessions.append(self.open_session(life))
 
-    async def _outlive(self, life):
+    async def outlive(self, life):
         await life.dead.wait()
         await life.bury()
-        for key in [key for key in self.inside if key[0] is life]:
-            del self.inside[key]
+        self.buried(life)
         await asyncio.sleep(0.5)
         self.begin()
+
+    def buried(self, life):
+        for key in [key for key in self.inside if key[0] is life]:
+            del self.inside[key]
 
     @property
     def life(self):
@@ -220,27 +223,34 @@ class Platform:
             death.cancel()
         life.die()
 
-    def _plan(self, kind):
+    def plan(self, kind):
         return self.plans[kind].popleft() if self.plans[kind] else "ok"
 
     # ------------------------------------------------------------------ lanes
 
     async def _lane(self, life, lane):
-        queue = self.waiting[lane]
         while True:
-            while not queue:
+            while self.head(lane) is None:
                 news = self.news
                 await news.wait()
             session, _ = life.sessions[lane % len(life.sessions)]
             try:
-                await self._deliver(life, lane, queue, session)
+                await self._deliver(life, lane, session)
             except NotSignedIn as error:
                 await self._rest(session, 5.0 if error.retry_after is None else max(error.retry_after, 0.1))
 
-    async def _deliver(self, life, lane, queue, session):
+    def head(self, lane):
+        """The oldest message of the lane, as a number that grows."""
+        return self.waiting[lane][0] if self.waiting[lane] else None
+
+    def ack(self, lane):
+        self.waiting[lane].popleft()
+
+    async def _deliver(self, life, lane, session):
         signed = await self._timed(life, lane, session.sign())
-        if await self._post(life, lane, queue[0], signed.headers["Authorization"].removeprefix("Bearer ")):
-            queue.popleft()
+        access = signed.headers["Authorization"].removeprefix("Bearer ")
+        if await self._post(life, lane, self.head(lane), access):
+            self.ack(lane)
         else:
             await self._timed(life, lane, session.rejected(signed.generation))
 
@@ -254,10 +264,7 @@ class Platform:
     async def _post(self, life, lane, number, access):
         await life.alive()
         self.judge.used(access)
-        refused = not self.server.takes(access)
-        if self.refuse:
-            self.refuse -= 1
-            refused = True
+        refused = not self.server.takes(access) or self.refuses()
         if not refused and number not in self.arrived[lane]:
             if self.arrived[lane] and self.arrived[lane][-1] > number:
                 self.judge.say(f"lane {lane}: {number} arrived after {self.arrived[lane][-1]}")
@@ -265,6 +272,11 @@ class Platform:
         await asyncio.sleep(self.random.choice([0.01, 0.05, 3.0]))
         await life.alive()
         return not refused
+
+    def refuses(self):
+        """An early 401: the token is good, and is refused."""
+        self.refuse, before = max(self.refuse - 1, 0), self.refuse
+        return before > 0
 
     async def _rest(self, session, seconds):
         with suppress(TimeoutError):
