@@ -24,7 +24,10 @@ class Heard:
 
 
 class Origin:
-    """`hold()` keeps the next data request waiting until `release()`."""
+    """`hold()` keeps data requests waiting until `release()`; `hold_refresh` does so with refreshes.
+
+    A refresh token is good once: the second time it is answered with 401.
+    """
 
     def __init__(self, name, *, tls=None):
         self.name = name
@@ -33,7 +36,10 @@ class Origin:
         """Connections that are open now."""
         self.good = set()
         """Access tokens that are taken."""
+        self.used = set()
+        """Refresh tokens that were taken."""
         self._count = 0
+        self._refresh_waits = ""
         self._lock = threading.Lock()
         self._free = threading.Event()
         self._free.set()
@@ -57,7 +63,13 @@ class Origin:
     def hold(self):
         self._free.clear()
 
+    def hold_refresh(self, when):
+        """`before`: it is held unheard; `after`: it has rotated, and its answer is held."""
+        self._refresh_waits = when
+        self._free.clear()
+
     def release(self):
+        self._refresh_waits = ""
         self._free.set()
 
     def close(self):
@@ -70,11 +82,23 @@ class Origin:
         if one.path.endswith("/auth/password"):
             return 200, self._pair(dict(parse_qsl(one.body))["username"])
         if one.path.endswith("/auth/refresh"):
-            return 200, self._pair(one.body.split("-")[1])
+            return self._refresh(one.body.removeprefix("refresh_token="))
         if one.bearer not in self.good:
             return 401, {}
         self._free.wait()
         return 200, {}
+
+    def _refresh(self, token):
+        if self._refresh_waits == "before":
+            self._free.wait()
+            return 503, {}  # whoever asked is gone
+        if token in self.used:
+            return 401, {"error": "invalid_token"}
+        self.used.add(token)
+        pair = self._pair(token.split("-")[1])
+        if self._refresh_waits == "after":
+            self._free.wait()
+        return 200, pair
 
     def _pair(self, user):
         with self._lock:
