@@ -64,13 +64,13 @@ def test_a_history_is_the_same_every_time():
     assert [play(history_of(seed)) for seed in range(10)] == [play(history_of(seed)) for seed in range(10)]
 
 
-async def _nothing(*_):
+async def _nothing(*_, **__):
     return None
 
 
-async def _use_at_once(self, grant, sent, old):
+async def _use_at_once(self, grant, sent, old, **more):
     """As `keep`, but nobody waits until the pair is durable."""
-    _TASKS.append(asyncio.ensure_future(_KEEP(self, grant, sent, old)))
+    _TASKS.append(asyncio.ensure_future(_KEEP(self, grant, sent, old, **more)))
     await asyncio.sleep(0.001)  # simulated; the store takes twice as long
     generation = self.row.generation
     return Token(
