@@ -11,8 +11,10 @@ on with what is in memory, says so once, and `save` tries again.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
+from weakref import WeakKeyDictionary
 
 from agent.auth.grant import Credentials
 from agent.auth.session import Sealer, SessionStore, VaultError
@@ -28,6 +30,9 @@ KEPT_MARKS = 16
 
 log = get_log("auth")
 
+_Locks: TypeAlias = "WeakKeyDictionary[SessionStore, dict[str, asyncio.Lock]]"
+_TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks] = WeakKeyDictionary()
+
 
 class MemoryUnreadable(AgentError):
     """The store cannot be read: nothing may be sent, since nobody knows what was sent before."""
@@ -40,22 +45,32 @@ class SessionMemory:
         self.row = SessionRow(connection=connection)
         self.unsaved = False
         """The row in memory is newer than the stored one."""
+        self._longest = 0.0
+        """Seconds; no pause after failed logins is longer."""
+        self._read_once = False
         self._store = store
         self._sealer = sealer
         self._clock = clock
         self._blocked_until = 0.0
         """CLOCK_BOOTTIME, since the wall clock may be set while we wait."""
 
+    def turn(self) -> asyncio.Lock:
+        """Held for a renewal: one at a time for each row, whoever holds it.
+
+        While a changed connection takes over, two sessions live on one row, and both would renew at the same
+        moment.
+        """
+        of_stores = _TURNS.setdefault(asyncio.get_running_loop(), WeakKeyDictionary())
+        return of_stores.setdefault(self._store, {}).setdefault(self.row.connection, asyncio.Lock())
+
     async def load(self, limit: LoginLimit) -> Token | None:
         """What was stored, and the pair in it. Raises MemoryUnreadable."""
+        self._longest = limit.pause.total_seconds()
         row = await self._read()
         if row is None:
             return None
         self.row = row
-        if row.blocked_until is not None:
-            # A wall clock that is years off must not block for years.
-            pause = min(row.blocked_until - self._clock.now(), limit.pause.total_seconds())
-            self._blocked_until = self._clock.boottime() + pause
+        self._obey(row)
         token = await self._unseal(row)
         if row.sealed is not None and token is None:
             text = "the stored tokens cannot be read: another key, or damaged; they are dropped"
@@ -65,12 +80,30 @@ class SessionMemory:
             self.row = replace(self.row, sealed=None, refreshing=None)
         return token
 
+    def _heed(self, row: SessionRow | None) -> None:
+        """Logins that failed in another session of this row count as ours."""
+        if row is not None and row.generation == self.row.generation and row.failures > self.row.failures:
+            self.row = replace(
+                self.row,
+                failures=row.failures,
+                blocked_until=row.blocked_until,
+                secret_mark=row.secret_mark,
+            )
+            self._obey(row)
+
+    def _obey(self, row: SessionRow) -> None:
+        """The stored pause counts. A wall clock that is years off must not block for years."""
+        if row.blocked_until is not None:
+            pause = min(row.blocked_until - self._clock.now(), self._longest)
+            self._blocked_until = self._clock.boottime() + pause
+
     async def newer(self) -> Token | None:
         """The stored pair when somebody stored a newer one than ours. Raises MemoryUnreadable."""
         if self.unsaved:
             return None
         row = await self._read()
         if row is None or row.generation <= self.row.generation:
+            self._heed(row)
             return None
         token = await self._unseal(row)
         if token is not None:
@@ -176,9 +209,15 @@ class SessionMemory:
         await self._write(sealed=None, refreshing=None, expires_at=None, last_error="")
 
     async def note(self, error: str) -> None:
-        """Keep the last error, for `status` without the daemon. Only when it is another one."""
-        if self.row.last_error != error:
-            await self._write(last_error=error)
+        """Keep the last error, for `status` without the daemon. Only when it is another one.
+
+        Never before the stored row was read: what is in memory then is empty, and would replace the pair.
+        """
+        if self._read_once and self.row.last_error != error:
+            async with self.turn():
+                with contextlib.suppress(MemoryUnreadable):
+                    self._heed(await self._read())
+                await self._write(last_error=error)
 
     async def save(self) -> None:
         """Try again to store what could not be stored."""
@@ -209,7 +248,9 @@ class SessionMemory:
 
     async def _read(self) -> SessionRow | None:
         try:
-            return await self._store.session(self.row.connection)
+            row = await self._store.session(self.row.connection)
+            self._read_once = True
+            return row  # noqa: TRY300 - the except is for the read alone
         except Exception as error:
             raise MemoryUnreadable(
                 f"the state cannot be read: {str(error) or type(error).__name__}"

@@ -91,6 +91,10 @@ class Renewal:
 
     async def run(self, token: Token | None, rejected: int) -> Token | Trouble:
         """The next pair; generations up to `rejected` are known to be dead."""
+        async with self._memory.turn():
+            return await self._run(token, rejected)
+
+    async def _run(self, token: Token | None, rejected: int) -> Token | Trouble:
         try:
             newer = await self._memory.newer()
             if newer is not None:

@@ -38,7 +38,18 @@ _CLEAR_WAIT = Statement(
 )
 _SESSIONS = Statement(select(sessions).order_by(sessions.c.connection))
 _SESSION = Statement(select(sessions).where(sessions.c.connection == bindparam("connection")))
-_SAVE_SESSION = Saved(sessions)
+_HAS_SESSION = Statement(
+    select(sessions.c.generation).where(sessions.c.connection == bindparam("connection"))
+)
+_SET_SESSION = Statement(
+    update(sessions)
+    .where(
+        sessions.c.connection == bindparam("of_connection"),
+        sessions.c.generation <= bindparam("of_generation"),
+    )
+    .values({column.name: bindparam(column.name) for column in sessions.columns if not column.primary_key})
+)
+_NEW_SESSION = insert_all(sessions)
 
 
 def cursor(db: Database, job: str) -> Cursor | None:
@@ -127,6 +138,17 @@ def reseal_sessions(db: Database, reseal: Callable[[bytes, str], bytes]) -> int:
     return changed
 
 
-def store_session(db: Database, row: SessionRow) -> None:
-    """Replace the connection's session."""
-    _SAVE_SESSION.put(db, asdict(row))
+def store_session(db: Database, row: SessionRow) -> bool:
+    """Replace the connection's session; False, and nothing is changed, when a newer generation stands there.
+
+    A fence: who was paused while somebody else went on must not put a dead pair over a living one. It finds
+    the newer pair at its next look.
+    """
+    values = asdict(row)
+    values |= {"of_connection": row.connection, "of_generation": row.generation}
+    if db.execute(_SET_SESSION, **values).rowcount:
+        return True
+    if db.execute(_HAS_SESSION, connection=row.connection).fetchone() is not None:
+        return False
+    db.execute(_NEW_SESSION, **values)
+    return True

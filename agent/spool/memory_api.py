@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.logs import get_log
 from agent.message import Cursor
 from agent.session_row import SessionRow
 from agent.spool import memory
+from agent.spool.database import Database
 from agent.spool.desk import Desk
 from agent.spool.thread import Pending
 from agent.spool.values import ConfigRow, LaneWait
+
+log = get_log("spool")
 
 
 class MemoryApi(Desk):
@@ -40,8 +44,14 @@ class MemoryApi(Desk):
         return self._read(lambda db: memory.session(db, connection))
 
     def store_session(self, row: SessionRow) -> Pending[None]:
-        """Durable: a new pair of tokens is stored before it is used."""
-        return self._durably(lambda db: memory.store_session(db, row))
+        """Durable: a new pair of tokens is stored before it is used. Never over a newer generation."""
+
+        def work(db: Database) -> None:
+            if not memory.store_session(db, row):
+                text = "an older session was not written over a newer one"
+                log.warning(text, connection=row.connection, generation=row.generation)
+
+        return self._durably(work)
 
     def reseal_sessions(self, reseal: Callable[[bytes, str], bytes]) -> Pending[int]:
         """Durable, and all of them in one piece: no session writes in between."""

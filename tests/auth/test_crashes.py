@@ -173,6 +173,25 @@ async def test_auth_34_a_newer_pair_in_the_store_saves_the_refresh(world):
     assert (len(world.refreshes), len(world.logins)) == (1, 1)
 
 
+async def test_auth_34_two_sessions_of_one_store_renew_once_at_the_same_moment(world):
+    """As while a changed connection takes over from the old one, whose requests still end."""
+    session = world.start()
+    other = world.start(store=world.store)
+    old = await session.sign()
+    assert (await other.sign()).generation == old.generation
+    await asyncio.gather(*(one.rejected(old.generation) for one in (session, other) for _ in range(5)))
+    assert (await session.sign()).headers == (await other.sign()).headers
+    assert (len(world.refreshes), len(world.logins)) == (1, 1)
+
+
+async def test_auth_34_two_sessions_of_one_store_share_the_first_login(world):
+    session = world.start()
+    other = world.start(store=world.store)
+    signed = await asyncio.gather(session.sign(), other.sign())
+    assert signed[0] == signed[1]
+    assert len(world.logins) == 1
+
+
 @pytest.mark.parametrize("harm", ["random", "empty", "truncated", "key lost", "another connection's"])
 async def test_auth_38_tokens_that_cannot_be_read_cost_one_login(world, harm):
     session = world.start()
@@ -219,6 +238,21 @@ async def test_a_store_that_cannot_be_read_sends_no_password(world):
     assert world.server.requests == []
     world.store.unreadable = False
     await signed_soon(world, session)
+
+
+async def test_a_pair_that_cannot_be_read_for_a_moment_is_not_lost(world):
+    """What is in memory before the first read is empty, and must not replace what lies in the store."""
+    signed = await world.start().sign()
+    await world.sessions[-1].close()
+    session = world.start()
+    world.store.unreadable = True
+    with pytest.raises(NotSignedIn, match="disk I/O error"):
+        await session.sign()
+    await turns()
+    assert world.store.writes == []
+    world.store.unreadable = False
+    assert await signed_soon(world, session) == signed
+    assert len(world.server.requests) == 1
 
 
 async def test_auth_41_a_restored_backup_costs_one_try_and_one_login(world):

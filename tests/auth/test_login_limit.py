@@ -108,6 +108,19 @@ async def test_auth_28_a_wall_clock_years_off_blocks_no_longer_than_the_pause(wo
     assert error.retry_after <= 900
 
 
+async def test_auth_28_two_sessions_of_one_store_share_the_limit(world):
+    world.api.password = "another one"
+    session = world.start()
+    sessions = session, world.start(store=world.store)
+    for _ in range(5):
+        for one in sessions:
+            await refused(one)
+        world.clock.tick(100)
+    assert len(world.logins) == 3
+    assert {one.status().state for one in sessions} == {"blocked"}
+    assert (await world.row()).failures == 3
+
+
 async def test_auth_29_a_replaced_credential_file_resets_the_count(world):
     world.api.password = "the new one"
     session = world.start()

@@ -1,20 +1,100 @@
-"""Any order of callers, refusals, odd answers, lost answers, kills and clock jumps."""
+"""Any order of callers, refusals, odd answers, lost answers, kills and clock jumps.
+
+Twice: many histories in simulated time (`tests/support/histories.py`: the same seeds every time), and fewer,
+chosen by hypothesis, against a real HTTP server.
+
+    PUSH_AGENT_HISTORIES=10000 pytest -n 2 tests/auth/test_session_machine.py     # as many as you like
+    PUSH_AGENT_SEED=4711 pytest -n 0 tests/auth/test_session_machine.py           # one of them
+"""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.auth import Signed
+from agent.auth.memory import SessionMemory
+from agent.auth.pause import Pause
+from agent.auth.renewal import Renewal
+from agent.auth.token import Token
 from agent.errors import NotSignedIn
 from tests.support.auth_world import LOGIN, REFRESH, World, auth_client
 from tests.support.clock import turns
+from tests.support.histories import history_of, play, shrink
 from tests.support.scripted import DROP, DROP_UNREAD, Answer, ScriptedServer
+
+HISTORIES = int(os.environ.get("PUSH_AGENT_HISTORIES", "600"))
+LOT = 100
+"""Histories of one test: some seconds, whatever the number of all."""
+SEED = os.environ.get("PUSH_AGENT_SEED")
+LOTS = [[int(SEED)]] if SEED else [range(at, min(at + LOT, HISTORIES)) for at in range(0, HISTORIES, LOT)]
+
+
+@pytest.mark.parametrize("seeds", LOTS, ids=lambda seeds: f"{seeds[0]}-{seeds[-1]}")
+def test_every_history_keeps_to_the_protocol_and_ends_with_everything_delivered(seeds):
+    told = []
+    for seed in seeds:
+        history = history_of(seed)
+        if play(history).wrong:
+            least = shrink(history)
+            told.append(f"seed {seed}: {least}\n    " + "\n    ".join(play(least).wrong[:5]))
+    assert not told, "\n".join(told)
+
+
+def test_histories_do_what_they_are_for():
+    histories = [history_of(seed) for seed in range(LOT)]
+    steps = Counter(step[0] for history in histories for step in history.steps)
+    assert min(steps.values()) >= 10
+    assert len(steps) == 17
+    played = [play(history) for history in histories]
+    assert sum(one.lives - 1 for one in played) > 60
+    assert sum(one.logins > 1 for one in played) > 10
+    assert sum(one.refreshes for one in played) > 200
+    assert max(history.lanes for history in histories) == 64
+
+
+def test_a_history_is_the_same_every_time():
+    assert [play(history_of(seed)) for seed in range(10)] == [play(history_of(seed)) for seed in range(10)]
+
+
+async def _nothing(*_, **__):
+    return None
+
+
+async def _use_at_once(self, grant, sent, old, **more):
+    """As `keep`, but nobody waits until the pair is durable."""
+    _TASKS.append(asyncio.ensure_future(_KEEP(self, grant, sent, old, **more)))
+    await asyncio.sleep(0.001)  # simulated; the store takes twice as long
+    generation = self.row.generation
+    return Token(
+        access=grant.access, refresh=grant.refresh, generation=generation, obtained=sent, lifetime=60.0
+    )
+
+
+_KEEP, _TASKS = SessionMemory.keep, []
+FAULTS = {
+    "no intent": (SessionMemory, "intend", _nothing, "before its intent was durable"),
+    "used before it is stored": (SessionMemory, "keep", _use_at_once, "was used before it was durable"),
+    "replays without end": (Renewal, "_may_replay", lambda *_: True, "replayed"),
+    "two renewals at a time": (SessionMemory, "turn", lambda _: asyncio.Lock(), "by two sessions at once"),
+    "failed logins are not counted": (SessionMemory, "count_login", _nothing, "within the pause"),
+    "pauses without end": (Pause, "next", lambda *_, **__: 1e5, "wait though they could be signed in"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_that_is_put_into_the_agent_is_found(fault, monkeypatch):
+    place, name, broken, words = FAULTS[fault]
+    monkeypatch.setattr(place, name, broken)
+    assert any(words in wrong for seed in range(400) for wrong in play(history_of(seed)).wrong)
+
 
 ODD = ["503", "429", "400", "html", "cut", "never heard", "lost", "damaged"]
 DEADLY = ["die unheard", "die heard"]

@@ -168,9 +168,9 @@ class World:
         limit = LoginLimit(failures=failures, pause=timedelta(seconds=pause))
         self.auth = replace(self.auth, login_limit=limit, **changes)
 
-    def start(self, name="p"):
-        """A new life of the agent; its session."""
-        store = FileStore(self.folder / "state.db")
+    def start(self, name="p", *, store=None):
+        """A new life of the agent; its session. With `store`: a second session in the life that has it."""
+        store = store or FileStore(self.folder / "state.db")
         self.stores.append(store)
         vault = open_vault(self.folder)
         connection = Connection(name=name, auth=self.auth, where=WHERE)
