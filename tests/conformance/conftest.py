@@ -1,0 +1,32 @@
+from __future__ import annotations
+
+import pytest
+
+pytest.register_assert_rewrite(
+    "tests.conformance.suite", "tests.conformance.harness", "tests.conformance.life"
+)
+
+from tests.conformance.harness import DjangoToolkit, OidcProvider  # noqa: E402
+from tests.conformance.life import Life, Relay, plumbing  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def django_toolkit(tmp_path_factory):
+    server = DjangoToolkit(tmp_path_factory.mktemp("django-oauth-toolkit"))
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="session")
+def oidc_provider(tmp_path_factory, pytestconfig):
+    server = OidcProvider(tmp_path_factory.mktemp("oidc-provider"), pytestconfig.cache.mkdir("conformance"))
+    yield server
+    server.close()
+
+
+@pytest.fixture
+async def life(tmp_path, server):
+    async with plumbing() as (front, http):
+        life = Life(tmp_path, server, Relay(front, server, http), http)
+        yield life
+        await life.stop()
