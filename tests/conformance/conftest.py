@@ -1,13 +1,15 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
-pytest.register_assert_rewrite(
-    "tests.conformance.suite", "tests.conformance.harness", "tests.conformance.life"
-)
+for _module in ("harness", "life", "suite", "suite_daemon"):
+    pytest.register_assert_rewrite(f"tests.conformance.{_module}")
 
 from tests.conformance.harness import DjangoToolkit, OidcProvider  # noqa: E402
 from tests.conformance.life import Life, Relay, plumbing  # noqa: E402
+from tests.conformance.suite_daemon import Scene  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +32,11 @@ async def life(tmp_path, server):
         life = Life(tmp_path, server, Relay(front, server, http), http)
         yield life
         await life.stop()
+
+
+@pytest.fixture
+async def scene(tmp_path, server):
+    async with plumbing() as (front, http):
+        scene = Scene(tmp_path, server, Relay(front, server, http))
+        yield scene
+        await asyncio.to_thread(scene.world.close)

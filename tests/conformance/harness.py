@@ -51,7 +51,7 @@ CLIENTS = {
 
 
 class OAuthServer:
-    """A process on loopback. `tokens()` is what its token endpoint was asked, in order."""
+    """A process on loopback, with a token endpoint and a target that takes its tokens."""
 
     token_path = "/token"
     introspection_path = ""
@@ -83,10 +83,17 @@ class OAuthServer:
     def deliveries_url(self):
         return self.url + "/deliveries"
 
-    def tokens(self, grant=None):
-        path = self.folder / "tokens.jsonl"
-        lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-        return [line for line in lines if grant in (None, line["grant"])]
+    def tokens(self):
+        """What its token endpoint was asked, and said."""
+        return self._noted("tokens.jsonl")
+
+    def delivered(self):
+        """The bodies of all requests that its target took, in order."""
+        return self._noted("delivered.jsonl")
+
+    def _noted(self, name):
+        path = self.folder / name
+        return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
 
     async def ask(self, form, client=CLIENTS["basic"], path=None):
         """POST a form as the client; status and JSON."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.conformance.suite import Conformance
+from tests.conformance.suite_daemon import WithTheDaemon
 
 
 @pytest.fixture
@@ -12,5 +13,5 @@ def server(oidc_provider):
     return oidc_provider
 
 
-class TestOidcProvider(Conformance):
-    """All of `suite.py`."""
+class TestOidcProvider(Conformance, WithTheDaemon):
+    """All of them."""

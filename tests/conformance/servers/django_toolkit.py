@@ -1,7 +1,7 @@
 """django-oauth-toolkit as a server of its own: `python django_toolkit.py FOLDER` prints where it listens.
 
 Rotation and reuse protection are on, tokens rest hashed; the database is an SQLite file in FOLDER, and every
-request to the token endpoint is a line of FOLDER/tokens.jsonl.
+request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of FOLDER/delivered.jsonl.
 """
 
 from __future__ import annotations
@@ -51,16 +51,19 @@ django.setup()
 
 from django.contrib.auth import get_user_model  # noqa: E402
 from django.core.management import call_command  # noqa: E402
-from django.http import HttpResponse, JsonResponse  # noqa: E402
+from django.http import HttpResponse  # noqa: E402
 from django.urls import path  # noqa: E402
 from django.views.decorators.csrf import csrf_exempt  # noqa: E402
 from oauth2_provider.decorators import protected_resource  # noqa: E402
 from oauth2_provider.models import get_application_model  # noqa: E402
 from oauth2_provider.views import IntrospectTokenView, RevokeTokenView, TokenView  # noqa: E402
 
-DELIVERED = []
-TOKENS = (FOLDER / "tokens.jsonl").open("a", buffering=1)
 WRITING = threading.Lock()
+
+
+def note(name, line):
+    with WRITING, (FOLDER / name).open("a") as file:
+        file.write(json.dumps(line) + "\n")
 
 
 @csrf_exempt
@@ -74,8 +77,7 @@ def token(request):
         "error": said.get("error", ""),
         "client": "basic" if "HTTP_AUTHORIZATION" in request.META else "body",
     }
-    with WRITING:
-        TOKENS.write(json.dumps(line) + "\n")
+    note("tokens.jsonl", line)
     return answer
 
 
@@ -83,10 +85,8 @@ def token(request):
 @protected_resource(scopes=["write"], advertise_metadata=True)
 def deliveries(request):
     """A target behind the toolkit's own check of tokens."""
-    if request.method == "POST":
-        DELIVERED.append(request.body.decode())
-        return HttpResponse(status=204)
-    return JsonResponse({"delivered": DELIVERED})
+    note("delivered.jsonl", request.body.decode())
+    return HttpResponse(status=204)
 
 
 urlpatterns = [

@@ -1,7 +1,8 @@
 // oidc-provider as a server of its own: `node server.js FOLDER` prints where it listens.
 //
 // Every refresh rotates; a consumed refresh token that comes again revokes the whole grant (that is the library's
-// own doing). Every request to the token endpoint is a line of FOLDER/tokens.jsonl.
+// own doing). Every request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of
+// FOLDER/delivered.jsonl.
 
 import { appendFileSync, readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -10,7 +11,7 @@ import { Provider, errors } from 'oidc-provider';
 const folder = process.argv[2];
 const given = JSON.parse(readFileSync(`${folder}/given.json`, 'utf8'));
 const SCOPES = ['openid', 'offline_access', 'read', 'write'];
-const delivered = [];
+const note = (name, line) => appendFileSync(`${folder}/${name}`, `${JSON.stringify(line)}\n`);
 
 const clients = Object.values(given.clients).map((client) => ({
   client_id: client.id,
@@ -73,14 +74,10 @@ async function deliveries(provider, request, response) {
     response.writeHead(401, { 'WWW-Authenticate': 'Bearer error="invalid_token"' }).end();
     return;
   }
-  if (request.method === 'POST') {
-    let body = '';
-    for await (const piece of request) body += piece;
-    delivered.push(body);
-    response.writeHead(204).end();
-    return;
-  }
-  response.writeHead(200, { 'Content-Type': 'application/json' }).end(JSON.stringify({ delivered }));
+  let body = '';
+  for await (const piece of request) body += piece;
+  note('delivered.jsonl', body);
+  response.writeHead(204).end();
 }
 
 const server = createServer();
@@ -91,13 +88,12 @@ server.listen(0, '127.0.0.1', () => {
   provider.use(async (ctx, next) => {
     await next();
     if (ctx.oidc?.route !== 'token') return;
-    const line = {
+    note('tokens.jsonl', {
       grant: ctx.oidc.params?.grant_type,
       status: ctx.status,
       error: ctx.body?.error || '',
       client: ctx.headers.authorization ? 'basic' : 'body',
-    };
-    appendFileSync(`${folder}/tokens.jsonl`, `${JSON.stringify(line)}\n`);
+    });
   });
   const handle = provider.callback();
   server.on('request', (request, response) =>
