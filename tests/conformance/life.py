@@ -5,6 +5,7 @@ Between the two stands a relay. It counts, and may lose an answer *after* the se
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 from dataclasses import dataclass
@@ -52,6 +53,9 @@ class Relay:
         self.exchanges = []
         self.lose = 0
         """So many of the next answers get lost."""
+        self.hold = False
+        """The next answer waits for ever: whoever asked is to die meanwhile."""
+        self.held = asyncio.Event()
         self.url = front.url + "/token"
         self._server = server
         self._http = http
@@ -73,6 +77,10 @@ class Relay:
                 answer=json.loads(body),
             )
         )
+        if self.hold:
+            self.hold = False
+            self.held.set()
+            await asyncio.Event().wait()
         if self.lose:
             self.lose -= 1
             return DROP

@@ -34,6 +34,14 @@ class Conformance:
         assert not await server.active(third["access_token"])
         assert not await server.refresh_token_lives(third["refresh_token"])
 
+    async def test_the_server_can_end_an_access_token_alone(self, server):
+        _, given = await server.replay(await server.seed())
+        assert await server.active(given["access_token"])
+        await server.end(given["access_token"])
+        assert not await server.active(given["access_token"])
+        assert await server.refresh_token_lives(given["refresh_token"])
+        assert (await server.replay(given["refresh_token"]))[0] == 200
+
     # ------------------------------------------------------------------ signing in
 
     @pytest.mark.parametrize("client", ["basic", "body", "public"])
@@ -133,6 +141,19 @@ class Conformance:
         session = await life.start()
         assert await life.deliver(await life.expire(session)) == 204
         assert [one.form["grant_type"] for one in life.relay.asked()] == ["password", "refresh_token"]
+
+    async def test_a_token_that_ends_early_is_renewed_once_for_all_who_met_the_401(self, life):
+        life.configure("oauth_password")
+        session = await life.start()
+        signed = await session.sign()
+        await life.server.end(token_of(signed))
+        assert await life.deliver(signed) == 401
+        await asyncio.gather(*(session.rejected(signed.generation) for _ in range(50)))
+        assert await life.deliver(await session.sign()) == 204
+        assert [(one.form["grant_type"], one.status) for one in life.relay.asked()] == [
+            ("password", 200),
+            ("refresh_token", 200),
+        ]
 
     async def test_a_token_that_was_revoked_elsewhere_is_replaced_at_the_first_401(self, life):
         life.configure("oauth_password")

@@ -85,6 +85,10 @@ class Scene:
         status, answer = await self.server.replay(stolen)
         assert (status, answer["error"]) == (400, "invalid_grant")
 
+    async def ended(self):
+        """The daemon's access token is over before its time."""
+        await self.server.end(self.relay.exchanges[-1].answer["access_token"])
+
     def asked(self):
         return [(one.form["grant_type"], one.status) for one in self.relay.asked()]
 
@@ -119,6 +123,40 @@ class WithTheDaemon:
         logged = scene.world.logged()
         assert "invalid_grant" in logged
         assert [secret for secret in scene.secrets() if secret in logged] == []
+
+    async def test_auth_10_a_kill_between_the_rotation_and_its_answer_costs_one_login(self, scene):
+        scene.configure("oauth_password")
+        await scene.start()
+        scene.put(5)
+        await scene.all_arrived()
+        await scene.ended()
+        scene.relay.hold = True
+        scene.put(5)
+        await scene.relay.held.wait()
+        await scene.kill()
+        await scene.start()
+        await scene.all_arrived()
+        assert scene.asked() == [
+            ("password", 200),
+            ("refresh_token", 200),
+            ("refresh_token", 400),
+            ("password", 200),
+        ]
+
+    async def test_files_arrive_over_tokens_that_end_early_with_one_login(self, scene):
+        scene.configure("oauth_password")
+        await scene.start()
+        scene.put(5)
+        await scene.all_arrived()
+        await scene.ended()
+        scene.put(5)
+        await scene.all_arrived()
+        await scene.kill()
+        await scene.ended()
+        await scene.start()
+        scene.put(5)
+        await scene.all_arrived()
+        assert scene.asked() == [("password", 200), ("refresh_token", 200), ("refresh_token", 200)]
 
     async def test_without_a_password_a_theft_is_told_and_a_new_seed_goes_on_where_it_stopped(self, scene):
         scene.world.secret("first_refresh_token", await scene.server.seed())

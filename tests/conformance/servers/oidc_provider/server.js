@@ -66,6 +66,19 @@ function passwordGrant(provider) {
   };
 }
 
+// An access token that is over before its time, alone; RFC 7009 here takes its refresh token along.
+async function end(provider, request, response) {
+  const token = await provider.AccessToken.find(await read(request));
+  await token.destroy();
+  response.writeHead(204).end();
+}
+
+async function read(request) {
+  let body = '';
+  for await (const piece of request) body += piece;
+  return body;
+}
+
 // A target that takes what the library itself takes for a token of its own.
 async function deliveries(provider, request, response) {
   const value = (request.headers.authorization || '').replace(/^Bearer /, '');
@@ -74,9 +87,7 @@ async function deliveries(provider, request, response) {
     response.writeHead(401, { 'WWW-Authenticate': 'Bearer error="invalid_token"' }).end();
     return;
   }
-  let body = '';
-  for await (const piece of request) body += piece;
-  note('delivered.jsonl', body);
+  note('delivered.jsonl', await read(request));
   response.writeHead(204).end();
 }
 
@@ -96,8 +107,9 @@ server.listen(0, '127.0.0.1', () => {
     });
   });
   const handle = provider.callback();
+  const own = { '/deliveries': deliveries, '/end': end };
   server.on('request', (request, response) =>
-    request.url === '/deliveries' ? deliveries(provider, request, response) : handle(request, response),
+    own[request.url] ? own[request.url](provider, request, response) : handle(request, response),
   );
   console.log(JSON.stringify({ url }));
 });
