@@ -33,3 +33,5 @@ class SessionRow:
     """Wall clock."""
     expires_at: float | None = None
     """Wall clock; when the sealed access token ends, for people."""
+    spent: str = field(default="", repr=False)
+    """Keyed fingerprints of refresh tokens out of secrets that must not be sent again, the last ones."""

@@ -3,7 +3,9 @@
 session   the words and what is asked of others     token    one pair, with its moments
 rotating  who waits, when, for which generation     exchange one POST and what its answer means
 renewal   one way from a pair to the next           memory   what survives a restart
-password  the platform's dialect                    fixed    none, basic, bearer, header
+grants    every way to get tokens, one file each    grant    what they have in common
+call      one token request                         said     what the server said, as it may be shown
+fixed     none, basic, bearer, header               pointer  where an answer holds what
 vault     how tokens rest                           pause    how long to wait
 """
 
@@ -25,7 +27,15 @@ from agent.auth.session import (
     VaultError,
 )
 from agent.clock import Clock
-from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, NoAuth, PasswordAuth
+from agent.config.model import (
+    BasicAuth,
+    BearerAuth,
+    Connection,
+    HeaderAuth,
+    NoAuth,
+    RenewedAuth,
+    header_of,
+)
 
 if TYPE_CHECKING:
     import aiohttp
@@ -68,7 +78,7 @@ def open_session(  # noqa: PLR0917 - one of each kind, in the order of the rooms
     `trust_env=False` and without cookies.
     """
     means = _Means(secrets=secrets, store=store, vault=vault, clock=clock, client=client)
-    return _OPENERS[type(connection.auth)](connection.name, connection.auth, means)
+    return _OPENERS.get(type(connection.auth), _open_renewed)(connection.name, connection.auth, means)
 
 
 def _open_none(name: str, _auth: NoAuth, _means: _Means) -> Session:
@@ -87,18 +97,25 @@ def _open_header(name: str, auth: HeaderAuth, means: _Means) -> Session:
     return FixedSession(name, lambda: own_header(auth, means.secrets), means.clock)
 
 
-def _open_password(name: str, auth: PasswordAuth, means: _Means) -> Session:
+def _open_renewed(name: str, auth: RenewedAuth, means: _Means) -> Session:
     # Late, since aiohttp is slow to import and most commands never sign in.
     from agent.auth.exchange import AuthApi  # noqa: PLC0415
+    from agent.auth.grants import GRANTS  # noqa: PLC0415
     from agent.auth.memory import SessionMemory  # noqa: PLC0415
-    from agent.auth.password import PasswordGrant  # noqa: PLC0415
     from agent.auth.renewal import Renewal  # noqa: PLC0415
     from agent.auth.rotating import RotatingSession  # noqa: PLC0415
 
     memory = SessionMemory(name, means.store, means.vault, means.clock)
-    grant = PasswordGrant(auth, AuthApi(means.client, means.clock), means.secrets, means.vault)
+    api = AuthApi(means.client, means.clock)
+    grant = GRANTS[type(auth)](auth, api, means.secrets, means.vault)
     renewal = Renewal(grant, memory, means.clock)
-    return RotatingSession(renewal, memory, means.clock, renew_before=auth.renew_before.total_seconds())
+    return RotatingSession(
+        renewal,
+        memory,
+        means.clock,
+        renew_before=auth.renew_before.total_seconds(),
+        header=header_of(auth),
+    )
 
 
 _Opener: TypeAlias = "Callable[[str, Any, _Means], Session]"
@@ -108,5 +125,4 @@ _OPENERS: Final[Mapping[type, _Opener]] = {
     BasicAuth: _open_basic,
     BearerAuth: _open_bearer,
     HeaderAuth: _open_header,
-    PasswordAuth: _open_password,
 }

@@ -12,21 +12,18 @@ from __future__ import annotations
 
 import asyncio
 import email.utils
-import html
 import json
 import math
-import re
-from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias
-from urllib.parse import quote, quote_plus, urlencode
 
 import aiohttp
 
+from agent.auth.call import Call
+from agent.auth.said import MAX_WORDS, blot, error_word, explained, line, words_of
 from agent.auth.token import BadToken, Grant, grant_of
 from agent.clock import Clock
-from agent.logs import BLOT
 
 DEADLINE = 25.0
 """Seconds for a whole exchange. Below the 30 s in which a lost answer may be replayed, so that it can be."""
@@ -34,17 +31,10 @@ CONNECT = 5.0
 """Seconds to connect: a firewall that drops looks like a hang."""
 MAX_ANSWER = 1_048_576
 """Bytes. A pair of tokens has a few thousand."""
-MAX_WORDS = 200
-"""Characters of the server's own words that are shown."""
 MAX_RETRY_AFTER = 3600.0
 """Seconds."""
 
 _BUSY = frozenset({408, 425, 429})
-_JWT = re.compile(r"eyJ[\w.~+/=-]{8,}")
-# A pair in an answer that is no good one: what stands behind `…_token`, in JSON or in a form.
-_TOKEN = re.compile(r"""(?i)(\b\w*_token\b[\\"']*\s*[:=]\s*[\\"']*)[^\s"'\\&,}]+""")
-_LEAST_ENCODED = 6
-"""Characters: shorter values would be found in ordinary words."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +50,8 @@ class Denied:
 
     status: int
     text: str
+    error: str = ""
+    """The error word of the answer (RFC 6749, section 5.2), where it has one."""
     credentials: bool = True
 
 
@@ -91,25 +83,30 @@ class AuthApi:
         self._timeout = aiohttp.ClientTimeout(total=deadline, connect=CONNECT, sock_connect=CONNECT)
 
     async def post(self, url: str, form: Mapping[str, str]) -> Exchange:
-        """Send the form (application/x-www-form-urlencoded). Never raises for anything a network can do."""
+        """Send a form whose values are all secret."""
+        return await self.call(Call(url=url, fields=form, hidden=frozenset(form.values())))
+
+    async def call(self, call: Call) -> Exchange:
+        """Send the request. Never raises for anything a network can do."""
         try:
-            return await self._post(url, form)
+            return await self._call(call)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             # Nothing was sent: no connection, no name, or a certificate that did not convince.
-            return Failed(text=blot(_reason(error), form))
+            return Failed(text=blot(_reason(error), call.hidden))
         except (aiohttp.InvalidURL, aiohttp.NonHttpUrlClientError) as error:
             return Failed(text=f"the URL of the Auth API cannot be used ({type(error).__name__})")
         except TimeoutError:
             return Lost(text=f"no answer within {self._timeout.total:g} s")
         except (aiohttp.ClientError, OSError) as error:
-            return Lost(text=blot(_reason(error), form))
+            return Lost(text=blot(_reason(error), call.hidden))
 
-    async def _post(self, url: str, form: Mapping[str, str]) -> Exchange:
+    async def _call(self, call: Call) -> Exchange:
         async with self._client.post(
-            url,
-            data=urlencode(form).encode(),
+            call.url,
+            data=call.body,
             headers={
-                "Content-Type": "application/x-www-form-urlencoded",
+                **call.headers,
+                "Content-Type": call.content_type,
                 "Accept": "application/json",
                 "Accept-Encoding": "identity",
                 # A kept connection may be closed by the server just as we write, which looks like a lost
@@ -123,14 +120,15 @@ class AuthApi:
             coded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
             body = None if coded else await _read(response)
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP
-            return _judge_good(status, body, form)
-        text = f"{status} {_line(response.reason or '', form)}".strip() + _words(body or b"", form)
+            return judge_good(f"{status}", status, body, call)
+        error, words = words_of(body or b"", call.hidden)
+        text = f"{status} {line(response.reason or '', call.hidden)}".strip() + words
         if 300 <= status < 400:  # noqa: PLR2004 - HTTP
             hint = "the Auth API answered with a redirect, which is never followed"
             return Denied(status=status, text=f"{text}: {hint}", credentials=False)
         if status in _BUSY or not 400 <= status < 500:  # noqa: PLR2004 - HTTP
             return Failed(text=text, retry_after=retry_after_of(retry_after, self._clock.now()))
-        return Denied(status=status, text=text)
+        return Denied(status=status, text=text, error=error)
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
@@ -144,74 +142,29 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
     return bytes(body)
 
 
-def _judge_good(status: int, body: bytes | None, form: Mapping[str, str]) -> Exchange:
+def judge_good(  # noqa: PLR0911 - one for each way to be no answer
+    said: str, status: int, body: bytes | None, call: Call
+) -> Exchange:
     """A 2xx answer. Its body is never shown, since it may hold tokens: only the fields that explain."""
     if body is None:
-        return Failed(text=f"{status} with an answer that is compressed or above {MAX_ANSWER} bytes")
+        return Failed(text=f"{said} with an answer that is compressed or above {MAX_ANSWER} bytes")
     try:
         answer = json.loads(body.decode("utf-8-sig"))
     except (ValueError, RecursionError):
         if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{"):
             # It began like the answer, so the pair may have been rotated.
-            return Lost(text=f"{status} with damaged JSON of {len(body)} bytes")
-        return Failed(text=f"{status} with something that is not JSON, {len(body)} bytes")
-    if not isinstance(answer, dict):
-        return Failed(text=f"{status} with JSON that is not an object")
-    return _judge_answer(status, answer, form)
-
-
-def _judge_answer(status: int, answer: Mapping[str, object], form: Mapping[str, str]) -> Exchange:
-    if answer.get("error"):
-        return Denied(status=status, text=f"{status}{_explained(answer, form)}")
+            return Lost(text=f"{said} with damaged JSON of {len(body)} bytes")
+        return Failed(text=f"{said} with something that is not JSON, {len(body)} bytes")
+    pointed = isinstance(answer, list) and call.answer.access_token.startswith("/")
+    if not isinstance(answer, dict) and not pointed:
+        return Failed(text=f"{said} with JSON that is not an object")
+    if isinstance(answer, dict) and answer.get("error"):
+        text = f"{said}{explained(answer, call.hidden)}"
+        return Denied(status=status, text=text, error=error_word(answer))
     try:
-        return Granted(grant=grant_of(answer))
+        return Granted(grant=grant_of(answer, call.answer, bearer=call.bearer))
     except BadToken as error:
-        return Denied(status=status, text=f"{status}, but {error}")
-
-
-def _words(body: bytes, form: Mapping[str, str]) -> str:
-    """What the server says in an error answer, without anything secret, as `: …` or nothing."""
-    try:
-        answer = json.loads(body.decode("utf-8-sig"))
-    except (ValueError, RecursionError):
-        answer = None
-    if isinstance(answer, dict) and (explained := _explained(answer, form)):
-        return explained
-    return _shown(body.decode("utf-8", "replace"), form)
-
-
-def _explained(answer: Mapping[str, object], form: Mapping[str, str]) -> str:
-    """`error` and `error_description` (RFC 6749, section 5.2)."""
-    named = (answer.get("error"), answer.get("error_description"))
-    return _shown(" - ".join(str(words) for words in named if words), form)
-
-
-def _shown(text: str, form: Mapping[str, str]) -> str:
-    short = _line(text, form)
-    return f": {short}" if short else ""
-
-
-def _line(text: str, form: Mapping[str, str]) -> str:
-    # Blotted before it is cut: half a secret at the end would not be found any more.
-    printable = "".join(c if c.isprintable() else " " for c in blot(text, form))
-    return " ".join(printable[: MAX_WORDS * 4].split())[:MAX_WORDS]
-
-
-def blot(text: str, form: Mapping[str, str]) -> str:
-    """The text without any value of the form, however encoded, and without what looks like a token."""
-    for value in sorted(filter(None, form.values()), key=len, reverse=True):
-        for way in _ways(value):
-            text = text.replace(way, BLOT)
-    return _JWT.sub(BLOT, _TOKEN.sub(rf"\1{BLOT}", text))
-
-
-def _ways(value: str) -> set[str]:
-    """How a server may write what it was sent."""
-    ways = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
-    ways |= {html.escape(value), html.escape(value, quote=False), value.replace("/", "\\/")}
-    if len(value) >= _LEAST_ENCODED:
-        ways |= {b64encode(value.encode()).decode().rstrip("="), value.encode().hex()}
-    return ways
+        return Denied(status=status, text=f"{said}, but {error}")
 
 
 def _reason(error: Exception) -> str:

@@ -2,6 +2,7 @@
 
     load ─▶ recognise ─▶ intend(N) ─▶ [refresh sent] ─▶ keep(N+1) ─▶ [used]
                        └▶ count_login ─▶ [login sent] ─▶ keep(N+1)
+                       └▶ bury: that refresh token is never sent again
 
 Every arrow is durable before the next one begins. Where the store cannot be written the session goes
 on with what is in memory, says so once, and `save` tries again.
@@ -10,9 +11,10 @@ on with what is in memory, says so once, and `save` tries again.
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from agent.auth.grant import Credentials
 from agent.auth.session import Sealer, SessionStore, VaultError
 from agent.auth.token import BadToken, Grant, Moment, Token, unpack
 from agent.clock import Clock
@@ -21,32 +23,14 @@ from agent.errors import AgentError
 from agent.logs import get_log
 from agent.session_row import SessionRow
 
+KEPT_MARKS = 16
+"""Seeds that are remembered as spent: somebody may put an older one back."""
+
 log = get_log("auth")
 
 
 class MemoryUnreadable(AgentError):
     """The store cannot be read: nothing may be sent, since nobody knows what was sent before."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Credentials:
-    """Who signs in where: marks to compare, and the form to send."""
-
-    place: str
-    """Mark of the Auth API's URL."""
-    person: str
-    """Mark of the username; empty when it cannot be read now."""
-    mark: str
-    """Mark of username and password together; empty when they cannot be read now."""
-    form: dict[str, str] = field(repr=False)
-    """Empty when a secret cannot be read now."""
-    problem: str = ""
-    """Why a secret cannot be read."""
-
-    @property
-    def identity(self) -> str:
-        """What the row remembers."""
-        return f"{self.place}.{self.person}"
 
 
 class SessionMemory:
@@ -123,8 +107,8 @@ class SessionMemory:
         if self.row.refreshing != generation or self.unsaved:
             await self._write(refreshing=generation)
 
-    async def keep(self, grant: Grant, sent: Moment, old: Token | None) -> Token:
-        """The new pair, durable; `old` is None after a login.
+    async def keep(self, grant: Grant, sent: Moment, old: Token | None, *, spent: str = "") -> Token:
+        """The new pair, durable; `old` is None after a login; `spent` is a mark for `is_spent`.
 
         An answer without a refresh token keeps the old one.
         """
@@ -147,8 +131,25 @@ class SessionMemory:
             refreshes=self.row.refreshes + (old is not None),
             expires_at=token.expires_at,
             last_error="",
+            spent=self._with(spent),
         )
         return token
+
+    async def bury(self, mark: str) -> None:
+        """The pair is dead; `mark` is for `is_spent`."""
+        await self._write(sealed=None, refreshing=None, spent=self._with(mark))
+
+    def is_spent(self, mark: str) -> bool:
+        """Whether the refresh token of this mark must not be sent again."""
+        return mark in self.row.spent.split()
+
+    def mark(self, refresh_token: str) -> str:
+        """To remember it by."""
+        return self._sealer.mark(f"seed {refresh_token}")
+
+    def _with(self, mark: str) -> str:
+        old = [each for each in self.row.spent.split() if each != mark]
+        return " ".join([*old, mark][-KEPT_MARKS:]) if mark else self.row.spent
 
     async def count_login(self, limit: LoginLimit) -> None:
         """Count a login as failed *before* it is sent, so that a kill in between cannot hide it.

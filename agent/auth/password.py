@@ -1,4 +1,4 @@
-"""`type: password`: the platform's own dialect.
+"""`type: password`: the platform's own dialect, and others that follow no RFC.
 
 A form with username and password gives a pair of tokens; a form with the refresh token gives the next
 pair, and the old refresh token is void from then on.
@@ -9,46 +9,35 @@ pair, and the old refresh token is void from then on.
 
 from __future__ import annotations
 
-from agent.auth.exchange import AuthApi, Exchange
-from agent.auth.memory import Credentials
+from agent.auth.exchange import AuthApi
+from agent.auth.grant import Credentials, Posting, Rules
 from agent.auth.session import Sealer, Secrets
-from agent.config.model import PasswordAuth, SecretRef
+from agent.config.model import PasswordAuth
 from agent.errors import SecretError
 
 
-class PasswordGrant:
+class PasswordGrant(Posting):
     """Speaks the dialect; decides nothing."""
 
     def __init__(self, auth: PasswordAuth, api: AuthApi, secrets: Secrets, sealer: Sealer) -> None:
+        super().__init__(api, secrets, sealer, auth.dialect.fields.refresh_token)
         self.auth = auth
-        self._api = api
-        self._secrets = secrets
-        self._sealer = sealer
+        self.rules = Rules(renews_by="refresh", dead_on=auth.login_again_on, login_limit=auth.login_limit)
 
     def credentials(self) -> Credentials:
         """Who signs in, as the secrets say right now. Blocking; never raises for a missing secret."""
-        mark, place = self._sealer.mark, self._sealer.mark(f"place {self.auth.url}")
-        person = ""
+        auth, dialect, mark = self.auth, self.auth.dialect, self._sealer.mark
+        place, person, refresh = mark(f"place {auth.url}"), "", None
+        renewal, login = self._words(), self._words()
         try:
-            username = self._text(self.auth.username)
+            renewal.add(dialect.extra)
+            refresh = renewal.call(auth.url + auth.refresh_path, dialect)
+            username = login.put(dialect.fields.username, auth.username)
+            login.hidden.add(username)
             person = mark(f"person {username}")
-            password = self._secrets.resolve(self.auth.password).reveal()
+            login.put(dialect.fields.password, auth.password)
+            login.add(dialect.extra)
         except SecretError as error:
-            return Credentials(place=place, person=person, mark="", form={}, problem=error.message)
-        return Credentials(
-            place=place,
-            person=person,
-            mark=mark(f"login {len(username)} {username} {password}"),
-            form={"username": username, "password": password},
-        )
-
-    async def login(self, who: Credentials) -> Exchange:
-        """Send username and password."""
-        return await self._api.post(self.auth.url + self.auth.login_path, who.form)
-
-    async def refresh(self, refresh_token: str) -> Exchange:
-        """Send the refresh token."""
-        return await self._api.post(self.auth.url + self.auth.refresh_path, {"refresh_token": refresh_token})
-
-    def _text(self, value: SecretRef | str) -> str:
-        return value if isinstance(value, str) else self._secrets.resolve(value).reveal()
+            return Credentials(place=place, person=person, mark="", refresh=refresh, problem=error.message)
+        call = login.call(auth.url + auth.login_path, dialect)
+        return Credentials(place=place, person=person, mark=self._marked(call), login=call, refresh=refresh)

@@ -3,10 +3,12 @@
 newer pair in the store ──────────────────────────────▶ adopt
 refresh ── Granted ──▶ store ──▶ use
         ── Lost ─────▶ the same once more, at once ──▶ …
-        ── Denied, in login_again_on ──▶ newer in the store? adopt : login
+        ── Denied, in login_again_on ──▶ newer in the store? adopt : login, or the seed
         ── anything else ──▶ Trouble: the pair stays, nobody logs in
 login   ── Granted ──▶ store ──▶ use
         ── Denied ───▶ counted, over restarts
+seed    ── not spent ▶ refresh with it
+        ── spent ────▶ Trouble until the secret is another one
 """
 
 from __future__ import annotations
@@ -16,8 +18,9 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from agent.auth.exchange import Denied, Exchange, Failed, Granted, Lost
-from agent.auth.memory import Credentials, MemoryUnreadable, SessionMemory
-from agent.auth.password import PasswordGrant
+from agent.auth.grant import Credentials, Grant
+from agent.auth.memory import MemoryUnreadable, SessionMemory
+from agent.auth.said import HINTS
 from agent.auth.token import Moment, Token
 from agent.clock import Clock
 from agent.logs import get_log
@@ -52,11 +55,14 @@ class Trouble:
 class Renewal:
     """Makes the next pair."""
 
-    def __init__(self, grant: PasswordGrant, memory: SessionMemory, clock: Clock) -> None:
+    def __init__(self, grant: Grant, memory: SessionMemory, clock: Clock) -> None:
         self._grant = grant
+        self._rules = grant.rules
         self._memory = memory
         self._clock = clock
         self._name = memory.row.connection
+        self._said = ""
+        """What the server said when the last refresh token died."""
         self._replayed = -1
         """The generation whose refresh token has had its one replay."""
 
@@ -66,7 +72,7 @@ class Renewal:
 
     async def load(self) -> Token | None:
         """The pair of the last run of the agent, if it is still ours. Raises MemoryUnreadable."""
-        token = await self._memory.load(self._grant.auth.login_limit)
+        token = await self._memory.load(self._rules.login_limit)
         if self._memory.row.refreshing is not None:
             # That answer is long gone: the stored token gets one plain try, not a try and a replay.
             self._replayed = self._memory.row.generation
@@ -74,10 +80,14 @@ class Renewal:
 
     async def is_mended(self, trouble: Trouble) -> bool:
         """Whether it was a matter of the credentials, and others are there now than those that failed."""
-        if not trouble.no_secret and not self._memory.row.failures:
+        if not (trouble.no_secret or trouble.slow or trouble.blocked or self._memory.row.failures):
             return False
         who = await self._credentials()
-        return bool(who.form) if trouble.no_secret else who.mark not in {"", self._memory.row.secret_mark}
+        if trouble.no_secret:
+            return who.ready
+        if trouble.blocked and self._rules.renews_by == "seed":
+            return bool(who.seed) and not self._memory.is_spent(self._memory.mark(who.seed))
+        return who.mark not in {"", self._memory.row.secret_mark}
 
     async def run(self, token: Token | None, rejected: int) -> Token | Trouble:
         """The next pair; generations up to `rejected` are known to be dead."""
@@ -89,35 +99,70 @@ class Renewal:
                     return newer
             who = await self._credentials()
             ours = self._memory.recognise(who, token)
-            if ours is not None and ours.refresh and (done := await self._refresh(ours)) is not None:
+            if (
+                self._rules.renews_by != "login"
+                and ours is not None
+                and ours.refresh
+                and (done := await self._refresh(ours, who)) is not None
+            ):
                 return done
-            done = await self._login(who)
+            begin = self._seed if self._rules.renews_by == "seed" else self._login
+            done = await begin(who)
             if isinstance(done, Trouble) and ours is None:
                 done = replace(done, forget="all")
             return done  # noqa: TRY300 - the except is for all of it
         except MemoryUnreadable as error:
             return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
 
-    async def _refresh(self, token: Token) -> Token | Trouble | None:
+    async def _refresh(self, token: Token, who: Credentials) -> Token | Trouble | None:
         """The next pair, a trouble, or None: the Auth API itself wants a login."""
+        if who.refresh is None:
+            return replace(_unreadable(who), forget="")
         await self._memory.intend(token.generation)
         sent = self.moment()
-        answer = await self._grant.refresh(token.refresh)
+        answer = await self._grant.refresh(who, token.refresh)
         if isinstance(answer, Lost) and self._may_replay(token, sent):
             log.warning("an answer was lost: the same refresh token once more", connection=self._name)
             self._replayed = token.generation
             sent = self.moment()
-            answer = await self._grant.refresh(token.refresh)
+            answer = await self._grant.refresh(who, token.refresh)
+        seeded = self._rules.renews_by == "seed"
         match answer:
             case Granted(grant=grant):
                 if grant.note:
                     log.warning("odd answer of refresh", connection=self._name, note=grant.note)
-                return await self._memory.keep(grant, sent, token)
-            case Denied(status=status, text=text) if status in self._grant.auth.login_again_on:
+                # A server that does not rotate takes the same one again, also when the pair was lost.
+                rotated = seeded and grant.refresh not in {"", token.refresh}
+                spent = self._memory.mark(token.refresh) if rotated else ""
+                return await self._memory.keep(grant, sent, token, spent=spent)
+            case Denied(status=status, error=word, text=text) if {status, word} & self._rules.dead_on:
                 log.warning("the refresh token is dead", connection=self._name, answer=text)
-                return await self._memory.newer()
+                if (newer := await self._memory.newer()) is None and seeded:
+                    await self._memory.bury(self._memory.mark(token.refresh))
+                    self._said = text
+                return newer
             case _:
-                return _refused_refresh(answer)
+                return self._refused_refresh(answer)
+
+    async def _seed(self, who: Credentials) -> Token | Trouble:
+        """The next pair out of the refresh token in the secret: only if it was not used up before."""
+        if not who.seed:
+            return _unreadable(who)
+        if not self._memory.is_spent(self._memory.mark(who.seed)):
+            row = self._memory.row
+            seed = Token(
+                access="", refresh=who.seed, generation=row.generation, obtained=self.moment(), lifetime=0.0
+            )
+            if (done := await self._refresh(seed, who)) is not None:
+                return replace(done, forget="refresh") if isinstance(done, Trouble) else done
+        said = f" ({self._said})" if self._said else ""
+        return Trouble(
+            text=f"the refresh token is dead{said}, and the one in the secret was used up",
+            hint="put a new refresh token into the secret; it is picked up by itself",
+            slow=True,
+            blocked=True,
+            forget="refresh",
+        )
 
     def _may_replay(self, token: Token, sent: Moment) -> bool:
         age = self._clock.boottime() - sent.boot
@@ -125,75 +170,80 @@ class Renewal:
 
     async def _login(self, who: Credentials) -> Token | Trouble:
         if (wait := self._memory.blocked_for()) > 0:
-            return _blocked(self._memory.row.failures, wait)
-        if not who.form:
-            return Trouble(
-                text=who.problem,
-                hint="it is read again by itself",
-                at_least=SECRET_PAUSE,
-                no_secret=True,
-                forget="refresh",
-            )
-        limit = self._grant.auth.login_limit
+            return self._blocked(wait)
+        if who.problem:
+            return _unreadable(who)
+        limit = self._rules.login_limit
         await self._memory.count_login(limit)
         sent = self.moment()
         answer = await self._grant.login(who)
         match answer:
             case Granted(grant=grant):
-                if grant.note or not grant.refresh:
+                if self._rules.renews_by == "login":
+                    grant = replace(grant, refresh="")
+                if grant.note or not (grant.refresh or self._rules.renews_by == "login"):
                     note = grant.note or "the answer has no `refresh_token`: each renewal is a login"
                     log.warning("odd answer of login", connection=self._name, note=note)
                 return await self._memory.keep(grant, sent, None)
-            case Denied(credentials=True, text=text):
+            case Denied(credentials=True, error=word, text=text):
                 wait = self._memory.blocked_for()
-                hint = "check username and password; new ones are picked up by themselves"
                 return Trouble(
                     text=f"the login was refused: {text}",
-                    hint=hint,
+                    hint=HINTS.get(word, self._rules.check),
                     at_least=wait if wait > 0 else None,
                     blocked=wait > 0,
                     forget="refresh",
                 )
             case _:
                 await self._memory.uncount_login()
-                return _unheard_login(answer)
+                return self._unheard_login(answer)
 
     async def _credentials(self) -> Credentials:
         return await asyncio.to_thread(self._grant.credentials)
 
+    def _refused_refresh(self, answer: Exchange) -> Trouble:
+        match answer:
+            case Denied(status=status, error=word, text=text, credentials=True):
+                again = f"if {status} means here that a refresh token is dead, add it to `login_again_on`"
+                hint = HINTS.get(word, again)
+                return Trouble(text=f"refresh was refused: {text}", hint=hint, slow=True)
+            case Denied(text=text):
+                return Trouble(text=f"refresh: {text}", hint=self._rules.place, slow=True)
+            case Failed(text=text, retry_after=after):
+                return Trouble(text=f"refresh failed: {text}", at_least=after)
+            case Lost(text=text):
+                return Trouble(text=f"the answer of refresh was lost: {text}")
+            case Granted():
+                raise AssertionError(answer)
 
-def _refused_refresh(answer: Exchange) -> Trouble:
-    match answer:
-        case Denied(status=status, text=text, credentials=True):
-            hint = f"if {status} means here that a refresh token is dead, add it to `login_again_on`"
-            return Trouble(text=f"refresh was refused: {text}", hint=hint, slow=True)
-        case Denied(text=text):
-            return Trouble(text=f"refresh: {text}", hint="check `auth.url`", slow=True)
-        case Failed(text=text, retry_after=after):
-            return Trouble(text=f"refresh failed: {text}", at_least=after)
-        case Lost(text=text):
-            return Trouble(text=f"the answer of refresh was lost: {text}")
-        case Granted():
-            raise AssertionError(answer)
+    def _unheard_login(self, answer: Exchange) -> Trouble:
+        match answer:
+            case Denied(text=text):
+                hint = self._rules.place
+                return Trouble(text=f"login: {text}", hint=hint, slow=True, forget="refresh")
+            case Failed(text=text, retry_after=after):
+                return Trouble(text=f"login failed: {text}", at_least=after, forget="refresh")
+            case Lost(text=text):
+                return Trouble(text=f"the answer of login was lost: {text}", forget="refresh")
+            case Granted():
+                raise AssertionError(answer)
+
+    def _blocked(self, wait: float) -> Trouble:
+        failures = self._memory.row.failures
+        return Trouble(
+            text=f"{failures} logins in a row were refused; the next one is allowed in {wait:.0f} s",
+            hint=self._rules.check,
+            at_least=wait,
+            blocked=True,
+            forget="refresh",
+        )
 
 
-def _unheard_login(answer: Exchange) -> Trouble:
-    match answer:
-        case Denied(text=text):
-            return Trouble(text=f"login: {text}", hint="check `auth.url`", slow=True, forget="refresh")
-        case Failed(text=text, retry_after=after):
-            return Trouble(text=f"login failed: {text}", at_least=after, forget="refresh")
-        case Lost(text=text):
-            return Trouble(text=f"the answer of login was lost: {text}", forget="refresh")
-        case Granted():
-            raise AssertionError(answer)
-
-
-def _blocked(failures: int, wait: float) -> Trouble:
+def _unreadable(who: Credentials) -> Trouble:
     return Trouble(
-        text=f"{failures} logins in a row were refused; the next one is allowed in {wait:.0f} s",
-        hint="check username and password; new ones are picked up by themselves",
-        at_least=wait,
-        blocked=True,
+        text=who.problem,
+        hint="it is read again by itself",
+        at_least=SECRET_PAUSE,
+        no_secret=True,
         forget="refresh",
     )

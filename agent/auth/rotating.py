@@ -13,7 +13,6 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Final
 
 from agent.auth.memory import MemoryUnreadable, SessionMemory
@@ -22,6 +21,7 @@ from agent.auth.renewal import Renewal, Trouble
 from agent.auth.session import SessionStatus, Signed, State
 from agent.auth.token import Token
 from agent.clock import Clock
+from agent.config.model import TokenHeader
 from agent.errors import NotSignedIn
 from agent.logs import get_log
 
@@ -47,6 +47,7 @@ class RotatingSession:
         clock: Clock,
         *,
         renew_before: float,
+        header: TokenHeader | None = None,
         pause: Pause | None = None,
         close_grace: float = CLOSE_GRACE,
     ) -> None:
@@ -54,6 +55,7 @@ class RotatingSession:
         self._memory = memory
         self._clock = clock
         self._renew_before = renew_before
+        self._header = header or TokenHeader()
         self._pause = pause or Pause()
         self._close_grace = close_grace
         self._name = memory.row.connection
@@ -80,10 +82,7 @@ class RotatingSession:
             if token is not None:
                 if not self._closed and self._due_in() <= 0:
                     self._start()
-                return Signed(
-                    generation=token.generation,
-                    headers=MappingProxyType({"Authorization": f"{token.type} {token.access}"}),
-                )
+                return Signed(generation=token.generation, headers=self._header.of(token.access))
             await self._wait_for_newer()
 
     async def rejected(self, generation: int) -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from agent.auth.pointer import pick
+from agent.config.model import AnswerNames
 
 DEFAULT_LIFETIME = 3600.0
 """Seconds, when the answer does not say: neither for ever nor already over; a 401 heals a wrong guess."""
@@ -57,7 +59,6 @@ class Token:
     """When the request for it was *sent*."""
     lifetime: float
     """Seconds from `obtained`."""
-    type: str = "Bearer"
 
     @property
     def expires_at(self) -> float:
@@ -109,16 +110,17 @@ def unpack(packed: bytes, generation: int) -> Token:
         raise BadToken("what was stored is not a token") from error
 
 
-def grant_of(answer: Mapping[str, object]) -> Grant:
+def grant_of(answer: object, names: AnswerNames | None = None, *, bearer: bool = True) -> Grant:
     """From the JSON of a good answer (RFC 6749, section 5.1). Raises BadToken."""
-    kind = answer.get("token_type")
-    if kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
-        raise BadToken("`token_type` of the answer is not `bearer`")
-    refresh = answer.get("refresh_token")
-    lifetime, note = _lifetime(answer.get("expires_in"))
+    names = names or AnswerNames()
+    kind = pick(answer, names.token_type)
+    if bearer and kind is not None and (not isinstance(kind, str) or kind.lower() != "bearer"):
+        raise BadToken(f"`{names.token_type}` of the answer is not `bearer`")
+    refresh = pick(answer, names.refresh_token)
+    lifetime, note = _lifetime(pick(answer, names.expires_in), names.expires_in)
     return Grant(
-        access=checked("access_token", answer.get("access_token")),
-        refresh="" if refresh is None or refresh == "" else checked("refresh_token", refresh),
+        access=checked(names.access_token, pick(answer, names.access_token)),
+        refresh="" if refresh is None or refresh == "" else checked(names.refresh_token, refresh),
         lifetime=lifetime,
         note=note,
     )
@@ -135,10 +137,10 @@ def checked(name: str, value: object) -> str:
     return value
 
 
-def _lifetime(value: object) -> tuple[float, str]:
+def _lifetime(value: object, name: str) -> tuple[float, str]:
     """`expires_in` as seconds from 0 to MAX_LIFETIME; never an error, since the pair is already ours."""
     if value is None:
-        return DEFAULT_LIFETIME, "the answer has no `expires_in`"
+        return DEFAULT_LIFETIME, f"the answer has no `{name}`"
     seconds = math.nan
     if isinstance(value, int | float | str) and not isinstance(value, bool):
         try:
@@ -146,9 +148,9 @@ def _lifetime(value: object) -> tuple[float, str]:
         except (ValueError, OverflowError):
             seconds = math.nan
     if math.isnan(seconds):
-        return DEFAULT_LIFETIME, "`expires_in` of the answer is no number"
+        return DEFAULT_LIFETIME, f"`{name}` of the answer is no number"
     if seconds <= 0:
-        return 0.0, "`expires_in` of the answer is not above 0"
+        return 0.0, f"`{name}` of the answer is not above 0"
     if seconds > MAX_LIFETIME:
-        return MAX_LIFETIME, "`expires_in` of the answer is above one day"
+        return MAX_LIFETIME, f"`{name}` of the answer is above one day"
     return seconds, ""

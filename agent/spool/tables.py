@@ -189,6 +189,7 @@ sessions = Table(
     _text("last_error"),
     _time("updated_at"),
     _time("expires_at", nullable=True),
+    _text("spent", default=""),
 )
 
 dues = Table(
