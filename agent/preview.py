@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, Job, PasswordAuth
+from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, Job, NoAuth, header_of
 from agent.errors import SourceError
 from agent.keys import key_of, seed_of
 from agent.message import Draft
@@ -57,14 +57,16 @@ def preview(
 def masked_signature(connection: Connection) -> Mapping[str, str]:
     """The headers that the session would add, without what they would say."""
     match connection.auth:
-        case PasswordAuth() | BearerAuth():
+        case BearerAuth():
             return {"Authorization": f"Bearer {MASK}"}
         case BasicAuth():
             return {"Authorization": f"Basic {MASK}"}
         case HeaderAuth(name=name):
             return {name: MASK}
-        case _:
+        case NoAuth():
             return {}
+        case auth:
+            return header_of(auth).of(MASK)
 
 
 def _files(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
-from agent.config.build_auth import OWN_HEADERS
 from agent.config.map_tree import build_template
 from agent.config.model import Target, Template, Where
+from agent.config.own_headers import OWN_HEADERS
 from agent.config.urls import trouble
 from agent.config.view import View
 

@@ -11,6 +11,7 @@ picked up without a restart.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import hmac
 import os
@@ -20,7 +21,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, PasswordAuth, Plan, SecretRef
+from agent.config.model import Connection, Plan, SecretRef
 from agent.errors import Problem, SecretError
 from agent.logs import BLOT, blotter
 
@@ -196,15 +197,15 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
 
 def references(connection: Connection) -> Iterator[SecretRef]:
     """All secrets that a connection names, in the order of the model."""
-    match connection.auth:
-        case (
-            BasicAuth(username=username, password=password)
-            | PasswordAuth(username=username, password=password)
-        ):
-            if isinstance(username, SecretRef):
-                yield username
-            yield password
-        case BearerAuth(token=ref) | HeaderAuth(value=ref):
-            yield ref
-        case _:
-            return
+    yield from _in(connection.auth)
+
+
+def _in(value: object) -> Iterator[SecretRef]:
+    if isinstance(value, SecretRef):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _in(part)
+    elif dataclasses.is_dataclass(value):
+        for each in dataclasses.fields(value):
+            yield from _in(getattr(value, each.name))

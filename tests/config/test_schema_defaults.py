@@ -17,6 +17,11 @@ PASSWORD = {
     "username": {"secret": "user"},
     "password": {"secret": "password"},
 }
+TOKEN = "https://auth.example.com/oauth/token"
+OAUTH = {**PASSWORD, "type": "oauth_password", "url": TOKEN, "client": {"id": "c"}}
+CLIENT = {"type": "client_credentials", "url": TOKEN, "client": {"id": "c", "secret": {"secret": "s"}}}
+SEED = {"type": "refresh_token", "url": TOKEN, "refresh_token": {"secret": "seed"}}
+COMMAND = {"type": "token_command", "command": ["/usr/bin/get-token"]}
 JOB = {
     "job": "one",
     "schedule": {"cron": "0 5 * * *"},
@@ -27,7 +32,25 @@ JOB = {
 PLACES = {
     ("agent", ""): ({}, []),
     ("connection", ""): (CONNECTION, []),
-    ("connection", "auth_password"): ({**CONNECTION, "auth": PASSWORD}, ["auth"]),
+    **{
+        ("connection", f"auth_{name}"): ({**CONNECTION, "auth": auth}, ["auth", *place])
+        for name, auth, place in [
+            ("password", PASSWORD, []),
+            ("oauth_password", OAUTH, []),
+            ("client_credentials", CLIENT, []),
+            ("refresh_token", SEED, []),
+            ("token_command", COMMAND, []),
+            ("login_limit", PASSWORD, ["login_limit"]),
+            ("client", OAUTH, ["client"]),
+            ("fields_login", PASSWORD, ["fields"]),
+            ("fields_all", OAUTH, ["fields"]),
+            ("fields_client", CLIENT, ["fields"]),
+            ("fields_refresh", SEED, ["fields"]),
+            ("answer_pair", OAUTH, ["answer"]),
+            ("answer_token", COMMAND, ["answer"]),
+            ("token_header", PASSWORD, ["header"]),
+        ]
+    },
     ("job", ""): ({**JOB, "source": {"type": "json", "path": "/a"}}, []),
     ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
     ("job", "body_json"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["body"]),

@@ -81,10 +81,13 @@ KEY_OF = {  # the field of the model → the key of the schema, where they diffe
     "paths": {"path"}, "files": {"path"}, "sniff": {"types"}, "connect_timeout": {"connect"}, "log_level": {"level"},
     "log_format": {"format"}, "spool_max_bytes": {"max_bytes"}, "receipts_keep": {"keep"}, "collect_memory": {"memory"},
     "collect_threads": {"threads"}, "collect_concurrency": {"concurrency"}, "kind": {"secret", "env", "file"},
+    "dialect": {"send"},
 }  # fmt: skip
 NOT_WRITTEN = {"where", "sha256", "file"}
 WRITTEN = [
     model.AgentSettings, model.BasicAuth, model.BearerAuth, model.HeaderAuth, model.PasswordAuth, model.LoginLimit,
+    model.OAuthPasswordAuth, model.ClientCredentialsAuth, model.RefreshTokenAuth, model.TokenCommandAuth, model.Dialect,
+    model.Client, model.FieldNames, model.AnswerNames, model.TokenHeader,
     model.Limits, model.Tls, model.Connection, model.Schedule, model.Files, model.FileSource, model.CsvSource,
     model.NdjsonSource, model.JsonSource, model.ParquetSource, model.RawBody, model.JsonBody, model.Batch, model.Target,
     model.Delivery, model.Job,
