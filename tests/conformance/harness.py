@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import parse_qs, quote_plus, urlsplit
@@ -59,9 +60,9 @@ class OAuthServer:
     strange_scope = "nonsense"
     """What a machine may not ask for."""
 
-    def __init__(self, folder, command):
+    def __init__(self, folder, command, **given):
         self.folder = folder
-        given = {"person": PERSON, "clients": {name: vars(client) for name, client in CLIENTS.items()}}
+        given |= {"person": PERSON, "clients": {name: vars(client) for name, client in CLIENTS.items()}}
         (folder / "given.json").write_text(json.dumps(given))
         # Whoever measures coverage measures the agent, not servers of others.
         environment = {name: value for name, value in os.environ.items() if "COVERAGE" not in name}
@@ -149,8 +150,9 @@ class DjangoToolkit(OAuthServer):
     introspection_path = "/introspect"
     revocation_path = "/revoke"
 
-    def __init__(self, folder):
-        super().__init__(folder, [sys.executable, str(SERVERS / "django_toolkit.py")])
+    def __init__(self, folder, *, grace=0):
+        """`grace`: seconds in which a refresh token that was just used may come again, unharmed."""
+        super().__init__(folder, [sys.executable, str(SERVERS / "django_toolkit.py")], grace=grace)
 
     async def refresh_token_lives(self, token):
         # Its introspection knows access tokens only, so its database is asked.
@@ -245,17 +247,28 @@ def _node_project(cache):
     print_of = hashlib.sha256(b"".join(path.read_bytes() for path in sorted(source.iterdir()))).hexdigest()
     place = cache / f"oidc-provider-{print_of[:16]}"
     if not place.exists():
-        fresh = cache / f"{place.name}.{os.getpid()}"
-        shutil.copytree(source, fresh)
-        npm = programs.parent / "lib/node_modules/npm/bin/npm-cli.js"
-        command = [programs / "node", npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
-        done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, timeout=50, check=False)
-        if done.returncode:
+        fresh = Path(tempfile.mkdtemp(dir=cache))
+        shutil.copytree(source, fresh, dirs_exist_ok=True)
+        if problem := _fetched(programs, fresh):
             shutil.rmtree(fresh)
-            _missing(f"npm could not fetch oidc-provider:\n{done.stderr[-1000:]}")
-        with contextlib.suppress(FileExistsError):
+            _missing(f"npm could not fetch oidc-provider: {problem}")
+        with contextlib.suppress(OSError):  # another worker was faster
             fresh.rename(place)
     return programs / "node", place
+
+
+def _fetched(programs, folder):
+    """What `npm ci` says where it could not do its work; nothing when it could."""
+    npm = programs.parent / "lib/node_modules/npm/bin/npm-cli.js"
+    options = ["--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=1", "--fetch-timeout=20000"]
+    command = [programs / "node", npm, "ci", *options]
+    try:
+        subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=45, check=True)
+    except subprocess.CalledProcessError as error:
+        return error.stderr[-1000:]
+    except subprocess.TimeoutExpired:
+        return "no answer within 45 s"
+    return ""
 
 
 def _missing(why):

@@ -167,7 +167,7 @@ class WithTheDaemon:
         await scene.robbed()
         scene.put(5)
         why = await scene.waits("invalid_grant")
-        assert "refresh token" in why
+        assert "the refresh token is dead" in why
         assert len(scene.asked()) == 2
         scene.world.secret("first_refresh_token", await scene.server.seed())
         await scene.all_arrived()

@@ -1,7 +1,8 @@
 """django-oauth-toolkit as a server of its own: `python django_toolkit.py FOLDER` prints where it listens.
 
-Rotation and reuse protection are on, tokens rest hashed; the database is an SQLite file in FOLDER, and every
-request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of FOLDER/delivered.jsonl.
+Rotation and reuse protection are on, tokens rest hashed (but not with a grace period); the database is an SQLite
+file in FOLDER. Every request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of
+FOLDER/delivered.jsonl.
 """
 
 from __future__ import annotations
@@ -35,6 +36,11 @@ settings.configure(
             "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"},
         }
     },
+    LOGGING={
+        "version": 1,
+        "handlers": {"stderr": {"class": "logging.StreamHandler"}},
+        "loggers": {"django.request": {"handlers": ["stderr"], "level": "ERROR"}},
+    },
     # Slow hashes are right for people's passwords; here they would be most of the time of a test.
     PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"],
     OAUTH2_PROVIDER={
@@ -42,9 +48,10 @@ settings.configure(
         "DEFAULT_SCOPES": ["read", "write"],
         "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
         "ROTATE_REFRESH_TOKEN": True,
-        "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": 0,
+        "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": GIVEN["grace"],
         "REFRESH_TOKEN_REUSE_PROTECTION": True,
-        "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": True,
+        # Of hashed tokens it cannot give the last pair once more, which is what its grace is.
+        "COMPLIANT_BCP_RFC9700_TOKEN_STORAGE": not GIVEN["grace"],
     },
 )
 django.setup()
