@@ -30,7 +30,7 @@ class TokenCommandGrant:
     """Runs the command; decides nothing."""
 
     def __init__(self, auth: TokenCommandAuth, api: AuthApi, secrets: Secrets, sealer: Sealer) -> None:
-        del secrets  # the program has its own
+        del api, secrets  # the program has its own ways
         self.auth = auth
         self.rules = Rules(
             renews_by="login",
@@ -38,7 +38,6 @@ class TokenCommandGrant:
             place="check `auth.command`",
             check="run the command of `auth.command` by hand, as the user of the agent",
         )
-        self._api = api
         self._sealer = sealer
         self._call = Call(url="", fields={}, answer=auth.answer, bearer=auth.header == TokenHeader())
 

@@ -32,6 +32,7 @@ While it runs:
   curl localhost:9400/_sandbox/state                   what it has seen
   curl localhost:9400/_sandbox/requests?endpoint=otm5&body=1
   curl -X POST localhost:9400/_sandbox/expire          access tokens end now
+  curl localhost:9400/oauth/token -u "demo-client:$PASSWORD" -d grant_type=client_credentials
   curl localhost:9400/_sandbox/faults -d '{"on": "refresh", "answer": 503, "times": 2}'
 """
 
@@ -80,6 +81,9 @@ def command(  # noqa: PLR0917 - click passes by name
 
     It answers as the platform does and keeps what it received, so that a config can be tried out
     from login to delivery without an account. Ends on Ctrl-C.
+
+    For the sign-ins of RFC 6749 there is /oauth/token too: grants password, client_credentials and
+    refresh_token (rotating, with reuse detection), client demo-client with the password as its secret.
     """
     from agent.sandbox import Sandbox, Settings  # noqa: PLC0415 - aiohttp costs 150 ms
 
@@ -162,6 +166,8 @@ def _ready_json(sandbox: Sandbox, password_file: Path) -> str:
             "event": "ready",
             "url": sandbox.url,
             "auth_url": sandbox.auth_url,
+            "token_url": sandbox.token_url,
+            "client_id": sandbox.settings.client_id,
             "endpoints": sandbox.endpoints,
             "username": sandbox.settings.username,
             "password_file": str(password_file),
@@ -175,6 +181,7 @@ def _ready_text(sandbox: Sandbox, password_file: Path) -> str:
     lines = [
         f"The sandbox serves on {sandbox.url} (process {os.getpid()}); Ctrl-C ends it.",
         f"Its password is in {password_file}.",
+        f"OAuth 2.0: {sandbox.token_url}, client {sandbox.settings.client_id}, the password is its secret.",
         f"What it has seen: {sandbox.url}/_sandbox/state",
     ]
     if sandbox.platform.recorder:

@@ -263,7 +263,13 @@ class Lane:
         in_vain = self._doubted and connection.token_age(generation) < TRUST_AGAIN
         if not self._told and not in_vain:
             self._told = True
-            await connection.session.rejected(generation)
+            try:
+                await connection.session.rejected(generation)
+            except NotSignedIn as error:
+                if ": " not in answer.reason:  # it did not say why
+                    raise
+                text = f"{error.message} (the target: {answer.reason})"
+                raise NotSignedIn(text, hint=error.hint, retry_after=error.retry_after) from None
             return
         self._doubted, self._told = True, False
         self._mishaps += 1  # not an attempt, but each wait is longer than the last

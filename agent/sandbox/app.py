@@ -11,6 +11,7 @@ from agent.sandbox.calls import Platform
 from agent.sandbox.targets import TARGETS, Endpoint
 
 AUTH_PATH = "/api/v1"
+TOKEN_PATH = "/oauth/token"  # noqa: S105 - a path
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -21,6 +22,7 @@ def make_app(platform: Platform) -> web.Application:
     # Methods are checked by the platform itself: `*` here, so that a 405 is counted like any answer.
     app.router.add_route("*", f"{AUTH_PATH}/auth/password", platform.log_in)
     app.router.add_route("*", f"{AUTH_PATH}/auth/refresh", platform.refresh)
+    app.router.add_route("*", TOKEN_PATH, platform.token)
     for endpoint in TARGETS:
         handler = _handler(platform, endpoint)
         app.router.add_route("*", endpoint.path, handler)

@@ -15,6 +15,7 @@ from agent.sandbox.answers import Verdict, asked_for, encoding_of, refuse, respo
 from agent.sandbox.body import BadBody, Body, TooLarge, gunzip
 from agent.sandbox.faults import Fault, Faults
 from agent.sandbox.ledger import Ledger, Received
+from agent.sandbox.oauth import token
 from agent.sandbox.record import Recorder
 from agent.sandbox.settings import Settings
 from agent.sandbox.signin import log_in, refresh
@@ -66,6 +67,14 @@ class Platform:
             return refresh(self.issuer, self.settings, request, wire)
 
         return await self._call("refresh", request, decide, target=False)
+
+    async def token(self, request: web.Request) -> web.StreamResponse:
+        """The token endpoint of OAuth 2.0."""
+
+        async def decide(wire: bytes) -> Verdict:
+            return token(self.issuer, self.settings, request, wire)
+
+        return await self._call("token", request, decide, target=False)
 
     async def target(self, endpoint: Endpoint, name: str, request: web.Request) -> web.StreamResponse:
         """A target API. `name` is how faults and counts call it."""

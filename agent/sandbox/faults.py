@@ -26,7 +26,8 @@ class Fault:
     """One thing that goes wrong. Without `times` and `rate` it does so until it is taken away."""
 
     on: str
-    """`login`, `refresh`, a target's name, `ingest/NAME`, `targets` (all of them) or `*` (everything)."""
+    """`login`, `refresh`, `token` (of OAuth), a target's name, `ingest/NAME`, `targets` (all of them) or
+    `*` (everything)."""
     answer: int | None = None
     """The status to answer with, instead of processing the request."""
     processed: bool = False

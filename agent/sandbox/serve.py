@@ -26,7 +26,7 @@ from aiohttp import web
 from agent.clock import Clock, SystemClock
 from agent.errors import UsageError
 from agent.sandbox.admin import is_loopback
-from agent.sandbox.app import AUTH_PATH, make_app
+from agent.sandbox.app import AUTH_PATH, TOKEN_PATH, make_app
 from agent.sandbox.calls import Platform
 from agent.sandbox.faults import Fault
 from agent.sandbox.ledger import Received
@@ -120,6 +120,11 @@ class Sandbox:
     def auth_url(self) -> str:
         """The `auth.url` of a connection."""
         return self.url + AUTH_PATH
+
+    @property
+    def token_url(self) -> str:
+        """The `auth.url` of a connection that signs in by OAuth 2.0."""
+        return self.url + TOKEN_PATH
 
     @property
     def endpoints(self) -> dict[str, str]:

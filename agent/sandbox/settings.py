@@ -20,6 +20,8 @@ class Settings:
 
     username: str = "demo"
     password: str = field(default_factory=_throw_away_password, repr=False)
+    client_id: str = "demo-client"
+    """The only client of `/oauth/token`; its secret is the password."""
     token_life: float = HOUR
     """Seconds an access token lives; also what `expires_in` says, rounded down."""
     refresh_life: float = DAY

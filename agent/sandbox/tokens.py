@@ -26,6 +26,7 @@ class Pair:
     """From 1, in the order of issue; names the pair where the tokens must not be shown."""
     access: str = field(repr=False)
     refresh: str = field(repr=False)
+    """Empty: there is none."""
     expires_in: int
 
 
@@ -33,6 +34,8 @@ class Pair:
 class _Grant:
     serial: int
     ends: float  # by the monotonic clock
+    family: int
+    """The serial of the pair that its login gave."""
     used: bool = False
 
 
@@ -67,16 +70,27 @@ class Issuer:
         self.logins += 1
         return self._issue()
 
-    def refresh(self, token: str) -> Pair | None:
-        """A new pair, and the old refresh token is dead; None (and counted) when it was dead already."""
+    def admit(self) -> Pair:
+        """An access token alone, for who needs no user."""
+        self.logins += 1
+        return self._issue(refresh=False)
+
+    def refresh(self, token: str, *, revoke_family: bool = False) -> Pair | None:
+        """A new pair, and the old refresh token is dead; None (and counted) when it was dead already.
+
+        With `revoke_family`, a used one also ends all that came of the same login.
+        """
         grant = self._refresh.get(token)
         if grant is None or grant.used or grant.ends <= self._clock.monotonic():
             self.failed_refreshes += 1
-            self.refresh_reuse += grant is not None and grant.used
+            if grant is not None and grant.used:
+                self.refresh_reuse += 1
+                if revoke_family:
+                    self._end(grant.family)
             return None
         grant.used = True
         self.refreshes += 1
-        return self._issue()
+        return self._issue(grant.family)
 
     def serial_of(self, access: str) -> int | None:
         """The serial of a good access token; None when it is unknown or its time is over."""
@@ -95,17 +109,24 @@ class Issuer:
         for grant in self._refresh.values():
             grant.ends = 0.0
 
-    def _issue(self) -> Pair:
+    def _end(self, family: int) -> None:
+        for grant in (*self._access.values(), *self._refresh.values()):
+            if grant.family == family:
+                grant.ends = 0.0
+
+    def _issue(self, family: int | None = None, *, refresh: bool = True) -> Pair:
         self._serial += 1
+        family = self._serial if family is None else family
         now = self._clock.monotonic()
         pair = Pair(
             serial=self._serial,
             access=self._jwt("at+jwt", self._settings.token_life),
-            refresh=self._jwt("rt+jwt", self._settings.refresh_life),
+            refresh=self._jwt("rt+jwt", self._settings.refresh_life) if refresh else "",
             expires_in=int(self._settings.token_life),
         )
-        self._access[pair.access] = _Grant(self._serial, now + self._settings.token_life)
-        self._refresh[pair.refresh] = _Grant(self._serial, now + self._settings.refresh_life)
+        self._access[pair.access] = _Grant(self._serial, now + self._settings.token_life, family)
+        if refresh:
+            self._refresh[pair.refresh] = _Grant(self._serial, now + self._settings.refresh_life, family)
         return pair
 
     def _jwt(self, kind: str, life: float) -> str:

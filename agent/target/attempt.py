@@ -26,6 +26,7 @@ from agent.message import Answer
 from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import retry_after
 from agent.request import Request
+from agent.target.challenge import told
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import blotted, printable, shown
 
@@ -44,6 +45,7 @@ _KEEP_ALIVE = 60.0  # seconds; a job that runs every 30 s finds its connection a
 
 # Of a delivered message's answer only what helps to find it at the target again; receipts are many.
 _KEPT_OF_GOOD = ("X-Request-Id", "X-Correlation-Id", "Location", "ETag")
+_TOLD = frozenset({401, 403})  # answers that may say what is wrong with the token (RFC 6750)
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 _opened: ContextVar[list[None]] = ContextVar("opened")
@@ -193,6 +195,8 @@ def _reason(status: int, response: aiohttp.ClientResponse) -> str:
     if 300 <= status < 400 and (to := response.headers.get("Location")):  # noqa: PLR2004
         # Not the query: it may hold what belongs to one request only.
         text += f" to {printable(to.partition('?')[0][:200])} (redirects are never followed)"
+    if status in _TOLD and (said := told(response.headers.getall("WWW-Authenticate", ()))):
+        text += f": {said}"
     return text
 
 
