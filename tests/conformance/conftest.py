@@ -29,7 +29,7 @@ def oidc_provider(tmp_path_factory, pytestconfig):
 @pytest.fixture
 async def life(tmp_path, server):
     async with plumbing() as (front, http):
-        life = Life(tmp_path, server, Relay(front, server, http), http)
+        life = Life(tmp_path, Relay(front, server, http), http)
         yield life
         await life.stop()
 

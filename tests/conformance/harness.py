@@ -150,9 +150,10 @@ class DjangoToolkit(OAuthServer):
     introspection_path = "/introspect"
     revocation_path = "/revoke"
 
-    def __init__(self, folder, *, grace=0):
+    def __init__(self, folder, *, grace=0, rotate=True):
         """`grace`: seconds in which a refresh token that was just used may come again, unharmed."""
-        super().__init__(folder, [sys.executable, str(SERVERS / "django_toolkit.py")], grace=grace)
+        command = [sys.executable, str(SERVERS / "django_toolkit.py")]
+        super().__init__(folder, command, grace=grace, rotate=rotate)
 
     async def refresh_token_lives(self, token):
         # Its introspection knows access tokens only, so its database is asked.
@@ -265,7 +266,7 @@ def _fetched(programs, folder):
     try:
         subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=45, check=True)
     except subprocess.CalledProcessError as error:
-        return error.stderr[-1000:]
+        return " ".join(error.stderr.split())[:300]
     except subprocess.TimeoutExpired:
         return "no answer within 45 s"
     return ""

@@ -10,6 +10,8 @@ import contextlib
 import json
 from dataclasses import dataclass
 
+import aiohttp
+
 from agent.auth import open_session
 from agent.auth.vault import open_vault
 from agent.clock import SystemClock
@@ -57,7 +59,7 @@ class Relay:
         """The next answer waits for ever: whoever asked is to die meanwhile."""
         self.held = asyncio.Event()
         self.url = front.url + "/token"
-        self._server = server
+        self.server = server
         self._http = http
         front.script("/token", self._pass_on)
 
@@ -67,8 +69,11 @@ class Relay:
     async def _pass_on(self, request):
         names = ("Content-Type", "Accept", "Authorization")
         headers = {name: request.headers[name] for name in names if name in request.headers}
-        async with self._http.post(self._server.token_url, data=request.body, headers=headers) as answer:
-            status, body = answer.status, await answer.read()
+        try:
+            async with self._http.post(self.server.token_url, data=request.body, headers=headers) as answer:
+                status, body = answer.status, await answer.read()
+        except aiohttp.ClientConnectorError:
+            return Answer(502)  # as the proxies of this world do
         self.exchanges.append(
             Exchanged(
                 form=request.form,
@@ -90,20 +95,23 @@ class Relay:
 class Life:
     """Everything of one connection that outlives a restart, and the sessions it had."""
 
-    def __init__(self, folder, server, relay, http):
-        self.server = server
+    def __init__(self, folder, relay, http):
         self.relay = relay
         self.clock = JumpingClock()
         self.config = folder / "config"
-        self._state = folder / "state"
+        self.state = folder / "state"
         self._http = http
         self._open = []
         for one in ("connections", "secrets"):
             (self.config / one).mkdir(parents=True)
         self.config.joinpath("secrets").chmod(0o700)
-        self._state.mkdir(mode=0o700)
+        self.state.mkdir(mode=0o700)
         for name, value in PERSON.items():
             self.secret(name, value)
+
+    @property
+    def server(self):
+        return self.relay.server
 
     def secret(self, name, value):
         path = self.config / "secrets" / name
@@ -123,8 +131,8 @@ class Life:
         loaded = load(self.config)
         assert not loaded.errors, [str(problem) for problem in loaded.errors]
         connection = loaded.plan.connections["p"]
-        secrets, vault = SecretStore(self.config, {}), open_vault(self._state)
-        store = FileStore(self._state / "state.db")
+        secrets, vault = SecretStore(self.config, {}), open_vault(self.state)
+        store = FileStore(self.state / "state.db")
         session = open_session(connection, secrets, store, vault, self.clock, self._http)
         self._open.append((session, store))
         return session

@@ -1,7 +1,7 @@
 """django-oauth-toolkit as a server of its own: `python django_toolkit.py FOLDER` prints where it listens.
 
-Rotation and reuse protection are on, tokens rest hashed (but not with a grace period); the database is an SQLite
-file in FOLDER. Every request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of
+Rotation (where `given.json` asks for it) and reuse protection are on, tokens rest hashed (but not with a grace
+period); the database is an SQLite file in FOLDER. Every request to the token endpoint is a line of FOLDER/tokens.jsonl, every delivery one of
 FOLDER/delivered.jsonl.
 """
 
@@ -47,7 +47,7 @@ settings.configure(
         "SCOPES": {"read": "Read", "write": "Write", "introspection": "Introspect"},
         "DEFAULT_SCOPES": ["read", "write"],
         "ACCESS_TOKEN_EXPIRE_SECONDS": 3600,
-        "ROTATE_REFRESH_TOKEN": True,
+        "ROTATE_REFRESH_TOKEN": GIVEN["rotate"],
         "REFRESH_TOKEN_GRACE_PERIOD_SECONDS": GIVEN["grace"],
         "REFRESH_TOKEN_REUSE_PROTECTION": True,
         # Of hashed tokens it cannot give the last pair once more, which is what its grace is.
