@@ -242,7 +242,7 @@ class Renewal:
 def _unreadable(who: Credentials) -> Trouble:
     return Trouble(
         text=who.problem,
-        hint="it is read again by itself",
+        hint="it is looked at again by itself",
         at_least=SECRET_PAUSE,
         no_secret=True,
         forget="refresh",

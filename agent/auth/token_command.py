@@ -42,9 +42,11 @@ class TokenCommandGrant:
         self._call = Call(url="", fields={}, answer=auth.answer, bearer=auth.header == TokenHeader())
 
     def credentials(self) -> Credentials:
-        """The command is all there is to know."""
+        """The command is all there is to know; also whether it may be run at all, seen anew each time."""
         mark = self._sealer.mark(f"command {self.auth.command!r}")
-        return Credentials(place=mark, person="", mark=mark)
+        wrong = distrust(self.auth.command[0])
+        problem = f"{wrong.message} ({wrong.hint})" if wrong is not None else ""
+        return Credentials(place=mark, person="", mark=mark, problem=problem)
 
     async def refresh(self, who: Credentials, refresh_token: str) -> Exchange:
         """There is none: a renewal never asks for it."""
@@ -53,9 +55,6 @@ class TokenCommandGrant:
     async def login(self, who: Credentials) -> Exchange:
         """Run the command once."""
         del who
-        program = self.auth.command[0]
-        if (wrong := await asyncio.to_thread(distrust, program)) is not None:
-            return Denied(status=0, text=f"{wrong.message} ({wrong.hint})", credentials=False)
         try:
             process = await asyncio.create_subprocess_exec(
                 *self.auth.command,
@@ -68,7 +67,9 @@ class TokenCommandGrant:
             )
         except (OSError, ValueError) as error:
             why = (error.strerror or "").lower() if isinstance(error, OSError) else "an argument holds NUL"
-            return Denied(status=0, text=f"{program} cannot be started: {why}", credentials=False)
+            return Denied(
+                status=0, text=f"{self.auth.command[0]} cannot be started: {why}", credentials=False
+            )
         try:
             return await self._hear(process)
         finally:

@@ -124,6 +124,7 @@ def _token_command(auth: View) -> TokenCommandAuth | None:
         login_limit=_limit(auth),
         answer=_answer(auth),
         header=_header(auth),
+        where=where,
     )
 
 

@@ -21,7 +21,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from agent.config.model import Connection, Plan, SecretRef
+from agent.config.model import Connection, Plan, SecretRef, TokenCommandAuth, Where
+from agent.config.programs import distrust
 from agent.errors import Problem, SecretError
 from agent.logs import BLOT, blotter
 
@@ -175,24 +176,32 @@ def _called(ref: SecretRef) -> str:
 
 
 def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
-    """Every reference of the plan that has no usable value now. Not part of `load`: values come and go."""
+    """Every reference without a usable value now, and every program that may not be run.
+
+    Not part of `load`: values come and go.
+    """
     found = []
     for connection in plan.connections.values():
+        auth = connection.auth
+        if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:
+            found.append(_problem(auth.where or connection.where, wrong.message, wrong.hint))
         for ref in references(connection):
             try:
                 store.resolve(ref)
             except SecretError as error:
-                found.append(
-                    Problem(
-                        file=ref.where.file,
-                        line=ref.where.line,
-                        column=ref.where.column,
-                        path=ref.where.path,
-                        message=error.message,
-                        hint=error.hint,
-                    )
-                )
+                found.append(_problem(ref.where, error.message, error.hint))
     return found
+
+
+def _problem(where: Where, message: str, hint: str) -> Problem:
+    return Problem(
+        file=where.file,
+        line=where.line,
+        column=where.column,
+        path=where.path,
+        message=message,
+        hint=hint,
+    )
 
 
 def references(connection: Connection) -> Iterator[SecretRef]:

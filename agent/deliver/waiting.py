@@ -52,6 +52,10 @@ class Waiting:
             await self._house.spool.set_wait(row)
         except Exception as error:  # noqa: BLE001 - only `status` without the daemon misses it
             log.debug("a wait is not stored", job=self._job, reason=str(error))
+        except BaseException:  # cancelled before anybody awaited them
+            for each in waits:
+                each.close()
+            raise
         self.busy = False
         if self.stopping:
             for each in waits:

@@ -211,15 +211,30 @@ async def test_a_program_that_others_may_change_is_not_run(programs):
     assert session.status().failures == 0
 
 
+async def test_a_program_that_is_made_safe_is_run_without_a_request(programs):
+    session = programs.use(GOOD, "one")
+    program = programs.folder / "get-token"
+    program.chmod(0o757)
+    await told(session)
+    program.chmod(0o755)
+    while session.status().state != "signed in":
+        await programs.world.clock.advance(2)
+        if session.status().state == "refreshing":
+            await session.changed()
+    assert programs.runs == 1
+
+
 async def test_a_program_that_is_not_there_or_cannot_run_is_told_with_a_hint(programs):
     session = programs.use(GOOD, "one")
     program = programs.folder / "get-token"
     program.rename(programs.folder / "away")
     error = await told(session)
     assert f"there is no program {program}" in error.message
-    assert error.hint == "check `auth.command`"
+    assert error.hint == "it is looked at again by itself"
     program.write_bytes(b"\0\0\0 no program")
     program.chmod(0o755)
     programs.world.clock.tick(400)
-    assert "cannot be started: exec format error" in (await told(session)).message
+    error = await told(session)
+    assert "cannot be started: exec format error" in error.message
+    assert error.hint == "check `auth.command`"
     assert session.status().failures == 0

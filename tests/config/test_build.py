@@ -9,11 +9,15 @@ from agent.config import load
 from agent.config.map_tree import build_template
 from agent.config.model import (
     AgentSettings,
+    AnswerNames,
     BasicAuth,
     BearerAuth,
+    ClientCredentialsAuth,
     Constant,
     CsvSource,
+    Dialect,
     Expr,
+    FieldNames,
     FileSource,
     HeaderAuth,
     JsonBody,
@@ -23,13 +27,18 @@ from agent.config.model import (
     MapObject,
     NdjsonSource,
     NoAuth,
+    OAuthPasswordAuth,
     ParquetSource,
     PasswordAuth,
     RawBody,
+    RefreshTokenAuth,
     Schedule,
     Tls,
+    TokenCommandAuth,
+    TokenHeader,
     Where,
 )
+from agent.config.secrets import references
 from agent.config.urls import is_open, origin, trouble
 from agent.config.view import Findings
 from tests.support.config_on_disk import ConfigFolder
@@ -258,6 +267,73 @@ def test_the_password_dialect_has_the_defaults_of_the_design(config):
     assert (auth.login_path, auth.refresh_path, auth.login_again_on) == ("/l", "/r", {400, 401})
     assert auth.login_limit == LoginLimit(failures=1, pause=timedelta(hours=1))
     assert auth.renew_before == timedelta(minutes=5)
+
+
+TOKEN_URL = "https://a.example.com/token?tenant=1"
+
+
+def test_oauth_password_has_the_defaults_of_the_rfc_and_takes_all_that_can_be_written(config):
+    text = f"auth: {{type: oauth_password, url: '{TOKEN_URL}', username: u, password: {{secret: p}}%s}}\n"
+    auth = connection_of(config, text % "").auth
+    assert isinstance(auth, OAuthPasswordAuth)
+    assert (auth.url, auth.client, auth.scope, auth.audience) == (TOKEN_URL, None, "", "")
+    assert (auth.login_again_on, auth.dialect) == ({"invalid_grant"}, Dialect())
+    auth = connection_of(
+        config,
+        text
+        % ", client: {id: c, secret: {env: S}, send: body}, scope: a b, audience: x, extra: {k: v, s: {secret: other}}, "
+        "login_again_on: [401, gone], send: json, fields: {username: user, client_id: cid}, "
+        "answer: {access_token: /a/b}, header: {name: X-T, prefix: ''}",
+    ).auth
+    assert auth.client is not None
+    assert auth.client.secret is not None
+    assert (auth.client.id, auth.client.secret.name, auth.client.send) == ("c", "S", "body")
+    assert (auth.scope, auth.audience, auth.login_again_on) == ("a b", "x", {401, "gone"})
+    dialect = auth.dialect
+    assert (dialect.send, dialect.fields) == ("json", FieldNames(username="user", client_id="cid"))
+    assert (dialect.extra["k"], dialect.extra["s"].name) == ("v", "other")
+    assert dialect.answer == AnswerNames(access_token="/a/b")
+    assert dialect.header == TokenHeader(name="X-T", prefix="")
+    assert dialect.header.of("t") == {"X-T": "t"}
+
+
+def test_the_other_grants_arrive_in_their_values(config):
+    auth = connection_of(
+        config,
+        f"auth: {{type: client_credentials, url: '{TOKEN_URL}', client: {{id: {{secret: i}}}}, scope: s, renew_before: 5s}}\n",
+    ).auth
+    assert isinstance(auth, ClientCredentialsAuth)
+    assert (auth.client.id.name, auth.client.secret, auth.client.send) == ("i", None, "basic")
+    assert auth.renew_before == timedelta(seconds=5)
+    auth = connection_of(
+        config,
+        f"auth: {{type: refresh_token, url: '{TOKEN_URL}', refresh_token: {{secret: r}}, extra: {{audience: a}}}}\n",
+    ).auth
+    assert isinstance(auth, RefreshTokenAuth)
+    assert (auth.refresh_token.name, auth.client, auth.dialect.extra) == ("r", None, {"audience": "a"})
+    auth = connection_of(
+        config, "auth: {type: token_command, command: [/bin/t, ''], timeout: 1s, environment: []}\n"
+    ).auth
+    assert isinstance(auth, TokenCommandAuth)
+    assert (auth.command, auth.timeout, auth.environment) == (("/bin/t", ""), timedelta(seconds=1), ())
+    assert auth.where is not None
+    assert auth.where.path == "auth.command[0]"
+
+
+def test_all_secrets_of_a_grant_are_known_by_their_place(config):
+    made = connection_of(
+        config,
+        f"auth: {{type: oauth_password, url: '{TOKEN_URL}', username: {{secret: a}}, password: {{secret: b}}, "
+        "client: {id: {secret: c}, secret: {secret: d}}, extra: {x: {secret: e}, y: text}}\n",
+    )
+    places = [(ref.name, ref.where.path) for ref in references(made)]
+    assert places == [
+        ("a", "auth.username"),
+        ("b", "auth.password"),
+        ("c", "auth.client.id"),
+        ("d", "auth.client.secret"),
+        ("e", "auth.extra.x"),
+    ]
 
 
 def test_all_of_a_connection_that_can_be_written_arrives_in_its_values(config):

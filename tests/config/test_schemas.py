@@ -112,7 +112,15 @@ def test_the_examples_pass_without_a_warning():
     loaded = load(ROOT / "examples")
     assert not loaded.problems
     assert set(loaded.plan.jobs) == {"minimal", "planning-csv", "gps-positions", "tracking-devices"}
-    assert set(loaded.plan.connections) == {"simacan-stg", "simacan-prod"}
+    assert set(loaded.plan.connections) == {
+        "simacan-stg",
+        "simacan-prod",
+        "oauth-password",
+        "client-credentials",
+        "refresh-token",
+        "token-command",
+        "own-dialect",
+    }
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -14,6 +14,7 @@ import pytest
 
 from agent.config import Secret, SecretStore, check_secrets
 from agent.config.model import SecretRef, Where
+from agent.config.programs import distrust
 from agent.errors import SecretError
 from agent.logs import get_log, set_up_logs
 from tests.support.config_on_disk import ConfigFolder
@@ -230,6 +231,44 @@ def test_check_secrets_names_the_place_of_each_reference_without_a_value(config:
         write(config.path / "secrets" / name)
     write(config.path / "f")
     assert not check_secrets(plan, SecretStore(config.path.absolute(), {"NO_SUCH": VALUE}))
+
+
+def test_check_secrets_names_a_program_that_others_may_change(config: ConfigFolder, tmp_path):
+    config.connection()
+    program = tmp_path / "get-token"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o775)
+    config.put(
+        "connections/c.yaml",
+        f"connection: c\ntype: http\nauth:\n  type: token_command\n  command: [{program}]\n",
+    )
+    store = SecretStore(config.path.absolute(), {})
+    write(config.path / "secrets" / "token")
+    (problem,) = check_secrets(config.load().plan, store)
+    assert (problem.file, problem.line, problem.path) == ("connections/c.yaml", 5, "auth.command[0]")
+    assert problem.message == f"others may write to {program}, so the command cannot be trusted"
+    assert problem.hint == f"run: chmod go-w {program}"
+    program.chmod(0o755)
+    assert check_secrets(config.load().plan, store) == []
+
+
+def test_a_program_is_judged_by_what_a_link_leads_to(tmp_path):
+    (tmp_path / "real").mkdir()
+    program = tmp_path / "real" / "get-token"
+    program.write_text("#!/bin/sh\n")
+    link = tmp_path / "link"
+    link.symlink_to(program)
+    program.chmod(0o644)
+    assert distrust(str(link)) == (f"{link} may not be run by this user", f"run: chmod +x {link}")
+    program.chmod(0o755)
+    assert distrust(str(link)) is None
+    (tmp_path / "real").chmod(0o1777)  # in the folder itself the sticky bit does not help: new files come in
+    assert distrust(str(link)) is not None
+    assert distrust(str(tmp_path)) == (
+        f"{tmp_path} is not a regular file",
+        "write the whole path of a program",
+    )
+    assert distrust(str(tmp_path / "none")) is not None
 
 
 def test_a_folder_of_systemd_credentials_is_found_by_its_prefixed_names(tmp_path):

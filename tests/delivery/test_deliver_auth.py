@@ -152,3 +152,35 @@ async def test_what_the_session_added_is_in_no_dead_letter(still, server, auth):
     letter = still.reader().dead_letter(still.reader().dead("gps")[0].id)
     assert "Authorization" not in letter.headers
     assert "access-" not in repr(letter)
+
+
+async def test_a_scope_that_is_missing_is_named_in_the_reason_of_the_wait(still, server, auth):
+    challenge = 'Bearer error="insufficient_scope", scope="trips:write", error_description="Not for you"'
+    server.script("/in", Answer(403, headers={"WWW-Authenticate": challenge}))
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("a")
+    await still.deliverer.start()
+    wait = await still.waits("misdirected")
+    assert (
+        wait.reason
+        == '403 Forbidden: insufficient_scope (scope "trips:write" is needed: see `auth.scope`) - Not for you'
+    )
+    assert (len(auth.logins), len(auth.refreshes)) == (1, 0)
+
+
+async def test_what_the_target_said_stands_beside_what_the_session_says(still, server, auth):
+    def refuse(request):
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        challenge = f'Bearer error="invalid_token", error_description="revoked: {token}"'
+        return Answer(401, headers={"WWW-Authenticate": challenge})
+
+    server.script("/in", refuse)
+    server.script("/api/auth/refresh", Answer(503))
+    connection = await still.connect(session=auth.start())
+    still.route(connection)
+    await still.spooled("a")
+    await still.deliverer.start()
+    wait = await still.waits("session")
+    assert wait.reason.startswith("connection p: not signed in: refresh failed: 503")
+    assert wait.reason.endswith("(the target: 401 Unauthorized: invalid_token - revoked: ********)")

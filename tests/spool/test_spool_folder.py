@@ -102,6 +102,21 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(tmp_path):
     engine.dispose()
 
 
+def test_a_session_of_the_first_version_is_still_there_after_the_step_to_the_next(tmp_path):
+    path = tmp_path / "x.db"
+    upgrade(path, "0001")
+    raw = sqlite3.connect(path)
+    raw.execute(
+        "INSERT INTO sessions (connection, identity, generation, sealed, secret_mark, last_error, updated_at)"
+        " VALUES ('p', 'who', 7, x'01', 'mark', '', 1.0)"
+    )
+    raw.commit()
+    upgrade(path)
+    found = raw.execute("SELECT generation, sealed, spent FROM sessions").fetchall()
+    raw.close()
+    assert found == [(7, b"\x01", "")]
+
+
 def test_a_folder_without_state_reads_as_empty(tmp_path):
     with Reader.open(tmp_path / "nothing") as reader:
         assert (reader.overview(), reader.dead(), reader.cursor("gps"), reader.schema_version()) == (

@@ -8,7 +8,7 @@ from datetime import timedelta
 from types import MappingProxyType
 from typing import Literal, TypeAlias
 
-from agent.config.model.place import SecretRef
+from agent.config.model.place import SecretRef, Where
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -180,6 +180,8 @@ class TokenCommandAuth:
     login_limit: LoginLimit = LoginLimit()
     answer: AnswerNames = AnswerNames()
     header: TokenHeader = TokenHeader()
+    where: Where | None = field(default=None, compare=False)
+    """Of the program, for what is found out about it later."""
 
 
 RenewedAuth: TypeAlias = (

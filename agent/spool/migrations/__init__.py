@@ -11,8 +11,8 @@ HEAD = "0002"
 """The newest version: four digits that only grow, so that a newer one is known as such."""
 
 
-def upgrade(database: Path) -> None:
-    """Bring the database (or an empty file) to HEAD. Raises sqlite3.Error or SQLAlchemy's around it."""
+def upgrade(database: Path, version: str = HEAD) -> None:
+    """Bring the database (or an empty file) to a version. Raises sqlite3.Error or SQLAlchemy's around it."""
     # Alembic takes 0.1 s to import and is needed once per version.
     from alembic import command  # noqa: PLC0415
     from alembic.config import Config  # noqa: PLC0415
@@ -32,7 +32,7 @@ def upgrade(database: Path) -> None:
         with engine.connect() as connection, connection.begin():
             db.begin(durable=True)  # Alembic sees a transaction of its caller, and leaves it alone
             config.attributes["connection"] = connection
-            command.upgrade(config, HEAD)
+            command.upgrade(config, version)
     finally:
         db.close()
         engine.dispose()
