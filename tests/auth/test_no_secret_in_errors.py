@@ -115,7 +115,7 @@ async def test_auth_52_a_bug_that_names_a_token_is_blotted_in_the_log(world, dum
     session = world.start()
     old = await session.sign()
 
-    async def broken(token):
+    async def broken(_who, token):
         raise ValueError(f"cannot send {token}")
 
     session._renewal._grant.refresh = broken
