@@ -22,6 +22,9 @@ log = get_log("connection")
 
 CLOSE_GRACE = 30.0
 """Seconds that requests in flight get to end when their connection is replaced or removed."""
+FLIGHT_GRACE = 60.0
+"""Seconds that a renewal under way gets then. Cut short, its refresh token would be sent a second time by
+the session that takes over; two calls to the Auth API with their deadlines take less."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -177,8 +180,15 @@ class OpenConnection:
             tls=self._tls.state(),
         )
 
-    async def close(self, grace: float = CLOSE_GRACE) -> None:
-        """Let the requests in flight end, `grace` seconds at most; then session and client. Twice is fine."""
+    def retire(self) -> None:
+        """Another one takes over: requests in flight end here, but nobody signs in here any more."""
+        self.session.retire()
+
+    async def close(self, grace: float = CLOSE_GRACE, *, flight: float | None = None) -> None:
+        """Let the requests in flight end, `grace` seconds at most; then session and client. Twice is fine.
+
+        `flight`: seconds that a renewal under way gets; None: what the end of the agent leaves it.
+        """
         first, self._closed = not self._closed, True
         if first and self.gate.in_flight:
             waiting = [
@@ -192,7 +202,7 @@ class OpenConnection:
                     one.cancel()
         if self._following is not None:
             self._following.cancel()
-        await self.session.close()
+        await self.session.close(flight)
         await self.client.close()
 
 

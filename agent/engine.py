@@ -21,7 +21,7 @@ from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, Job, Plan
-from agent.connections import OpenConnection, open_connection
+from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
@@ -161,7 +161,8 @@ class Engine:
         for name, connection in before.items():
             if self.connections.get(name) is not connection:
                 # Requests in flight end on the old connection; nobody waits for them here.
-                task = asyncio.create_task(connection.close(), name=f"close {name}")
+                connection.retire()
+                task = asyncio.create_task(connection.close(flight=FLIGHT_GRACE), name=f"close {name}")
                 self._closing.add(task)
                 task.add_done_callback(self._closing.discard)
 

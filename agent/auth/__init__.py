@@ -8,7 +8,7 @@ call      one token request                         said     what the server sai
 fixed     none, basic, bearer, header               pointer  where an answer holds what
 vault     how tokens rest                           pause    how long to wait
 holding   the token in hand                         parting  how it is given up
-telling   status, and errors in words
+telling   status, and errors in words               flights  one renewal at a time, and the keeper
 """
 
 from __future__ import annotations

@@ -104,7 +104,10 @@ class FixedSession:
         self._forgotten = True
         return "the secret is out of memory; it is read again when it is needed, until you remove it"
 
-    async def close(self) -> None:
+    def retire(self) -> None:
+        """Nothing is renewed here."""
+
+    async def close(self, grace: float | None = None) -> None:
         """Nothing is open."""
 
     @property
@@ -185,7 +188,10 @@ class NoSession:
         """Always raises UsageError."""
         raise self._nobody()
 
-    async def close(self) -> None:
+    def retire(self) -> None:
+        """Nothing is renewed here."""
+
+    async def close(self, grace: float | None = None) -> None:
         """Nothing is open."""
 
     def _nobody(self) -> UsageError:

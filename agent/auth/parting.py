@@ -26,7 +26,8 @@ class Farewell(Protocol):
 async def part(farewell: Farewell, memory: SessionMemory, token: Token | None) -> str:
     """Erase the pair, then tell the Auth API. What came of both, for people."""
     had = token is not None or memory.row.sealed is not None
-    await memory.erase()
+    async with memory.turn():
+        await memory.erase()
     words = ONLY_IN_MEMORY if memory.unsaved else ERASED if had else NOTHING
     if token is None or not token.refresh:
         return words

@@ -120,6 +120,10 @@ class Renewal:
 
     async def login(self, token: Token | None) -> Token | Trouble:
         """A login that a person asked for; the pair there is stays until there is another."""
+        async with self._memory.turn():
+            return await self._log_in(token)
+
+    async def _log_in(self, token: Token | None) -> Token | Trouble:
         try:
             token = await self._memory.newer() or token
             who = await self._credentials()

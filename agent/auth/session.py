@@ -78,8 +78,11 @@ class Session(Protocol):
         be read, and UsageError where nobody signs in.
         """
 
-    async def close(self) -> None:
-        """Let a refresh under way finish (bounded), then stop. Twice is fine."""
+    def retire(self) -> None:
+        """Another session of the same connection takes over: begin no more renewals."""
+
+    async def close(self, grace: float | None = None) -> None:
+        """Let a renewal under way finish, `grace` seconds at most, then stop. Twice is fine."""
 
 
 class Secret(Protocol):

@@ -40,10 +40,10 @@ def status_of(
     )
 
 
-def not_signed_in(connection: str, trouble: Trouble | None, wait: float, *, closed: bool) -> NotSignedIn:
-    """For whoever needs a token that is not there."""
-    if closed:
-        return NotSignedIn(f"connection {connection}: the agent is stopping", retry_after=None)
+def not_signed_in(connection: str, trouble: Trouble | None, wait: float, *, over: str) -> NotSignedIn:
+    """For whoever needs a token that is not there. `over`: why there will be none any more."""
+    if over:
+        return NotSignedIn(f"connection {connection}: {over}", retry_after=None)
     if trouble is None:
         return NotSignedIn(f"connection {connection}: not signed in: no token yet", retry_after=wait)
     text = f"connection {connection}: not signed in: {trouble.text}"

@@ -187,14 +187,14 @@ async def test_auth_24_nobody_there_is_transient_and_nothing_was_sent(world):
     url = world.auth.url
     async with RawServer(b"") as gone:
         closed = gone.url
-    session._renewal._grant.auth = type(world.auth)(
+    session._flights._renewal._grant.auth = type(world.auth)(
         url=closed, username=world.auth.username, password=world.auth.password
     )
     session._memory.recognise = lambda who, token: token
     with pytest.raises(NotSignedIn, match="refresh failed"):
         await session.rejected(old.generation)
-    assert session._renewal._replayed == -1
-    session._renewal._grant.auth = world.auth
+    assert session._flights._renewal._replayed == -1
+    session._flights._renewal._grant.auth = world.auth
     assert url == world.auth.url
     await signed_soon(world, session)
     assert (len(world.refreshes), len(world.logins)) == (1, 1)

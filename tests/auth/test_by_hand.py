@@ -285,7 +285,7 @@ async def test_auth_59_the_local_pair_is_erased_whatever_logout_answers(farewell
 async def test_auth_59_an_unreachable_logout_erases_too(farewell):
     session = farewell.start()
     await session.sign()
-    session._renewal._grant.auth = replace(farewell.auth, url="http://127.0.0.1:9")
+    session._flights._renewal._grant.auth = replace(farewell.auth, url="http://127.0.0.1:9")
     assert "could not be told: cannot connect to 127.0.0.1:9" in await session.forget()
     assert (await farewell.row()).sealed is None
 

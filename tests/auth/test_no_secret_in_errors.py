@@ -118,7 +118,7 @@ async def test_auth_52_a_bug_that_names_a_token_is_blotted_in_the_log(world, dum
     async def broken(_who, token):
         raise ValueError(f"cannot send {token}")
 
-    session._renewal._grant.refresh = broken
+    session._flights._renewal._grant.refresh = broken
     with contextlib.suppress(AgentError):
         await session.rejected(old.generation)
     await turns()

@@ -140,7 +140,9 @@ async def test_auth_44_a_refresh_that_hangs_blocks_nobody_with_a_valid_token(wor
 @pytest.mark.parametrize("trickle", [0.0, 0.05])
 async def test_auth_44_a_total_deadline_ends_an_answer_that_never_comes(world, trickle):
     session, _ = await expired(world)
-    session._renewal._grant._api._timeout = session._renewal._grant._api._timeout.__class__(total=0.3)
+    session._flights._renewal._grant._api._timeout = session._flights._renewal._grant._api._timeout.__class__(
+        total=0.3
+    )
     slow = Answer(200, b"{" + b" " * 100_000, trickle=trickle) if trickle else Answer(hold=asyncio.Event())
     world.server.script(REFRESH, slow)
     with pytest.raises(NotSignedIn, match=r"no answer within 0\.3 s"):

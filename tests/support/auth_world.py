@@ -176,9 +176,9 @@ class World:
         connection = Connection(name=name, auth=self.auth, where=WHERE)
         secrets = FileSecrets(self.folder / "secrets")
         session = open_session(connection, secrets, store, vault, self.clock, self.client)
-        session._pause = Pause(lambda: self.jitter)
+        session._flights._pause = Pause(lambda: self.jitter)
         session._close_grace = self.close_grace
-        session._renewal._grant._api = AuthApi(self.client, self.clock, deadline=self.deadline)
+        session._flights._renewal._grant._api = AuthApi(self.client, self.clock, deadline=self.deadline)
         self.sessions.append(session)
         return session
 
@@ -198,7 +198,7 @@ class World:
         self.store.die()
         session = self.sessions[-1]
         session._closed = True
-        tasks = {task for task in (session._flight, session._keeper) if task is not None}
+        tasks = {task for task in (session._flights.flight, session._flights._keeper) if task is not None}
         for task in tasks:
             task.cancel()
         if tasks:

@@ -187,7 +187,7 @@ class Platform:
         wire = Wire(life, self.server, self.judge, plan=self.plan, random=self.random)
         connection = Connection(name="p", auth=AUTH, where=HERE)
         session = open_session(connection, Secrets(), life.handle, VAULT, self.clock, wire)
-        session._pause = Pause(self.random.random)
+        session._flights._pause = Pause(self.random.random)
         return session, wire
 
     def second(self, life):
