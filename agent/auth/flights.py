@@ -80,7 +80,7 @@ class Flights:
             self.flight = asyncio.create_task(self._fly(errand), name=f"{errand} {self._name}")
             self.announce()
         if self._keeper is None:
-            self._keeper = asyncio.create_task(self._keep(), name=f"keep signed in {self._name}")
+            self._keeper = self._keeping()
 
     async def land(self) -> Landed:
         """What the flight under way brings. Raises NotSignedIn when the end of the agent cut it short."""
@@ -173,6 +173,9 @@ class Flights:
             self._held.drop(result.forget)
             before, self.trouble = self.trouble, result
             say_trouble(self._name, before, result, pause)
+            if before is None and self._keeper is not None and not self.over:
+                self._keeper.cancel()  # from a long nap into short ones
+                self._keeper = self._keeping()
             return
         if isinstance(result, Token):
             self._held.adopt(result)
@@ -186,6 +189,9 @@ class Flights:
         self.trouble = None
 
     # ------------------------------------------------------------------ the keeper
+
+    def _keeping(self) -> asyncio.Task[None]:
+        return asyncio.create_task(self._keep(), name=f"keep signed in {self._name}")
 
     async def _keep(self) -> None:
         """Start flights that nobody waits for; look after what could not be stored or was refused."""

@@ -62,7 +62,9 @@ class Renewal:
         self._clock = clock
         self._name = memory.row.connection
         self._said = ""
-        """What the server said when the last refresh token died."""
+        """What the server said when the last refresh token died, or the last login was refused."""
+        self._check = grant.rules.check
+        """What to look at when logins are refused."""
         self._replayed = -1
         """The generation whose refresh token has had its one replay."""
 
@@ -185,7 +187,7 @@ class Renewal:
                 return replace(done, forget="refresh") if isinstance(done, Trouble) else done
         said = f" ({self._said})" if self._said else ""
         return Trouble(
-            text=f"the refresh token is dead{said}, and the one in the secret was used up",
+            text=f"the refresh token in the secret is used up, or was refused{said}",
             hint="put a new refresh token into the secret; it is picked up by itself",
             slow=True,
             blocked=True,
@@ -215,9 +217,10 @@ class Renewal:
                 return await self._memory.keep(grant, sent, None)
             case Denied(credentials=True, error=word, text=text):
                 wait = self._memory.blocked_for()
+                self._said, self._check = text, HINTS.get(word, self._rules.check)
                 return Trouble(
                     text=f"the login was refused: {text}",
-                    hint=HINTS.get(word, self._rules.check),
+                    hint=self._check,
                     at_least=wait if wait > 0 else None,
                     blocked=wait > 0,
                     forget="refresh",
@@ -257,10 +260,11 @@ class Renewal:
                 raise AssertionError(answer)
 
     def _blocked(self, wait: float) -> Trouble:
-        failures = self._memory.row.failures
+        failures, said = self._memory.row.failures, f" ({self._said})" if self._said else ""
+        what = "the login was refused" if failures == 1 else f"{failures} logins in a row were refused"
         return Trouble(
-            text=f"{failures} logins in a row were refused; the next one is allowed in {wait:.0f} s",
-            hint=self._rules.check,
+            text=f"{what}{said}; the next one is allowed in {wait:.0f} s",
+            hint=self._check,
             at_least=wait,
             blocked=True,
             forget="refresh",

@@ -59,7 +59,7 @@ async def test_a_dead_pair_waits_visibly_and_sends_nothing_more(seeded):
     session = seeded.start()
     first = await session.sign()
     seeded.endpoint.good.clear()
-    with pytest.raises(NotSignedIn, match=r"the refresh token is dead .*invalid_grant - Token is not active"):
+    with pytest.raises(NotSignedIn, match=r"used up, or was refused .*invalid_grant - Token is not active"):
         await session.rejected(first.generation)
     await blocked(session)
     await session.close()

@@ -17,7 +17,7 @@ def seeded(oauth):
 async def test_a_login_by_hand_sends_a_new_seed_and_never_a_spent_one(seeded):
     session = seeded.start()
     await session.sign()
-    with pytest.raises(NotSignedIn, match="the one in the secret was used up"):
+    with pytest.raises(NotSignedIn, match="the refresh token in the secret is used up"):
         await session.login()
     assert (await session.sign()).generation == 1
     seeded.secret("seed", seeded.endpoint.seed("seed-two"))
@@ -30,7 +30,7 @@ async def test_a_dead_seed_sent_by_hand_leaves_the_good_pair_alone(seeded):
     session = seeded.start()
     await session.sign()
     seeded.secret("seed", "seed-of-nobody")
-    with pytest.raises(NotSignedIn, match="was used up"):
+    with pytest.raises(NotSignedIn, match="is used up, or was refused"):
         await session.login()
     assert (await session.sign()).generation == 1
     await session.refresh()

@@ -50,6 +50,8 @@ def child(*before, state, count):
     return subprocess.run(
         [*before, sys.executable, "-m", "tests.support.session_child", str(state), str(count)],
         cwd=ROOT,
+        # Without the measuring of coverage, which writes a database of its own.
+        env={key: value for key, value in os.environ.items() if not key.startswith("COV")},
         capture_output=True,
         text=True,
         timeout=50,

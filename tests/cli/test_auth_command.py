@@ -80,7 +80,8 @@ def test_a_login_that_fails_is_exit_code_75_with_the_servers_words_and_stops_at_
         assert "a-wrong-password" not in err
     code, told = answers(call, anyhow, "login", "platform")
     assert (code, told[0]["exit_code"]) == (75, 75)
-    assert "3 logins in a row were refused; the next one is allowed in" in told[0]["error"]
+    assert "3 logins in a row were refused" in told[0]["error"]
+    assert "the next one is allowed in" in told[0]["error"]
     assert sandbox.state()["failed_logins"] == 3
     # The pair of the first login is still there, and so is the way to renew it.
     assert auth(call, anyhow, "refresh", "platform")[0] == 0

@@ -208,7 +208,7 @@ class Conformance:
         life.relay.lose = 1
         life.clock.jump(3600)
         why, _ = await life.refused(session)
-        assert "the refresh token is dead (400 Bad Request: invalid_grant" in why
+        assert "is used up, or was refused (400 Bad Request: invalid_grant" in why
         assert "put a new refresh token into the secret" in why
         assert session.status().state == "blocked"
         asked = len(life.relay.asked())

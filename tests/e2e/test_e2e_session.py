@@ -80,6 +80,19 @@ def test_auth_44_refresh_that_hangs_stops_no_other_connection_and_goes_on_when_i
     assert calls(signed_in.sandbox) == (1, 1)
 
 
+def test_auth_60_a_connection_that_is_changed_in_the_middle_of_a_refresh_costs_no_second_one(signed_in):
+    signed_in.sandbox.faults({"on": "refresh", "hold": True, "times": 1})
+    signed_in.sandbox.expire()
+    signed_in.numbers(10)
+    signed_in.world.until(lambda: signed_in.session()["session"] == "refreshing", "the refresh is under way")
+    signed_in.connection(limits="{concurrency: 3}").load()
+    signed_in.numbers(10)
+    signed_in.sandbox.no_faults()
+    signed_in.all_arrived()
+    assert calls(signed_in.sandbox) == (1, 1)
+    assert signed_in.sandbox.state()["refresh_reuse"] == 0
+
+
 def test_auth_12_an_answer_of_refresh_that_is_lost_after_rotating_costs_at_most_one_login(signed_in):
     signed_in.sandbox.faults({"on": "refresh", "drop": "after", "times": 1})
     signed_in.sandbox.expire()
