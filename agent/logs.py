@@ -84,9 +84,14 @@ class Blotter:
         if len(token) >= 6 and token not in self._passing:  # noqa: PLR2004 - as above
             self._passing.append(token)
 
+    def forget(self) -> None:
+        """Know nothing any more."""
+        self._secrets.clear()
+        self._passing.clear()
+
     def clean(self, line: str) -> str:
-        """The line without any known secret."""
-        for secret in (*self._secrets, *self._passing):
+        """The line without any known secret; the longest first, since one may be the start of another."""
+        for secret in sorted((*self._secrets, *self._passing), key=len, reverse=True):
             if secret in line:
                 line = line.replace(secret, BLOT)
         return line

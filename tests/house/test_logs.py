@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from agent.logs import get_log, set_up_logs
+from agent.logs import BLOT, blotter, get_log, set_up_logs
 
 HOSTILE = "x\r\n12:00:00 INFO  daemon  forged\x1b[31m\u2028\x00"
 
@@ -34,3 +34,12 @@ def test_sec_17_neither_does_the_text_of_an_exception(logged, style):
     lines = logged.getvalue().rstrip("\n").split("\n")
     assert all(line.isprintable() for line in lines)
     assert not any(line.startswith("12:00:00 INFO") for line in lines)
+
+
+def test_a_secret_that_begins_with_another_is_blotted_whole():
+    for secret in ("swordfish", "swordfish-and-more"):
+        blotter.learn(secret)
+    blotter.learn_token("swordfish-and-more-still")
+    assert (
+        blotter.clean("swordfish-and-more-still, swordfish-and-more, swordfish") == f"{BLOT}, {BLOT}, {BLOT}"
+    )
