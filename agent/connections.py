@@ -1,6 +1,6 @@
 """An open connection: session, HTTP client, and the gate that every request of every job passes.
 
-sign ─▶ gate (pause · rate · concurrency) ─▶ attempt
+gate (pause · rate · concurrency) ─▶ sign ─▶ attempt
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ log = get_log("connection")
 
 CLOSE_GRACE = 30.0
 """Seconds that requests in flight get to end when their connection is replaced or removed."""
-FLIGHT_GRACE = 60.0
+FLIGHT_GRACE = 90.0
 """Seconds that a renewal under way gets then. Cut short, its refresh token would be sent a second time by
-the session that takes over; two calls to the Auth API with their deadlines take less."""
+the session that takes over; refresh, replay and login with their deadlines take less."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -202,8 +202,10 @@ class OpenConnection:
                     one.cancel()
         if self._following is not None:
             self._following.cancel()
-        await self.session.close(flight)
-        await self.client.close()
+        try:
+            await self.session.close(flight)
+        finally:
+            await self.client.close()
 
 
 async def open_connection(

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Final, Literal, TypeAlias, get_args
 
 from agent.auth import Session
+from agent.auth.memory import turn_of
 from agent.engine import Engine
 from agent.errors import NotSignedIn, UsageError
 from agent.message import JsonValue
@@ -71,10 +72,12 @@ async def _ask(session: Session, action: str) -> str:
 
 async def _forget_stranger(engine: Engine, name: str) -> str:
     """Of a connection that the config no longer has, only the row in the state is left."""
-    row = await engine.spool.session(name)
-    if row is None or row.sealed is None:
-        return ""
-    await engine.spool.store_session(replace(row, sealed=None, refreshing=None, expires_at=None))
+    # Behind a renewal that was under way when the connection left: its pair goes too.
+    async with turn_of(engine.spool, name):
+        row = await engine.spool.session(name)
+        if row is None or row.sealed is None:
+            return ""
+        await engine.spool.store_session(replace(row, sealed=None, refreshing=None, expires_at=None))
     return "the tokens are erased; the connection is no longer in the config"
 
 

@@ -61,7 +61,7 @@ class Engine:
         self.connections: dict[str, OpenConnection] = {}
         self._secrets = secrets
         self._clock = clock
-        self._closing: set[asyncio.Task[None]] = set()
+        self._closing: dict[asyncio.Task[None], OpenConnection] = {}
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
         self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake)
@@ -99,9 +99,9 @@ class Engine:
         if cut_off:
             log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
         await self.finisher.stop()
-        closing = [connection.close(grace=1.0) for connection in self.connections.values()]
-        for task in self._closing:
-            task.cancel()
+        # Those that were replaced a moment ago get the same time for a renewal under way.
+        everyone = [*self.connections.values(), *self._closing.values()]
+        closing = [connection.close(grace=1.0) for connection in everyone]
         await asyncio.gather(*closing, *self._closing, return_exceptions=True)
         self.spool.on_append = None
 
@@ -127,21 +127,28 @@ class Engine:
                         connection=name,
                         problem=str(error.problems[0]),
                     )
+        try:
+            rejected = await self._unfit(plan, change)
+        except BaseException:
+            await _close_all(opened)
+            raise
         routes: dict[str, RouteEntry] = {}
-        rejected = await self._unfit(plan, change)
         for job in [*plan.jobs.values(), *draining.values()]:
             name = job.target.connection
             if name in unusable and name not in self.connections:
                 rejected.append(JobRejected(job=job.name, problem=unusable[name]))
                 continue
+            # Where it cannot be opened, all of the one before goes on: no body and no token takes a way
+            # that is half the old and half the new one.
+            connection = self.connections[name].connection if name in unusable else plan.connections[name]
             try:
-                route = resolve(job, plan.connections[name])
+                route = resolve(job, connection)
             except ConfigError as error:
                 rejected.append(JobRejected(job=job.name, problem=error.problems[0]))
                 continue
             routes[job.name] = (route, job.delivery, opened.get(name) or self.connections[name])
         if rejected:
-            await asyncio.gather(*(connection.close(grace=0) for connection in opened.values()))
+            await _close_all(opened)
             opened, routes = {}, {}
         parts = Parts(opened=opened, routes=routes)
         return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
@@ -163,8 +170,8 @@ class Engine:
                 # Requests in flight end on the old connection; nobody waits for them here.
                 connection.retire()
                 task = asyncio.create_task(connection.close(flight=FLIGHT_GRACE), name=f"close {name}")
-                self._closing.add(task)
-                task.add_done_callback(self._closing.discard)
+                self._closing[task] = connection
+                task.add_done_callback(self._closing.pop)
 
     async def opened(self, connection: Connection) -> OpenConnection | None:
         """A new connection, or None when the one that is open is as it should be. Raises ConfigError."""
@@ -210,6 +217,11 @@ class Engine:
             if wrong is not None:
                 found.append(JobRejected(job=job.name, problem=wrong))
         return found
+
+
+async def _close_all(opened: Mapping[str, OpenConnection]) -> None:
+    """Connections that nobody came to use."""
+    await asyncio.gather(*(connection.close(grace=0) for connection in opened.values()))
 
 
 def _soon(loop: asyncio.AbstractEventLoop, wake: object, job: str) -> None:

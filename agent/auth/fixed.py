@@ -124,8 +124,9 @@ class FixedSession:
             self._say(str(error))
             return
         if self._signed.generation and headers == self._signed.headers:
-            if self._trouble and self._rejected < self._signed.generation:
-                self._trouble = ""
+            over = self._clock.now() >= self._retry_at + RETRY  # whoever waited has tried it again since
+            if self._trouble and (over or self._rejected < self._signed.generation):
+                self._trouble, self._rejected = "", 0
             return
         signed = Signed(generation=self._signed.generation + 1, headers=MappingProxyType(dict(headers)))
         if self._signed.generation:

@@ -10,6 +10,7 @@ A flight is a task of its own: cancelling who waits for it never cancels it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
 from typing import Final, Literal, TypeAlias
 
@@ -28,6 +29,8 @@ NAP: Final = 10.0
 """Seconds, at most, that the keeper sleeps: timers stand still in suspend, disks get free."""
 GLANCE: Final = 2.0
 """Seconds that it sleeps while nobody can sign in: a person who has just mended a secret watches."""
+LAST_SAVE: Final = 2.0
+"""Seconds, at the end, for a pair that could not be stored: the disk may have room again."""
 
 Errand: TypeAlias = Literal["renew", "refresh", "login", "forget"]
 """What a flight is for: `renew` is content with a good token in the store, the others were asked for."""
@@ -109,6 +112,10 @@ class Flights:
                     connection=self._name,
                 )
                 await asyncio.wait({flight})
+        if self._memory.unsaved:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LAST_SAVE):
+                    await self._memory.save()
         self.announce()
 
     def announce(self) -> None:
@@ -142,7 +149,7 @@ class Flights:
         held = self._held
         if not self._loaded:
             try:
-                held.token = await self._renewal.load()
+                held.hold(await self._renewal.load())
             except MemoryUnreadable as error:
                 return Trouble(text=error.message, hint="the state folder is needed before anybody signs in")
             self._loaded = True
@@ -205,7 +212,13 @@ class Flights:
             await self._clock.sleep(min(wait, NAP if self.trouble is None else GLANCE))
             if self.flight is not None:
                 continue
-            if self._memory.unsaved:
-                await self._memory.save()
-            if self.trouble is not None and await self._renewal.is_mended(self.trouble):
-                self._next_try = -math.inf
+            try:
+                await self._look_after()
+            except Exception as error:  # noqa: BLE001 - without a keeper nobody would renew in time
+                log.bug("looking after a session failed", error, connection=self._name)
+
+    async def _look_after(self) -> None:
+        if self._memory.unsaved:
+            await self._memory.save()
+        if self.trouble is not None and await self._renewal.is_mended(self.trouble):
+            self._next_try = -math.inf

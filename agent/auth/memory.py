@@ -34,6 +34,16 @@ _Locks: TypeAlias = "WeakKeyDictionary[SessionStore, dict[str, asyncio.Lock]]"
 _TURNS: WeakKeyDictionary[asyncio.AbstractEventLoop, _Locks] = WeakKeyDictionary()
 
 
+def turn_of(store: SessionStore, connection: str) -> asyncio.Lock:
+    """Held for a renewal: one at a time for each row, whoever holds it.
+
+    While a changed connection takes over, two sessions live on one row, and both would renew at the same
+    moment.
+    """
+    of_stores = _TURNS.setdefault(asyncio.get_running_loop(), WeakKeyDictionary())
+    return of_stores.setdefault(store, {}).setdefault(connection, asyncio.Lock())
+
+
 class MemoryUnreadable(AgentError):
     """The store cannot be read: nothing may be sent, since nobody knows what was sent before."""
 
@@ -55,13 +65,8 @@ class SessionMemory:
         """CLOCK_BOOTTIME, since the wall clock may be set while we wait."""
 
     def turn(self) -> asyncio.Lock:
-        """Held for a renewal: one at a time for each row, whoever holds it.
-
-        While a changed connection takes over, two sessions live on one row, and both would renew at the same
-        moment.
-        """
-        of_stores = _TURNS.setdefault(asyncio.get_running_loop(), WeakKeyDictionary())
-        return of_stores.setdefault(self._store, {}).setdefault(self.row.connection, asyncio.Lock())
+        """See `turn_of`."""
+        return turn_of(self._store, self.row.connection)
 
     async def load(self, limit: LoginLimit) -> Token | None:
         """What was stored, and the pair in it. Raises MemoryUnreadable."""
@@ -216,7 +221,11 @@ class SessionMemory:
         if self._read_once and self.row.last_error != error:
             async with self.turn():
                 with contextlib.suppress(MemoryUnreadable):
-                    self._heed(await self._read())
+                    row = await self._read()
+                    self._heed(row)
+                    if row is not None and row.generation == self.row.generation and not self.unsaved:
+                        # A person may have made another session of this row forget the pair.
+                        self.row = replace(self.row, sealed=row.sealed, refreshing=row.refreshing)
                 await self._write(last_error=error)
 
     async def save(self) -> None:

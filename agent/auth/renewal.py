@@ -99,12 +99,12 @@ class Renewal:
     async def _run(self, token: Token | None, rejected: int) -> Token | Trouble:
         try:
             newer = await self._memory.newer()
-            if newer is not None:
-                token = newer
-                if newer.generation > rejected and newer.valid(self.moment()):
-                    return newer
             who = await self._credentials()
-            ours = self._memory.recognise(who, token)
+            # A newer pair may be another's: of the session before a reload, at another Auth API.
+            ours = self._memory.recognise(who, newer or token)
+            usable = newer is not None and newer.generation > rejected and newer.valid(self.moment())
+            if newer is not None and ours is newer and usable:
+                return newer
             if (
                 self._rules.renews_by != "login"
                 and ours is not None
@@ -167,7 +167,10 @@ class Renewal:
                 return await self._memory.keep(grant, sent, token, spent=spent)
             case Denied(status=status, error=word, text=text) if {status, word} & self._rules.dead_on:
                 log.warning("the refresh token is dead", connection=self._name, answer=text)
-                if (newer := await self._memory.newer()) is None and seeded:
+                newer = await self._memory.newer()
+                if newer is not None:
+                    newer = self._memory.recognise(who, newer)
+                if newer is None and seeded:
                     await self._memory.bury(self._memory.mark(token.refresh), keep_pair=keep_pair)
                     self._said = text
                 return newer

@@ -47,25 +47,29 @@ class Waiting:
     ) -> None:
         """Wait for so long, for another way, or for `until`, whatever comes first. Raises StoppingError."""
         row = self._say(kind, reason, seconds, attempts)
-        waits: list[Coroutine[Any, Any, object]] = [] if until is None else [until]
+        # It listens from now on: what changes while the wait is stored must not be missed.
+        change = None if until is None else asyncio.ensure_future(until)
+        try:
+            await self._store_wait(row)
+            self.busy = False
+            if self.stopping:
+                raise StoppingError
+            waits: list[Awaitable[object]] = [self.changed.wait()]
+            if change is not None:
+                waits.append(change)
+            if seconds is not None:
+                waits.append(self._house.clock.sleep(seconds))
+            await first_of(*waits)
+        finally:
+            if change is not None:
+                change.cancel()
+        self.now = None
+
+    async def _store_wait(self, row: LaneWait) -> None:
         try:
             await self._house.spool.set_wait(row)
         except Exception as error:  # noqa: BLE001 - only `status` without the daemon misses it
             log.debug("a wait is not stored", job=self._job, reason=str(error))
-        except BaseException:  # cancelled before anybody awaited them
-            for each in waits:
-                each.close()
-            raise
-        self.busy = False
-        if self.stopping:
-            for each in waits:
-                each.close()
-            raise StoppingError
-        waits.append(self.changed.wait())
-        if seconds is not None:
-            waits.append(self._house.clock.sleep(seconds))
-        await first_of(*waits)
-        self.now = None
 
     async def store(self, work: Callable[[], Awaitable[None]], *, attempts: int) -> None:
         """Until it is stored: to send again instead would be a repeat that nobody needs."""
