@@ -60,7 +60,7 @@ async def change_key(custody: Custody) -> int:
 
 
 async def _finish(custody: Custody) -> int:
-    # Whoever began may have failed, or have been cancelled, after the key was in place: the file is the truth.
+    # Whoever began may have failed or been cancelled after the key was in place: the file is the truth.
     key = await asyncio.to_thread(key_in_place, custody.state)
     if not custody.vault.seals_with(key):
         custody.vault.turn(key)  # in the event loop, where sessions hand their rows to the spool
