@@ -92,12 +92,8 @@ class AuthApi:
         """Send the request. Never raises for anything a network can do."""
         return await self._heard(call, lambda status, body: judge_good(f"{status}", status, body, call))
 
-    async def tell(self, url: str, form: Mapping[str, str]) -> Denied | Failed | Lost | None:
-        """As `post`, where no pair is the answer, such as a logout; None: it was taken."""
-        return await self.tell_call(_all_secret(url, form))
-
-    async def tell_call(self, call: Call) -> Denied | Failed | Lost | None:
-        """As `call`, where no pair is the answer."""
+    async def tell(self, call: Call) -> Denied | Failed | Lost | None:
+        """As `call`, where no pair is the answer, such as a logout; None: it was taken."""
         return await self._heard(call, lambda *_: None)
 
     async def _heard(self, call: Call, judge: _Judge[T]) -> T | Denied | Failed | Lost:
