@@ -345,7 +345,7 @@ def test_auth_53_retry_after_is_clamped_or_ignored(header, seconds):
 
 
 async def test_auth_53_a_date_to_wait_for_is_measured_against_the_clock_of_the_server(world):
-    headers = {"Retry-After": "Fri, 15 Jan 2027 08:20:00 GMT", "Date": "Fri, 15 Jan 2027 08:00:00 GMT"}
+    headers = {"Retry-After": "Fri, 15 Jan 2027 09:20:00 GMT", "Date": "Fri, 15 Jan 2027 09:00:00 GMT"}
     world.server.script(LOGIN, [Answer(503, headers=headers), world.api.login])
     with pytest.raises(NotSignedIn) as told:
         await world.start().sign()
