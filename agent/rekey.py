@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.auth.vault import Vault, begin_rekey, end_rekey, is_unfinished, open_vault
+from agent.auth.vault import Vault, begin_rekey, end_rekey, is_unfinished, key_in_place, open_vault
 from agent.errors import AgentError
 from agent.logs import get_log
 from agent.spool import Spool
@@ -53,14 +53,17 @@ async def change_key(custody: Custody) -> int:
     state, vault, credentials = custody.state, custody.vault, custody.credentials
     if await asyncio.to_thread(is_unfinished, state, credentials=credentials):
         await _finish(custody)
-    key = await asyncio.to_thread(begin_rekey, state, vault, credentials=credentials)
-    vault.turn(key)  # in the event loop, where sessions hand their rows to the spool
+    await asyncio.to_thread(begin_rekey, state, vault, credentials=credentials)
     count = await _finish(custody)
     log.info("the key was changed; stored tokens are sealed with the new one", pairs=count)
     return count
 
 
 async def _finish(custody: Custody) -> int:
+    # Whoever began may have failed or been cancelled after the key was in place: the file is the truth.
+    key = await asyncio.to_thread(key_in_place, custody.state)
+    if not custody.vault.seals_with(key):
+        custody.vault.turn(key)  # in the event loop, where sessions hand their rows to the spool
     count = await custody.spool.reseal_sessions(custody.vault.reseal)
     await asyncio.to_thread(end_rekey, custody.state, custody.vault, credentials=custody.credentials)
     return count

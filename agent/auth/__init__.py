@@ -9,6 +9,7 @@ fixed     none, basic, bearer, header               pointer  where an answer hol
 vault     how tokens rest                           pause    how long to wait
 holding   the token in hand                         parting  how it is given up
 telling   status, and errors in words               flights  one renewal at a time, and the keeper
+keyfile   the files of the vault's key
 """
 
 from __future__ import annotations

@@ -11,9 +11,7 @@ An exchange ends in exactly one of
 from __future__ import annotations
 
 import asyncio
-import email.utils
 import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TypeAlias, TypeVar
@@ -24,6 +22,7 @@ from agent.auth.call import Call
 from agent.auth.said import MAX_WORDS, blot, error_word, explained, line, words_of
 from agent.auth.token import BadToken, Grant, grant_of
 from agent.clock import Clock
+from agent.pacing import retry_after
 from agent.tls import refused_us
 
 DEADLINE = 25.0
@@ -32,8 +31,6 @@ CONNECT = 5.0
 """Seconds to connect: a firewall that drops looks like a hang."""
 MAX_ANSWER = 1_048_576
 """Bytes. A pair of tokens has a few thousand."""
-MAX_RETRY_AFTER = 3600.0
-"""Seconds."""
 
 _BUSY = frozenset({408, 425, 429})
 
@@ -95,12 +92,8 @@ class AuthApi:
         """Send the request. Never raises for anything a network can do."""
         return await self._heard(call, lambda status, body: judge_good(f"{status}", status, body, call))
 
-    async def tell(self, url: str, form: Mapping[str, str]) -> Denied | Failed | Lost | None:
-        """As `post`, where no pair is the answer, such as a logout; None: it was taken."""
-        return await self.tell_call(_all_secret(url, form))
-
-    async def tell_call(self, call: Call) -> Denied | Failed | Lost | None:
-        """As `call`, where no pair is the answer."""
+    async def tell(self, call: Call) -> Denied | Failed | Lost | None:
+        """As `call`, where no pair is the answer, such as a logout; None: it was taken."""
         return await self._heard(call, lambda *_: None)
 
     async def _heard(self, call: Call, judge: _Judge[T]) -> T | Denied | Failed | Lost:
@@ -133,7 +126,7 @@ class AuthApi:
             allow_redirects=False,
             timeout=self._timeout,
         ) as response:
-            status, retry_after = response.status, response.headers.get("Retry-After")
+            status, headers = response.status, response.headers
             coded = response.headers.get("Content-Encoding", "identity").lower() != "identity"
             body = None if coded else await _read(response)
         if 200 <= status < 300:  # noqa: PLR2004 - HTTP
@@ -144,7 +137,8 @@ class AuthApi:
             hint = "the Auth API answered with a redirect, which is never followed"
             return Denied(status=status, text=f"{text}: {hint}", credentials=False)
         if status in _BUSY or not 400 <= status < 500:  # noqa: PLR2004 - HTTP
-            return Failed(text=text, retry_after=retry_after_of(retry_after, self._clock.now()))
+            waits, date = headers.getall("Retry-After", []), headers.get("Date")
+            return Failed(text=text, retry_after=retry_after(waits, date=date, now=self._clock.now()))
         return Denied(status=status, text=text, error=error)
 
 
@@ -209,19 +203,3 @@ def _no_connection(error: aiohttp.ClientConnectorError) -> str:
     if isinstance(error, aiohttp.ClientProxyConnectionError):
         return str(error)  # `agent.target.proxy` has put it into words
     return f"cannot connect to {error.host}:{error.port}: {error.os_error.strerror or 'connection reset'}"
-
-
-def retry_after_of(value: str | None, now: float) -> float | None:
-    """`Retry-After` (RFC 9110, section 10.2.3) as seconds from 0 to an hour; None when absent or junk."""
-    if value is None:
-        return None
-    text = value.strip()
-    try:
-        seconds = float(text) if text.isascii() and text.isdigit() else _seconds_to(text, now)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    return None if math.isnan(seconds) else min(max(seconds, 0.0), MAX_RETRY_AFTER)
-
-
-def _seconds_to(date: str, now: float) -> float:
-    return email.utils.parsedate_to_datetime(date).timestamp() - now

@@ -56,4 +56,4 @@ class PasswordGrant(Posting):
             return Failed(text=who.problem)
         url = self.auth.url + self.auth.logout_path
         call = replace(who.refresh, url=url).plus(self._refresh_token, token.refresh)
-        return await self._api.tell_call(call) or "the Auth API was told"
+        return await self._api.tell(call) or "the Auth API was told"

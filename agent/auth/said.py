@@ -31,8 +31,11 @@ _WORD = re.compile(r"[!#-\[\]-~]{1,64}")  # NQSCHAR of the RFC, without spaces
 _JWT = re.compile(r"eyJ[\w.~+/=-]{8,}")
 # A pair in an answer that is no good one: what stands behind `…_token`, in JSON or in a form.
 _TOKEN = re.compile(r"""(?i)(\b\w*_token\b[\\"']*\s*[:=]\s*[\\"']*)[^\s"'\\&,}]+""")
-_LEAST_ENCODED = 6
+_BEARER = re.compile(r"(?i)(\bbearer\s+)[\w.~+/=-]{8,}")
+LEAST_SECRET = 6
 """Characters: shorter values would be found in ordinary words."""
+_LOOKED_AT = 8192
+"""Characters of an answer that are searched for secrets: a page of a megabyte would hold the event loop."""
 
 
 def error_word(answer: object) -> str:
@@ -67,7 +70,10 @@ def _shown(text: str, hidden: Collection[str]) -> str:
 def line(text: str, hidden: Collection[str]) -> str:
     """One short line without anything hidden."""
     # Blotted before it is cut: half a secret at the end would not be found any more.
-    printable = "".join(c if c.isprintable() else " " for c in blot(text, hidden))
+    reach = max([64, *(len(way) for value in hidden for way in _ways(value))])
+    whole = len(text) <= _LOOKED_AT + reach
+    clean = blot(text, hidden) if whole else blot(text[: _LOOKED_AT + reach], hidden)[:-reach]
+    printable = "".join(c if c.isprintable() else " " for c in clean)
     return " ".join(printable[: MAX_WORDS * 4].split())[:MAX_WORDS]
 
 
@@ -76,13 +82,13 @@ def blot(text: str, hidden: Collection[str]) -> str:
     for value in sorted(filter(None, hidden), key=len, reverse=True):
         for way in _ways(value):
             text = text.replace(way, BLOT)
-    return _JWT.sub(BLOT, _TOKEN.sub(rf"\1{BLOT}", text))
+    return _JWT.sub(BLOT, _BEARER.sub(rf"\1{BLOT}", _TOKEN.sub(rf"\1{BLOT}", text)))
 
 
 def _ways(value: str) -> set[str]:
     """How a server may write what it was sent."""
     ways = {value, quote(value, safe=""), quote_plus(value), json.dumps(value)[1:-1]}
     ways |= {html.escape(value), html.escape(value, quote=False), value.replace("/", "\\/")}
-    if len(value) >= _LEAST_ENCODED:
+    if len(value) >= LEAST_SECRET:
         ways |= {b64encode(value.encode()).decode().rstrip("="), value.encode().hex()}
     return ways

@@ -1,4 +1,4 @@
-"""What a session says of itself: its status, why nobody is signed in, what came of a farewell."""
+"""What a session says of itself: its status, and why nobody is signed in."""
 
 from __future__ import annotations
 

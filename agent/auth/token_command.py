@@ -11,20 +11,20 @@ import contextlib
 import os
 import signal
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from agent.auth.call import Call
 from agent.auth.exchange import MAX_ANSWER, AuthApi, Denied, Exchange, Failed, Granted, Lost, judge_good
 from agent.auth.grant import Credentials, Rules
-from agent.auth.said import MAX_WORDS, blot
+from agent.auth.said import LEAST_SECRET, MAX_WORDS, blot
 from agent.auth.session import Sealer, Secrets
 from agent.auth.token import Token
 from agent.config.model import TokenCommandAuth, TokenHeader
 from agent.config.programs import distrust
 
 _PIECE = 65_536
-_KEPT = 4 * MAX_WORDS
-"""Bytes of stderr that are kept: the last ones."""
+_KEPT = 65_536
+"""Bytes of stderr that are kept: the last ones. Far more than is shown: half a secret would not be found."""
 
 
 class TokenCommandGrant:
@@ -98,7 +98,7 @@ class TokenCommandGrant:
             how = (
                 f"the command ended with {code}" if code > 0 else f"the command was killed by signal {-code}"
             )
-            return Denied(status=0, text=how + _told(err))
+            return Denied(status=0, text=how + _told(err, self._hidden()))
         answer = judge_good("the command ended well", 0, out, self._call)
         if isinstance(answer, Granted | Denied):
             return answer
@@ -107,6 +107,11 @@ class TokenCommandGrant:
 
     def _environment(self) -> Mapping[str, str]:
         return {name: os.environ[name] for name in self.auth.environment if name in os.environ}
+
+    def _hidden(self) -> set[str]:
+        """The values that it may print as it got them; paths, such as HOME and PATH, are no secrets."""
+        values = self._environment().values()
+        return {value for value in values if len(value) >= LEAST_SECRET and not value.startswith("/")}
 
 
 class _TooMuch(Exception):
@@ -129,9 +134,9 @@ async def _last(stream: asyncio.StreamReader) -> bytes:
     return kept
 
 
-def _told(err: bytes) -> str:
-    """The end of stderr in one line, without what looks like a token."""
-    text = blot(err.decode("utf-8", "replace"), ())
+def _told(err: bytes, hidden: Collection[str]) -> str:
+    """The end of stderr in one line, without anything hidden and what looks like a token."""
+    text = blot(err.decode("utf-8", "replace"), hidden)
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f": {words[-MAX_WORDS:]}" if words else ""
 

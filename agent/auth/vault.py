@@ -13,7 +13,7 @@ from pathlib import Path
 
 from agent.auth import keyfile
 from agent.auth.session import VaultError
-from agent.errors import UsageError
+from agent.errors import StateError, UsageError
 from agent.logs import get_log
 
 _NONCE = 12
@@ -63,6 +63,10 @@ class Vault:
         """Seal with `key` from now on; what the key until now has sealed still opens."""
         # All of them, since sessions hold rows in memory that were sealed whole changes ago.
         self._sealing = (_sealing(key), *self._sealing)
+
+    def seals_with(self, key: bytes) -> bool:
+        """Whether `key` is the newest one."""
+        return hmac.compare_digest(self._sealing[0], _sealing(key))
 
     @property
     def has_old(self) -> bool:
@@ -118,7 +122,7 @@ def open_vault(state: Path, *, credentials: Path | None = None) -> Vault:
 
 
 def begin_rekey(state: Path, vault: Vault, *, credentials: Path | None = None) -> bytes:
-    """The new key, in place and durable; hand it to `Vault.turn`. Blocking. Raises StateError, UsageError.
+    """The new key, in place and durable; it is for `Vault.turn`. Blocking. Raises StateError, UsageError.
 
     From here until `end_rekey` the key before lies beside it.
     """
@@ -138,10 +142,22 @@ def is_unfinished(state: Path, *, credentials: Path | None = None) -> bool:
     return not _is_given(credentials) and (state / keyfile.OLD).exists()
 
 
+def key_in_place(state: Path) -> bytes:
+    """The key that the next start will read. Blocking. Raises StateError."""
+    return keyfile.own_key(state)
+
+
 def end_rekey(state: Path, vault: Vault, *, credentials: Path | None = None) -> None:
     """Everything else is sealed anew: so are the marks, and the old key goes. Blocking. Raises StateError."""
+    given = _is_given(credentials)
+    if not given and not vault.seals_with(key_in_place(state)):
+        # What it seals opens with the old key only.
+        raise StateError(
+            f"the key in {state} was changed under the agent: the old key stays",
+            hint="run push-agent auth rekey again",
+        )
     keyfile.write_marks(state, vault.sealed_marks())
-    if not _is_given(credentials):
+    if not given:
         keyfile.drop_old_key(state)
 
 

@@ -108,6 +108,9 @@ def _refresh_token(auth: View) -> RefreshTokenAuth | None:
     )
 
 
+_LONGEST_COMMAND = timedelta(seconds=60)
+
+
 def _token_command(auth: View) -> TokenCommandAuth | None:
     command = auth.texts("command")
     if not command:
@@ -117,9 +120,12 @@ def _token_command(auth: View) -> TokenCommandAuth | None:
         hint = f"write where it lies, such as /usr/local/bin/{program.rpartition('/')[2] or 'get-token'}"
         auth.found.error(where, "the program needs its whole path: no PATH and no shell looks for it", hint)
     default = TokenCommandAuth(command=command)
+    timeout = auth.duration("timeout", default.timeout)
+    if timeout > _LONGEST_COMMAND:
+        auth.found.error(auth.at("timeout"), "is longer than 60 s", "write 60s or less: all jobs wait for it")
     return TokenCommandAuth(
         command=command,
-        timeout=auth.duration("timeout", default.timeout),
+        timeout=timeout,
         environment=auth.texts("environment") if "environment" in auth else default.environment,
         renew_before=auth.duration("renew_before", _RENEW_BEFORE),
         login_limit=_limit(auth),

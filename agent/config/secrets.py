@@ -12,10 +12,8 @@ picked up without a restart.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import hmac
 import os
-import secrets
 import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -74,8 +72,6 @@ class SecretStore:
     def __init__(self, config_dir: Path, env: Mapping[str, str] | None = None) -> None:
         self._config = config_dir
         self._env = os.environ if env is None else env
-        # Marks are compared in memory only; without the salt an env mark would be a plain hash.
-        self._salt = secrets.token_bytes(16)
 
     def resolve(self, ref: SecretRef) -> Secret:
         """The value now. Raises SecretError with a hint: missing, empty, or readable by others."""
@@ -89,18 +85,6 @@ class SecretStore:
             )
         blotter.learn(value)
         return Secret(value)
-
-    def mark(self, ref: SecretRef) -> str:
-        """A token that changes when the secret does; holds nothing of it. Empty when it is missing."""
-        if ref.kind == "env":
-            value = self._env.get(ref.name)
-            return "" if value is None else hmac.new(self._salt, value.encode(), hashlib.sha256).hexdigest()
-        try:
-            path, _ = self._path(ref)
-            info = path.stat()
-        except (OSError, SecretError):
-            return ""
-        return f"{info.st_dev}:{info.st_ino}:{info.st_size}:{info.st_mtime_ns}"
 
     def _env_value(self, ref: SecretRef) -> str:
         value = self._env.get(ref.name)

@@ -9,6 +9,7 @@ from html import escape
 import aiohttp
 import pytest
 
+from agent.auth import said as saying
 from agent.auth.exchange import AuthApi
 from agent.clock import SystemClock
 from tests.support.scripted import RawServer
@@ -60,3 +61,12 @@ async def test_auth_52_a_pair_in_an_answer_that_is_no_good_one_is_blotted(status
 )
 async def test_auth_52_a_secret_is_known_however_it_is_written(echo):
     assert (await said(400, f"<p>{echo}</p>")).replace("=", "") == "400 No: <p>********</p>"
+
+
+def test_of_a_huge_page_only_its_beginning_is_searched_and_no_half_secret_is_shown(monkeypatch):
+    looked, real = [], saying.blot
+    monkeypatch.setattr(saying, "blot", lambda text, hidden: looked.append(len(text)) or real(text, hidden))
+    secret = "canary" + "x" * 994
+    assert saying.words_of((secret * 1000).encode(), {secret}) == ("", "")
+    assert "anary" not in saying.words_of((" " * 7 + secret + " ").encode() * 1000, {secret})[1]
+    assert max(looked) < 20_000

@@ -161,6 +161,50 @@ async def test_a_store_that_fails_keeps_both_keys_and_the_next_call_finishes(sta
     assert not (state / "key.old").exists()
 
 
+async def test_a_change_that_failed_after_the_rename_is_finished_with_the_key_that_is_in_place(
+    state, monkeypatch
+):
+    async with Life(state) as life:
+        await life.fill()
+        real = keyfile._sync
+
+        def sync(folder):
+            if (folder / "key.old").exists() and not list(folder.glob("key.*.new")):
+                raise OSError(5, "Input/output error")  # the one after the rename
+            real(folder)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(keyfile, "_sync", sync)
+            with pytest.raises(StateError, match="Input/output error"):
+                await change_key(life.custody)
+        write = keyfile._write_new
+
+        def no_new_key(folder, name, content):
+            if name == "key":
+                raise StateError("no space")
+            return write(folder, name, content)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(keyfile, "_write_new", no_new_key)
+            with pytest.raises(StateError, match="no space"):
+                await change_key(life.custody)
+    assert not (state / "key.old").exists()
+    async with Life(state) as life:
+        assert await life.opened() == PAIRS
+
+
+async def test_the_old_key_stays_while_the_vault_still_seals_with_it(state):
+    async with Life(state) as life:
+        await life.fill()
+        begin_rekey(state, life.vault)  # and its caller was cancelled: nobody turned the vault
+        with pytest.raises(StateError, match="the old key stays"):
+            end_rekey(state, life.vault)
+        assert (state / "key.old").exists()
+        assert await change_key(life.custody) == len(PAIRS)
+    async with Life(state) as life:
+        assert await life.opened() == PAIRS
+
+
 def test_auth_40_an_old_key_that_others_can_read_is_repaired_and_one_of_somebody_else_refused(
     state, caplog, monkeypatch
 ):

@@ -120,6 +120,18 @@ async def test_a_failure_shows_the_end_of_stderr_without_what_looks_like_a_token
     assert "run the command of `auth.command` by hand" in error.hint
 
 
+async def test_stderr_is_blotted_before_it_is_cut_and_of_what_the_program_got(programs, monkeypatch):
+    monkeypatch.setenv("API_KEY", "canary-of-the-environment")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    session = programs.use(
+        "sys.stderr.write('eyJ' + 'h' * 60 + '.eyJ' + 'p' * 900 + '.' + 'SIG' * 110 + ' Authorization: Bearer opaque-12345 '"
+        " + os.environ['API_KEY'] + ' ' + os.environ['HOME']); sys.exit(1)",
+        environment=("API_KEY", "HOME"),
+    )
+    message = (await told(session)).message
+    assert message.endswith(": ******** Authorization: Bearer ******** ******** /home/somebody")
+
+
 @pytest.mark.parametrize(
     ("body", "words"),
     [
