@@ -1,11 +1,13 @@
 """The doctor: why does signing in, or reaching a platform, not work? `push-agent auth check`.
 
-config ─▶ secrets ─▶ each origin: dns ─▶ tcp ─▶ tls ─▶ http ─▶ sign-in ─▶ refresh ─▶ each endpoint: call
+config ─▶ secrets ─▶ each origin: dns ─▶ tcp (─▶ proxy) ─▶ tls ─▶ http
+                  ─▶ sign-in ─▶ refresh ─▶ each endpoint: call
 
     examine     the steps, in order              notebook   each is timed, bounded, kept
     places      the origins of a connection      visit      one origin, step by step
     dial        DNS and TCP                      handshake  TLS, and HEAD / without credentials
     desk        who signs: the daemon, or we     certificates  what a certificate says
+    proxies     which proxy is on the way        tunnel     CONNECT, as a step
     findings    what was found, as values        words      the tables: what is wrong, what to do
     verdicts, trust, tokens    what findings mean: pure
 

@@ -23,6 +23,7 @@ from agent.doctor.dial import Resolver, system_resolver
 from agent.doctor.findings import Called, NoToken, Report, SignedIn, Verdict
 from agent.doctor.notebook import Notebook, Screen
 from agent.doctor.places import places_of, shown
+from agent.doctor.proxies import via_of
 from agent.doctor.tokens import Reference, judge_refresh, judge_secrets, judge_sign_in
 from agent.doctor.verdicts import judge_call
 from agent.doctor.visit import Deadlines, Means, Visit
@@ -79,7 +80,14 @@ class Examination:
         await take("config", "", self._config(), deadline=_FILES)
         secrets = await take("secrets", "", self._secrets(), deadline=_FILES)
         context = await asyncio.to_thread(_context, self._wish.connection)
-        means = Means(clock=self._clock, context=context, resolver=self._resolver, deadlines=self._deadlines)
+        means = Means(
+            clock=self._clock,
+            context=context,
+            host=self._wish.connection.tls.host,
+            via=via_of(self._wish.connection, self._wish.config, self._clock),
+            resolver=self._resolver,
+            deadlines=self._deadlines,
+        )
         for place in self._places:
             if failed := await Visit(place, self._notebook, means).pay():
                 self._failed[place.origin] = f"since {failed} of {place.origin} failed"

@@ -7,8 +7,10 @@ from base64 import b64encode
 
 import pytest
 
-from agent.config.model import Proxy, SecretRef, Tls
-from tests.doctor.conftest import HASTY, Doctor
+from agent.clock import SystemClock
+from agent.config.model import AgentSettings, Connection, Proxy, SecretRef, Tls
+from agent.doctor import Examination, Wish
+from tests.doctor.conftest import HASTY, PATIENT, Doctor, Watching
 from tests.doctor.test_way_there import dated, openssl_server
 from tests.support.auth_world import WHERE
 from tests.support.on_the_way import HttpProxy
@@ -22,6 +24,25 @@ async def server(doctor, authority):
     context = authority.server("api", hosts=(HOST,), days=30)
     async with RawServer(dated(doctor.clock), tls=context) as one:
         yield one
+
+
+async def test_the_whole_examination_goes_by_the_proxy_and_by_the_name_of_the_certificate(
+    tmp_path, authority, server
+):
+    async with HttpProxy({"by-the-proxy.invalid": server.port}) as proxy:
+        connection = Connection(
+            name="p",
+            endpoints={"x": "https://by-the-proxy.invalid/x"},
+            tls=Tls(ca=authority.path, host=HOST),
+            proxy=Proxy(url=proxy.url),
+            where=WHERE,
+        )
+        settings = AgentSettings(state=tmp_path / "state")
+        wish = Wish(connection=connection, settings=settings, config=tmp_path, daemon=False)
+        report = await Examination(wish, Watching(), SystemClock(), deadlines=PATIENT).run()
+    steps = {step.name: step.verdict for step in report.steps}
+    assert [steps[name].mark for name in ("dns", "tcp", "proxy", "tls")] == ["good"] * 4
+    assert steps["dns"].says == f"the proxy 127.0.0.1:{proxy.port}: 127.0.0.1 is an address"
 
 
 async def test_through_a_proxy_its_own_name_and_address_are_looked_at_and_a_tunnel_is_a_step(
