@@ -49,7 +49,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
     elif tls.ca is not None:
         try:
             context.load_verify_locations(cafile=tls.ca)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise _unusable(tls.ca, "no PEM file of certificate authorities", error) from error
     else:
         _load_system(context)
@@ -57,7 +57,7 @@ def ssl_context(tls: Tls) -> ssl.SSLContext:
         try:
             # An empty password: an encrypted key is an error, never a question on a terminal.
             context.load_cert_chain(tls.certificate, tls.key, password="")
-        except OSError as error:
+        except (OSError, ValueError) as error:
             text = "no PEM certificate with a matching, unencrypted key"
             raise _unusable(tls.certificate, text, error) from error
     return context
@@ -90,10 +90,11 @@ def _load_system(context: ssl.SSLContext) -> None:
         context.load_verify_locations(cafile=cafile, capath=capath)
 
 
-def _unusable(path: Path, what: str, error: OSError) -> ConfigError:
+def _unusable(path: Path, what: str, error: OSError | ValueError) -> ConfigError:
     # An SSLError is an OSError whose `strerror` is for developers.
-    reason = what if isinstance(error, ssl.SSLError) else error.strerror or what
-    return ConfigError((Problem(file=str(path), path="tls", message=reason),))
+    plain = isinstance(error, OSError) and not isinstance(error, ssl.SSLError)
+    reason = getattr(error, "strerror", None) if plain else None
+    return ConfigError((Problem(file=str(path), path="tls", message=reason or what),))
 
 
 def _digest(path: Path) -> str:

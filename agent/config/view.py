@@ -165,6 +165,9 @@ class View:
     def path(self, key: str) -> Path | None:
         """A file; a relative one starts at the config folder."""
         text = self.text(key)
+        if text and not text.isprintable():
+            self.found.error(self.at(key), "a path holds a control character", "write the path in one line")
+            return None
         return self.folder / text if text else None
 
     def secret(self, key: str) -> SecretRef | None:

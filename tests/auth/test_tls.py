@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -125,3 +126,9 @@ def test_files_that_are_missing_or_wrong_are_told(authority, tmp_path):
         with pytest.raises(ConfigError) as told:
             ssl_context(tls)
         assert words in str(told.value)
+
+
+def test_a_path_that_no_file_can_have_is_a_config_error_too():
+    for tls in (Tls(ca=Path("a\0b")), Tls(certificate=Path("a\0b"), key=Path("c"))):
+        with pytest.raises(ConfigError):
+            ssl_context(tls)
