@@ -14,7 +14,7 @@ from agent.clock import Clock
 from agent.config.model import Connection, Limits
 from agent.logs import get_log
 from agent.pacing import Random, RateLimit
-from agent.target import Client, Proxies, environment, open_client, renew_tls
+from agent.target import Client, open_client, proxies_of, renew_tls
 from agent.tls import Loaded, load
 from agent.tls_files import TlsFiles, TlsState
 
@@ -222,17 +222,8 @@ async def open_connection(
     the same proxy. `secrets` are needed where the proxy wants credentials.
     """
     loaded = await asyncio.to_thread(load, connection.tls)
-    client = open_client(
-        loaded.context, host=connection.tls.host, proxies=_proxies(connection, secrets, clock)
-    )
+    proxies = proxies_of(connection, secrets=secrets, clock=clock)
+    client = open_client(loaded.context, host=connection.tls.host, proxies=proxies)
     opened = OpenConnection(connection, open_session(client), client, loaded, clock=clock, random=random)
     opened.follow_files()
     return opened
-
-
-def _proxies(connection: Connection, secrets: Secrets | None, clock: Clock) -> Proxies | None:
-    proxy = connection.proxy
-    if proxy is None:
-        return None
-    env = environment() if proxy.url is None else {}
-    return Proxies(proxy, secrets=secrets, clock=clock, where=connection.where.file, env=env)

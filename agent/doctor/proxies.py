@@ -12,7 +12,7 @@ from agent.config import SecretStore
 from agent.config.model import Connection
 from agent.doctor.tunnel import Via
 from agent.errors import AgentError, SecretError
-from agent.target import Proxies, environment
+from agent.target import Proxies, proxies_of
 from agent.target.proxy import NoCredentialsError
 
 
@@ -20,19 +20,16 @@ def via_of(
     connection: Connection, config: Path, clock: Clock
 ) -> Callable[[str], Awaitable[Via | None]] | None:
     """From an origin to its proxy; None: the connection has none at all."""
-    proxy = connection.proxy
-    if proxy is None:
+    if connection.proxy is None:
         return None
-    made: list[Proxies] = []
+    made: list[Proxies | None] = []
 
     async def via(origin: str) -> Via | None:
         """Raises AgentError for a proxy that cannot be used."""
         if not made:
-            env = environment() if proxy.url is None else {}
-            where = connection.where.file
-            made.append(Proxies(proxy, secrets=SecretStore(config), clock=clock, where=where, env=env))
+            made.append(proxies_of(connection, secrets=SecretStore(config), clock=clock))
         try:
-            found = await made[0].through(URL(origin))
+            found = await made[0].through(URL(origin)) if made[0] is not None else None
         except NoCredentialsError as error:
             raise SecretError(f"no credentials for it: {error}", hint="see `secrets` above") from None
         if found is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Terms, attempt
 from agent.target.connector import Client, open_client, renew_tls
-from agent.target.proxy import Proxies, environment
+from agent.target.proxy import Proxies, environment, proxies_of
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import printable, shown
 
@@ -25,6 +25,7 @@ __all__ = [
     "outcome_of",
     "outcome_of_error",
     "printable",
+    "proxies_of",
     "renew_tls",
     "shown",
 ]

@@ -21,7 +21,7 @@ from agent.auth.fixed import REREAD, basic_headers
 from agent.auth.session import Secrets
 from agent.auth.token import BadToken
 from agent.clock import Clock
-from agent.config.model import BasicAuth, Proxy
+from agent.config.model import BasicAuth, Connection, Proxy
 from agent.config.urls import is_loopback
 from agent.errors import ConfigError, Problem, SecretError
 from agent.logs import blotter
@@ -101,6 +101,18 @@ class Proxies:
             return
         self._looked_at = self._clock.boottime()
         self._headers = _proxy_header(headers["Authorization"])
+
+
+def proxies_of(connection: Connection, *, secrets: Secrets | None, clock: Clock) -> Proxies | None:
+    """As the connection says; None: nothing goes by a proxy. Raises ConfigError for one of no use.
+
+    `secrets` are needed where the proxy wants credentials.
+    """
+    proxy = connection.proxy
+    if proxy is None:
+        return None
+    env = environment() if proxy.url is None else {}
+    return Proxies(proxy, secrets=secrets, clock=clock, where=connection.where.file, env=env)
 
 
 _SCHEMES = ("http", "https")
