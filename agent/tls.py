@@ -11,6 +11,9 @@ from pathlib import Path
 from agent.config.model import Tls
 from agent.errors import ConfigError, Problem
 
+SOON = 14 * 86_400.0
+"""Seconds before a certificate's end, ours or the target's, from which on people are warned."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loaded:

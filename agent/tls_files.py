@@ -16,7 +16,7 @@ from agent.config.model import Tls
 from agent.errors import ConfigError
 from agent.logs import get_log
 from agent.status import rfc3339
-from agent.tls import Loaded, load, mark_of
+from agent.tls import SOON, Loaded, load, mark_of
 
 log = get_log("tls")
 
@@ -24,8 +24,6 @@ LOOK = 5.0
 """Seconds between two looks at the files."""
 SETTLE = 1.0
 """Seconds that changed files must stay as they are: certificate and key are seldom written in one moment."""
-SOON = 14 * 86_400.0
-"""Seconds before a certificate's end from which on it is said."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

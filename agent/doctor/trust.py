@@ -8,9 +8,8 @@ from agent.doctor.findings import Certificate, Shaken, Unshaken, Verdict
 from agent.doctor.verdicts import CLOCK_ERROR, clock_words
 from agent.doctor.words import TLS
 from agent.message import JsonValue
+from agent.tls import SOON
 
-SOON = 14
-"""Days before its end in which a certificate deserves a warning."""
 _DAY = 86_400.0
 _MOST_NAMES = 5
 _OF_CLOCK = frozenset({"expired", "not yet valid"})
@@ -59,7 +58,7 @@ def _judge_good(finding: Shaken, now: float) -> Verdict:
     left = (ending.ends - now) / _DAY
     whose = "the certificate" if ending is finding.chain[0] else f"the certificate of {ending.subject}"
     says += f"; {whose} ends on {_date(ending.ends)}, {_days(left)}"
-    if left < SOON:
+    if ending.ends - now < SOON:
         hint = "the platform must renew it before that day: afterwards nothing is sent any more"
         return Verdict(mark="warning", says=says, details=details, hint=hint, data=data)
     return Verdict(mark="good", says=says, details=details, data=data)
