@@ -1,6 +1,7 @@
 """The whole examination, told in order.
 
-config ─▶ secrets ─▶ each origin: dns ─▶ tcp ─▶ tls ─▶ http ─▶ sign-in ─▶ refresh ─▶ each endpoint: call
+config ─▶ secrets ─▶ each origin: dns ─▶ tcp (─▶ proxy) ─▶ tls ─▶ http
+                  ─▶ sign-in ─▶ refresh ─▶ each endpoint: call
 """
 
 from __future__ import annotations
