@@ -228,6 +228,16 @@ def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def number(count: int) -> str:
+    """1234567 → `1,234,567`."""
+    return f"{count:,}"
+
+
+def counted(count: int, word: str, plural: str = "") -> str:
+    """`1 record`, `2 records`."""
+    return f"{number(count)} {word}" if count == 1 else f"{number(count)} {plural or word + 's'}"
+
+
 def to_json(snapshot: Snapshot) -> dict[str, JsonValue]:
     """The shape of `push-agent status --output json` and of `/status`: field names as in the classes."""
     value = _json(dataclasses.asdict(snapshot))

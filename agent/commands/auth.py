@@ -11,7 +11,8 @@ import click
 
 from agent.commands.auth_check import command as check_command
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
-from agent.commands.screen import bad, counted, good, moment, note, number, table
+from agent.commands.screen import bad, good, moment, note, table
+from agent.status import counted, number
 
 F = TypeVar("F", bound=Callable[..., Any])
 

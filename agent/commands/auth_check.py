@@ -13,8 +13,9 @@ import click
 
 from agent.commands.check_screen import check_screen
 from agent.commands.options import config_option, on_terminal, output_option, state_option
-from agent.commands.screen import bad, counted, good
+from agent.commands.screen import bad, good
 from agent.errors import ConfigError, ControlError, UsageError
+from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

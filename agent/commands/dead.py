@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
-from agent.commands.screen import counted, moment, note, number, size, table
+from agent.commands.screen import moment, note, size, table
 from agent.errors import AgentError
+from agent.status import counted, number
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter

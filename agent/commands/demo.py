@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import click
 
 from agent.commands.options import on_terminal, output_option, print_json
-from agent.commands.screen import counted, good, note
+from agent.commands.screen import good, note
+from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.demo import Screen, Summary

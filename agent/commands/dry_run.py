@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands.options import config_option, output_option, print_json, state_option
-from agent.commands.screen import bad, counted, note, size
+from agent.commands.screen import bad, note, size
 from agent.errors import ConfigError, UsageError
+from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config.model import AgentSettings, Connection, Job

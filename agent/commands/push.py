@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands.options import config_option, output_option, print_json, state_option
-from agent.commands.screen import bad, counted, good, note
+from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_TEMPORARY, ConfigError, ControlError, StateLocked, UsageError
+from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

@@ -21,16 +21,6 @@ def size(count: float) -> str:
     raise AssertionError
 
 
-def number(count: int) -> str:
-    """1234567 → `1,234,567`."""
-    return f"{count:,}"
-
-
-def counted(count: int, word: str, plural: str = "") -> str:
-    """`1 record`, `2 records`."""
-    return f"{number(count)} {word}" if count == 1 else f"{number(count)} {plural or word + 's'}"
-
-
 def age(seconds: float) -> str:
     """7384 → `2h 3m`; two units at most."""
     rest = max(0, int(seconds))

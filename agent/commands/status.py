@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
-from agent.commands.screen import age, bad, counted, good, moment, note, number, size, table
+from agent.commands.screen import age, bad, good, moment, note, size, table
+from agent.status import counted, number
 
 # A daemon that is alive answers in milliseconds.
 PATIENCE = 5.0

@@ -30,6 +30,7 @@ from agent.doctor.verdicts import judge_call
 from agent.doctor.visit import Deadlines, Means, Visit
 from agent.errors import AgentError, ConfigError, Problem, SecretError
 from agent.message import JsonValue
+from agent.status import counted
 from agent.tls import ssl_context
 
 _FILES = 20.0
@@ -105,7 +106,7 @@ class Examination:
         connection, warnings = self._wish.connection, self._wish.warnings
         endpoints = sum(len(place.endpoints) for place in self._places)
         words = _words(type(connection.auth).__name__)
-        says = f"{connection.where.file} is right: auth {words}, {_counted(endpoints, 'endpoint')}"
+        says = f"{connection.where.file} is right: auth {words}, {counted(endpoints, 'endpoint')}"
         data: dict[str, JsonValue] = {
             "file": connection.where.file,
             "origins": [place.origin for place in self._places],
@@ -115,7 +116,7 @@ class Examination:
         details = tuple(f"{each.path}: {each.message}".removeprefix(": ") for each in warnings)
         return Verdict(
             mark="warning",
-            says=f"{says}; {_counted(len(warnings), 'warning')}",
+            says=f"{says}; {counted(len(warnings), 'warning')}",
             details=details,
             hint=warnings[0].hint,
             data=data,
@@ -241,7 +242,3 @@ def _words(name: str) -> str:
     return {"NoAuth": "none"}.get(name) or re.sub(
         r"(?<=[a-z])(?=[A-Z])", "_", name.removesuffix("Auth")
     ).lower()
-
-
-def _counted(count: int, word: str) -> str:
-    return f"{count} {word}" if count == 1 else f"{count} {word}s"
