@@ -5,7 +5,6 @@ refresh, login, forget (of one connection) · rekey (of all)
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias, get_args
@@ -13,7 +12,7 @@ from typing import Final, Literal, TypeAlias, get_args
 from agent.auth import Session
 from agent.auth.memory import turn_of
 from agent.engine import Engine
-from agent.errors import NotSignedIn, UsageError
+from agent.errors import NotSignedIn, UsageError, no_connection
 from agent.message import JsonValue
 from agent.rekey import change_key
 from agent.status import rfc3339
@@ -33,7 +32,7 @@ async def act(engine: Engine, action: str, name: str, *, known: Iterable[str] = 
     if connection is None:
         if action == "forget" and (outcome := await _forget_stranger(engine, name)):
             return {"connection": name, "action": action, "outcome": outcome}
-        raise unknown(name, known or engine.connections)
+        raise no_connection(name, known or engine.connections)
     try:
         outcome = await _ask(connection.session, action)
     except NotSignedIn as error:
@@ -45,14 +44,6 @@ async def rekey(engine: Engine) -> dict[str, JsonValue]:
     """A new key for every stored pair. Raises UsageError, StateError."""
     async with engine.changing_key:
         return {"action": "rekey", "pairs": await change_key(engine.custody)}
-
-
-def unknown(name: str, known: Iterable[str]) -> UsageError:
-    """There is no such connection; perhaps another one was meant."""
-    names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"the connections there are: {', '.join(names) or 'none'}"
-    return UsageError(f"there is no connection {name!r}", hint=hint)
 
 
 async def _ask(session: Session, action: str) -> str:

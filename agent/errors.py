@@ -18,7 +18,9 @@ what is wrong, then (in `hint`) what to do. No text ever holds a secret.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 EXIT_CONFIG = 78
@@ -69,6 +71,17 @@ class UsageError(AgentError):
     """The command line makes no sense."""
 
     exit_code = EXIT_USAGE
+
+
+def no_connection(name: str, known: Iterable[str], config: Path | None = None) -> UsageError:
+    """There is no such connection (in this config); perhaps another one was meant."""
+    import difflib  # noqa: PLC0415 - only for a typo
+
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"the connections there are: {', '.join(names) or 'none'}"
+    place = f" in {config}" if config is not None else ""
+    return UsageError(f"there is no connection {name!r}{place}", hint=hint)
 
 
 class ConfigError(AgentError):

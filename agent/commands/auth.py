@@ -12,6 +12,7 @@ import click
 from agent.commands.auth_check import command as check_command
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import bad, good, moment, note, table
+from agent.errors import no_connection
 from agent.status import counted, number
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -188,9 +189,7 @@ def _only(found: list[dict[str, Any]], names: tuple[str, ...], config: Path) -> 
         configured = load(config).plan.connections
         for name in strangers:
             if name not in configured:
-                from agent.custody import unknown  # noqa: PLC0415 - sqlalchemy, for a typo only
-
-                raise unknown(name, {*by_name, *configured})
+                raise no_connection(name, {*by_name, *configured})
     return [by_name[name] for name in dict.fromkeys(names) if name in by_name]
 
 

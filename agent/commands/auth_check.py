@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import io
 import os
 from dataclasses import replace
@@ -14,16 +13,13 @@ import click
 from agent.commands.check_screen import check_screen
 from agent.commands.options import config_option, on_terminal, output_option, state_option
 from agent.commands.screen import bad, good
-from agent.errors import ConfigError, ControlError, UsageError
+from agent.errors import ConfigError, UsageError, no_connection
 from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded
     from agent.config.model import Connection
     from agent.doctor import Report, Step, Wish
-
-# A daemon that is alive answers in milliseconds.
-_PATIENCE = 5.0
 
 
 @click.command(
@@ -74,6 +70,7 @@ def _wish(config: Path, state: Path | None, name: str) -> Wish:
     """What there is to examine. Raises ConfigError, UsageError."""
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
     from agent.doctor import Wish  # noqa: PLC0415 - the heavy half of the agent
+    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
 
     loaded = load(config)
     connection = _find(loaded, config, name)
@@ -86,7 +83,7 @@ def _wish(config: Path, state: Path | None, name: str) -> Wish:
         warnings=[each for each in warnings if each.severity == "warning"],
         settings=settings,
         config=config.absolute(),
-        daemon=_daemon_runs(settings.state),
+        daemon=is_living(settings.state),
     )
 
 
@@ -97,20 +94,7 @@ def _find(loaded: Loaded, config: Path, name: str) -> Connection:
     wrong = tuple(each for each in loaded.errors if "jobs" not in Path(each.file).parts)
     if wrong:
         raise ConfigError(wrong)
-    near = difflib.get_close_matches(name, loaded.plan.connections, n=1)
-    known = ", ".join(sorted(loaded.plan.connections)) or "none"
-    hint = f"did you mean {near[0]}?" if near else f"the connections there are: {known}"
-    raise UsageError(f"there is no connection {name!r} in {config}", hint=hint)
-
-
-def _daemon_runs(state: Path) -> bool:
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
-
-    try:
-        call_and_wait(state, "ping", {}, timeout=_PATIENCE)
-    except ControlError:
-        return False
-    return True
+    raise no_connection(name, loaded.plan.connections, config)
 
 
 def _examine(wish: Wish, *, quiet: bool) -> Report:

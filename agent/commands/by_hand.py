@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from agent.commands.options import state_folder
-from agent.errors import AgentError, ConfigError, ControlError, StateLocked, UsageError
+from agent.errors import AgentError, ConfigError, StateLocked, UsageError
 
 if TYPE_CHECKING:
     from agent.message import JsonValue
@@ -19,8 +19,10 @@ PATIENCE = 120.0
 
 def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -> list[dict[str, Any]]:
     """The outcome for each name: what was done, or the error with its hint and exit code."""
+    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+
     folder = state_folder(config, state)
-    living = _is_living(folder)
+    living = is_living(folder)
     answers = []
     for name in dict.fromkeys(names):
         answer: dict[str, Any] = {"connection": name, "action": action, "outcome": ""}
@@ -38,8 +40,10 @@ def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -
 
 def rekey(config: Path, state: Path | None) -> dict[str, Any]:
     """How many pairs were sealed anew. Raises AgentError."""
+    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+
     folder = state_folder(config, state)
-    if _is_living(folder):
+    if is_living(folder):
         return _call(folder, {"action": "rekey"})
     from agent.clock import SystemClock  # noqa: PLC0415 - beside its use
     from agent.config import load_settings  # noqa: PLC0415 - yaml costs 30 ms
@@ -52,16 +56,6 @@ def rekey(config: Path, state: Path | None) -> dict[str, Any]:
         return dict(asyncio.run(rekey_once(config=config, settings=settings, clock=SystemClock())))
     except StateLocked as error:
         raise _between(error) from error
-
-
-def _is_living(state: Path) -> bool:
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
-
-    try:
-        call_and_wait(state, "ping", {}, timeout=5.0)
-    except ControlError:
-        return False
-    return True
 
 
 def _call(state: Path, arguments: dict[str, JsonValue]) -> dict[str, Any]:

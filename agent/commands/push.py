@@ -62,11 +62,9 @@ def command(job: str, config: Path, state: Path | None, output: str, limit: int 
 
 def _by_daemon(state: Path, job: str, limit: int | None) -> dict[str, Any] | None:
     """What the daemon's run came to; None when none runs."""
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
+    from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
-    try:
-        call_and_wait(state, "ping", {}, timeout=5.0)
-    except ControlError:
+    if not is_living(state):
         return None
     return dict(call_and_wait(state, "push", {"job": job, "limit": limit}, timeout=PATIENCE))
 

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 log = get_log("control")
 
 SOCKET = "control.sock"
+_PATIENCE = 5.0
+"""Seconds that a daemon gets to say that it is there."""
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 Handler: TypeAlias = "Callable[[JsonObject], Awaitable[JsonObject]]"
 """Takes the arguments, gives the answer; an AgentError becomes the error of the client."""
@@ -140,6 +142,15 @@ def call_and_wait(state: Path, command: str, arguments: JsonObject, *, timeout: 
     if answer.status != HTTPStatus.OK:
         raise _refusal(value)
     return value if isinstance(value, dict) else {}
+
+
+def is_living(state: Path) -> bool:
+    """Whether a daemon answers on this state folder. One that is alive does so in milliseconds."""
+    try:
+        call_and_wait(state, "ping", {}, timeout=_PATIENCE)
+    except ControlError:
+        return False
+    return True
 
 
 class _Connection(http.client.HTTPConnection):

@@ -188,7 +188,7 @@ def test_a_connection_that_the_daemon_does_not_know_yet_is_told(call, world, tmp
 def test_a_connection_that_there_is_not_is_exit_code_2(call, folder):
     code, out, err = call("auth", "check", "platfrom", "--config", folder.config)
     assert (code, out) == (2, "")
-    assert "there is no connection 'platfrom'" in err
+    assert f"there is no connection 'platfrom' in {folder.config}\n" in err
     assert "hint: did you mean platform?" in err
 
 
