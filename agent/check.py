@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.config.model import FileSource, Job, JsonBody, RecordSource
@@ -62,22 +64,25 @@ def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonB
 def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> list[Problem]:
     import duckdb  # noqa: PLC0415
 
-    from agent.render.records import UnfitError, open_file  # noqa: PLC0415
+    from agent.render.feed import file_feed  # noqa: PLC0415
+    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 
     try:
         with ExitStack() as stack:
-            descriptor = stack.enter_context(opened(file))
-            open_file(job, source, file, descriptor, ctx, stack, start_row=0)
+            temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
+            feed = file_feed(source, file)
+            found = feed.open(stack, temp)
+            open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
     except UnfitError as unfit:
         return list(unfit.problems)
     except SourceError as error:
         return [_of_file(job, error)]
     except duckdb.Error as error:
         path = str(file.path)
-        found = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
-        return [_of_file(job, found)] if isinstance(found, SourceError) else []
+        said = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
+        return [_of_file(job, said)] if isinstance(said, SourceError) else []
     return []
 
 
