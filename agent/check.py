@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, JsonBody, RecordSource
+from agent.config.model import FileSource, Job, JsonBody, RecordSource, files_of
 from agent.errors import Problem, SourceError
 from agent.render.values import Context
 from agent.sources.file import whole
@@ -24,7 +24,8 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
     one, only syntax can be. What is wrong with the file itself is a warning: the next file may be good,
     and a job that were rejected for it would neither send that one nor set this one aside.
     """
-    listed = list_files(job.source.files, ctx.clock).files
+    files = files_of(job.source)
+    listed = list_files(files, ctx.clock).files if files is not None else ()
     newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
     if isinstance(job.source, FileSource):
         return _whole(job, job.source, newest) if newest is not None else []
