@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from agent.config.document import Tree
+from agent.config.document import Scalar, Tree
 from agent.config.map_tree import build_map
 from agent.config.model import (
     Body,
-    Constant,
     CsvBody,
     Expr,
     JsonBody,
@@ -19,7 +18,6 @@ from agent.config.model import (
     XmlBody,
     XmlRoot,
 )
-from agent.config.places import join
 from agent.config.view import Findings, View
 from agent.config.xml_tree import check_map, check_name, check_namespaces
 
@@ -76,8 +74,7 @@ def _csv(body: View) -> CsvBody:
         header=body.flag("header", default=default.header),
         quoting=body.word("quoting", default.quoting),
     )
-    if made.map is not None:
-        _check_texts(made.map, body.at("map"), body.found)
+    _check_columns(body)
     return made
 
 
@@ -103,8 +100,9 @@ def _xml(body: View) -> XmlBody | None:
     elif made.per == "batch":
         hint = "add `each: NAME`, the element of one record below the root; or write `per: record`"
         body.found.error(body.where, "a batch needs an element for each record", hint)
-    if made.map is not None:
-        check_map(made.map, prefixes, body.at("map"), body.found)
+    node = body.node("map")
+    if made.map is not None and node is not None:
+        check_map(node, prefixes, body.at("map"), body.found)
     return made
 
 
@@ -141,20 +139,13 @@ def _records(node: MapNode) -> int:
     return 0
 
 
-def _check_texts(node: MapNode, where: Where, found: Findings) -> None:
-    """Characters of the config itself that a text file cannot hold. In JSON they are escaped."""
-    match node:
-        case MapObject(items=pairs):
-            for key, child in pairs:
-                below = Where(
-                    file=where.file, line=where.line, column=where.column, path=join(where.path, key)
-                )
-                if not _is_text(key):
-                    found.error(where, "a name holds a character that text cannot hold", "delete it")
-                if isinstance(child, Constant):
-                    _check_texts(child, below, found)
-        case Constant(value=str(text)) if not _is_text(text):
-            found.error(where, "holds a character that text cannot hold", "delete it")
+def _check_columns(body: View) -> None:
+    """Characters of the config itself that a text file cannot hold. In nested values JSON escapes them."""
+    columns = body.section("map")
+    for name, entry in columns.tree.entries.items():
+        value = entry.node.value if isinstance(entry.node, Scalar) else ""
+        if not _is_text(name) or not _is_text(str(value)):
+            columns.found.error(columns.at(name), "holds a character that text cannot hold", "delete it")
 
 
 def _is_text(text: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from agent.config.model import Constant, Expr, MapList, MapNode, MapObject, Where, XmlRoot
+from agent.config.document import Node, Scalar, Sequence, Tree
+from agent.config.model import Where, XmlRoot
 from agent.config.places import join
 from agent.config.view import Findings
 from agent.config.xml_names import RESERVED, forbidden, is_plain_name, trouble
@@ -35,31 +36,30 @@ def check_name(name: str, prefixes: Mapping[str, str], where: Where, found: Find
     found.error(where, f'"{name}": {wrong}', declared if "declared" in wrong and ":" in name else _NAME_HINT)
 
 
-def check_map(node: MapNode, prefixes: Mapping[str, str], where: Where, found: Findings) -> None:
+def check_map(node: Node, prefixes: Mapping[str, str], where: Where, found: Findings) -> None:
     """Every name and every constant below a map."""
-    match node:
-        case MapObject(items=pairs):
-            _check_attributes([key for key, _ in pairs], prefixes, where, found)
-            for key, child in pairs:
-                below = _below(child, where, join(where.path, key))
-                if key == "#text" or key.startswith("@"):
-                    _check_single(key, child, below, found)
-                if key != "#text":
-                    check_name(key.removeprefix("@"), prefixes, below, found)
-                check_map(child, prefixes, below, found)
-        case MapList(items=children):
-            for index, child in enumerate(children):
-                below = _below(child, where, join(where.path, index))
-                if isinstance(child, MapList):
-                    hint = "give the inner list an element of its own: {row: [1, 2]}"
-                    found.error(below, "a list in a list has no name in XML", hint)
-                check_map(child, prefixes, below, found)
-        case Constant(value=str(text)) if char := forbidden(text):
-            found.error(where, f"{char} cannot stand in XML", "delete it")
+    if isinstance(node, Tree):
+        _check_attributes(list(node.entries), prefixes, where, found)
+        for key, entry in node.entries.items():
+            below = Where(file=where.file, line=entry.line, column=entry.column, path=join(where.path, key))
+            if key == "#text" or key.startswith("@"):
+                _check_single(key, entry.node, below, found)
+            if key != "#text":
+                check_name(key.removeprefix("@"), prefixes, below, found)
+            check_map(entry.node, prefixes, below, found)
+    elif isinstance(node, Sequence):
+        for index, item in enumerate(node.items):
+            below = Where(file=where.file, line=item.line, column=item.column, path=join(where.path, index))
+            if isinstance(item, Sequence):
+                hint = "give the inner list an element of its own: {row: [1, 2]}"
+                found.error(below, "a list in a list has no name in XML", hint)
+            check_map(item, prefixes, below, found)
+    elif isinstance(node, Scalar) and isinstance(node.value, str) and (char := forbidden(node.value)):
+        found.error(where, f"{char} cannot stand in XML", "delete it")
 
 
-def _check_single(key: str, child: MapNode, where: Where, found: Findings) -> None:
-    if not isinstance(child, Constant | Expr):
+def _check_single(key: str, node: Node, where: Where, found: Findings) -> None:
+    if not isinstance(node, Scalar):
         what = "a text" if key == "#text" else "an attribute"
         found.error(where, f"{what} is one value", "write a value or an =expression")
 
@@ -75,10 +75,3 @@ def _check_attributes(keys: list[str], prefixes: Mapping[str, str], where: Where
         if name in seen:
             found.error(where, f"the attribute {key[1:]} is there twice, under two prefixes", "delete one")
         seen.add(name)
-
-
-def _below(child: MapNode, where: Where, path: str) -> Where:
-    """The place of an expression is known exactly; of anything else, that of the map."""
-    if isinstance(child, Expr):
-        return child.where
-    return Where(file=where.file, line=where.line, column=where.column, path=path)
