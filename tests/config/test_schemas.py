@@ -189,8 +189,6 @@ def test_none_of_the_keys_of_later_versions_is_accepted():
         "lanes",
         "expire",
         "tests",
-        "root",
-        "each",
         "only",
         "dry_run",
     }
