@@ -8,14 +8,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent import mapping
-from agent.config.model import Expr, JsonBody, MapList, MapNode, MapObject, Target
+from agent.config.model import ByKey, Delivery, Expr, JsonBody, MapList, MapNode, MapObject, Target
 from agent.errors import Problem
 from agent.mapping import SqlType, identifier, literal, spliced
-from agent.sources import duck, expressions
+from agent.sources import dealing, duck, expressions
 from agent.sources.relation import Relation
 
 if TYPE_CHECKING:
@@ -27,8 +27,8 @@ class Query:
     """SQL text, ready to run."""
 
     stream: str
-    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, and those of
-    `Wanted.carried` by their names."""
+    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, `lane` and
+    `as_of` (see `dealing`) where the delivery needs them, and those of `Wanted.carried` by their names."""
     first_bad: str
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
@@ -42,6 +42,7 @@ class Wanted:
     body: JsonBody
     target: Target
     dead_letter: bool
+    delivery: Delivery = field(default_factory=Delivery)
     carried: tuple[tuple[str, str], ...] = ()
     """More columns of the stream: name and SQL over the record's columns, which must not fail."""
 
@@ -60,14 +61,20 @@ class Wanted:
         templates += [template for _, template in self.target.headers]
         return [part for template in templates for part in template.parts if isinstance(part, Expr)]
 
+    def dealt(self) -> list[Expr]:
+        """The expressions of the delivery: the key and the time of a record."""
+        order, expire = self.delivery.order, self.delivery.expire
+        key = [order.expr] if isinstance(order, ByKey) else []
+        return key + ([expire.of] if expire is not None and expire.of is not None else [])
+
 
 def parsed(
     con: DuckDBPyConnection, wanted: Wanted
 ) -> tuple[list[expressions.Parsed], list[expressions.Parsed], list[Problem]]:
-    """The leaves of the map and the fillings of the templates, parsed; and what is wrong with them."""
+    """The leaves of the map and all other expressions, parsed; and what is wrong with them."""
     both: list[list[expressions.Parsed]] = []
     problems: list[Problem] = []
-    for exprs in (wanted.leaves(), wanted.fillings()):
+    for exprs in (wanted.leaves(), [*wanted.fillings(), *wanted.dealt()]):
         results = [expressions.parse(con, expr) for expr in exprs]
         problems += [result for result in results if isinstance(result, Problem)]
         both.append([result for result in results if not isinstance(result, Problem)])
@@ -100,12 +107,18 @@ def build(
     }
     tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else None
     rows = f"({_rows(relation, 0)})"
-    exprs = [*mapping.expressions(tree), *wanted.fillings()]
+    exprs = [*mapping.expressions(tree), *wanted.fillings(), *wanted.dealt()]
     types, problems = expressions.bind(con, rows, exprs, relation.names)
     if problems:
         return problems
+    extras, names = _extras(wanted)
+    expire = wanted.delivery.expire
+    if expire is not None and expire.of is not None:
+        if (problem := dealing.no_time(expire.of, types[expire.of.sql])) is not None:
+            return [problem]
+        extras.append(("as_of", dealing.as_of(expire.of, types[expire.of.sql])))
     body = _body(con, relation, wanted, tree, types, rows)
-    return _query(relation, wanted, body, exprs, start_row)
+    return _query(relation, wanted, body, exprs, extras, names, start_row)
 
 
 def _ours(relation: Relation) -> str:
@@ -177,16 +190,30 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
     return f"CASE WHEN {bad} IS NULL THEN {text} ELSE CAST(__fail({bad}, {bad}) AS VARCHAR) END"
 
 
-def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], start_row: int) -> Query:
+def _extras(wanted: Wanted) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Name and SQL of what a request or its way needs beside the body; and the names of the headers."""
     extras: list[tuple[str, str]] = []
+    names: tuple[str, ...] = ()
     if wanted.per_record:
         path = wanted.target.path
         extras += [("path", mapping.path(path))] if path is not None and path.fixed is None else []
         filled = [(name, template) for name, template in wanted.target.headers if template.fixed is None]
         extras += [(f"h{number}", mapping.header(*pair)) for number, pair in enumerate(filled)]
         names = tuple(name for name, _ in filled)
-    else:
-        names = ()
+    if isinstance(wanted.delivery.order, ByKey):
+        extras.append(("lane", dealing.lane(wanted.delivery.order)))
+    return extras, names
+
+
+def _query(  # noqa: PLR0917 - the parts of one sentence
+    relation: Relation,
+    wanted: Wanted,
+    body: str,
+    exprs: list[Expr],
+    extras: list[tuple[str, str]],
+    names: tuple[str, ...],
+    start_row: int,
+) -> Query:
     ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
     stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
@@ -216,6 +243,13 @@ def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> st
     return f"SELECT *, {text} AS {ours}body FROM ({inner})"
 
 
+_SAID = {
+    "path": "the path is empty or leaves its segment",
+    "lane": "delivery.order.by cannot be computed",
+    "as_of": "delivery.expire.of is no time",
+}
+
+
 def _why(ours: str, exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
     """What is wrong with a bad row: the leaves that cannot be computed, by their place in the YAML."""
     reasons = [f"{ours}bad"]
@@ -223,8 +257,6 @@ def _why(ours: str, exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
         said = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
         reasons.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {said} END")
     for name, _ in extras:
-        said = literal(
-            "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"
-        )
+        said = literal(_SAID.get(name, "a header is not allowed"))
         reasons.append(f"CASE WHEN {ours}{name} IS NULL THEN {said} END")
     return f"concat_ws('; ', {', '.join(reasons)})"

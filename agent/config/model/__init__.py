@@ -40,11 +40,17 @@ from agent.config.model.body import (
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
 from agent.config.model.job import (
+    SPREAD,
+    ByKey,
     Delivery,
+    Expire,
     Job,
+    Order,
     Schedule,
+    Strict,
     Target,
     Template,
+    Unordered,
 )
 from agent.config.model.place import (
     SecretRef,
@@ -70,6 +76,7 @@ from agent.config.model.source import (
 )
 
 __all__ = [
+    "SPREAD",
     "AgentSettings",
     "AnswerNames",
     "Auth",
@@ -77,6 +84,7 @@ __all__ = [
     "Batch",
     "BearerAuth",
     "Body",
+    "ByKey",
     "Client",
     "ClientCredentialsAuth",
     "Connection",
@@ -84,6 +92,7 @@ __all__ = [
     "CsvSource",
     "Delivery",
     "Dialect",
+    "Expire",
     "Expr",
     "FieldNames",
     "FileSource",
@@ -101,6 +110,7 @@ __all__ = [
     "NdjsonSource",
     "NoAuth",
     "OAuthPasswordAuth",
+    "Order",
     "ParquetSource",
     "PasswordAuth",
     "Plan",
@@ -113,11 +123,13 @@ __all__ = [
     "Schedule",
     "SecretRef",
     "Source",
+    "Strict",
     "Target",
     "Template",
     "Tls",
     "TokenCommandAuth",
     "TokenHeader",
+    "Unordered",
     "Where",
     "files_of",
     "header_of",
