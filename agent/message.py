@@ -15,6 +15,8 @@ Cursor: TypeAlias = "Mapping[str, JsonValue]"
 """How far a source was read; its keys belong to the kind of source. Stored as JSON."""
 
 
+EXPIRED = "expired"
+"""The reason of a dead letter that was too old to be sent."""
 LANES = 1024
 """The most lanes of a job at one time."""
 

@@ -8,7 +8,7 @@ from dataclasses import fields
 from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
-from agent.message import Answer, DeadLetter, Draft, Message, Receipt
+from agent.message import EXPIRED, Answer, DeadLetter, Draft, Message, Receipt
 from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all, rows_of
 from agent.spool.queue import (
@@ -22,9 +22,6 @@ from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
 
 log = get_log("spool")
-
-EXPIRED = "expired"
-"""The reason of a dead letter that was too old to be sent."""
 
 _TAKE = Statement(
     delete(messages).where(messages.c.id == bindparam("message"), messages.c.key == bindparam("key"))

@@ -12,6 +12,7 @@ from agent.config.model import (
     Batch,
     Constant,
     CsvSource,
+    Delivery,
     Expr,
     Files,
     FileSource,
@@ -73,6 +74,7 @@ def make_job(
     batch=None,
     timezone="UTC",
     target=None,
+    delivery=None,
     **source,
 ):
     files = Files(paths=(str(path),), settle=timedelta(0))
@@ -84,6 +86,7 @@ def make_job(
         body=RawBody(content_type="text/csv") if kind == "file" else body,
         batch=batch or Batch(),
         target=Target(connection="c", where=where("target"), **(target or {})),
+        delivery=delivery or Delivery(),
         file="jobs/j.yaml",
         sha256="0",
         where=where(""),
