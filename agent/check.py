@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.config.model import FileSource, Job, RawBody, RecordBody, RecordSource, files_of
 from agent.errors import Problem, SourceError
-from agent.render.values import Context
+from agent.render.values import Context, UnfitError
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, list_files, opened
 
@@ -58,7 +58,8 @@ def _syntax(job: Job, source: RecordSource, body: RecordBody, ctx: Context) -> l
 def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: RecordBody) -> list[Problem]:
     from agent.sources.query import Wanted, parsed  # noqa: PLC0415
 
-    wanted = Wanted(body=body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
+    dead_letter = source.on_bad_row == "dead_letter"
+    wanted = Wanted(body=body, target=job.target, dead_letter=dead_letter, delivery=job.delivery)
     return parsed(con, wanted)[2]
 
 
@@ -66,7 +67,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415
-    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
+    from agent.render.records import open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 

@@ -38,6 +38,7 @@ class LaneStatus:
     """A lane that waits, and why."""
 
     lane: int
+    """From 0, below `delivery.order.lanes`."""
     kind: str
     reason: str
     since_at: float
@@ -75,6 +76,8 @@ class JobStatus:
     delivered_records: int = 0
     last_delivered_at: float | None = None
     dead: int = 0
+    expired: int = 0
+    """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
+from agent.message import lane_number
 from agent.session_row import SessionRow
 from agent.spool import JobOverview, LaneWait, Reader, RunRow
 from agent.status import (
@@ -122,6 +123,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         delivered_records=stored.delivered_records,
         last_delivered_at=receipt.delivered_at if receipt else None,
         dead=stored.dead,
+        expired=stored.expired,
     )
 
 
@@ -140,7 +142,7 @@ def _run(row: RunRow) -> RunStatus:
 
 def _lane(wait: LaneWait) -> LaneStatus:
     lane = LaneStatus(
-        lane=wait.lane,
+        lane=lane_number(wait.lane),
         kind=wait.kind,
         reason=wait.reason,
         since_at=wait.since,

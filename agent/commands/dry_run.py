@@ -214,6 +214,7 @@ def _as_json(one: Shown) -> dict[str, Any]:
     return {
         "file": str(one.file),
         "origin": one.draft.origin,
+        "lane": one.draft.lane,
         "records": one.draft.records,
         "size": one.draft.size,
         "size_gzipped": len(one.draft.body),

@@ -121,6 +121,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
         lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")
+    if job["dead"] and job["expired"]:
+        old = f"{counted(job['expired'], 'message')} too old to be sent"
+        lines.append(note(f"{name}: ") + f"{old}: push-agent dead list --job {name} --reason expired")
     return lines
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.config.build_body import build_body
+from agent.config.build_delivery import build_delivery
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
@@ -74,10 +75,7 @@ def build_job(view: View) -> JobParts:
             bytes=batch.size("bytes", Batch().bytes),
         ),
         target=build_target(target) if target else None,
-        delivery=Delivery(
-            order=delivery.word("order", Delivery().order),
-            on_misdirected=delivery.word("on_misdirected", Delivery().on_misdirected),
-        ),
+        delivery=build_delivery(delivery, whole_files=view.section("source").text("type") == "file"),
         where=view.at("job"),
     )
     _check_body(view, parts)

@@ -16,7 +16,7 @@ UTC) and `__fail` (an error with our own words).
 from __future__ import annotations
 
 from agent.mapping.frames import Frame, constants, frame
-from agent.mapping.json import constant, document, record
+from agent.mapping.json import NAIVE, constant, document, record
 from agent.mapping.places import header, path
 from agent.mapping.records import json_value, leaf, one_line, text, unfit
 from agent.mapping.sql import (
@@ -33,6 +33,7 @@ from agent.mapping.sql import (
 
 __all__ = [
     "JSON",
+    "NAIVE",
     "TEXT",
     "Frame",
     "SqlType",

@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 import duckdb
 from pyarrow.lib import ArrowException
 
-from agent.bodies import Cut, Cutter, TooLarge, gzipped
+from agent.bodies import Cutter, TooLarge, gzipped
 from agent.config.model import Job, RawBody, RecordBody, RecordSource
-from agent.errors import Problem, RecordError, SourceError
+from agent.errors import RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
 from agent.render.feed import Feed
 from agent.render.interrupt import interrupted_when
-from agent.render.values import BadRecord, Chunk, Context
+from agent.render.lanes import Dealt, Lanes, aligned
+from agent.render.values import BadRecord, Chunk, Context, UnfitError
 from agent.sources import duck, expressions, faults
 from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
@@ -121,7 +122,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained)
+    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained, delivery=job.delivery)
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, job.body)
@@ -138,14 +139,6 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
             )
         problems = query
     raise UnfitError(problems, found)
-
-
-class UnfitError(SourceError):
-    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
-
-    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
-        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
-        self.problems = tuple(problems)
 
 
 def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
@@ -181,12 +174,16 @@ class Packer:
 
     def __post_init__(self) -> None:
         self.row = self.done = self.start_row
-        self.cutter = Cutter(
-            records=self.job.batch.records, size=self.job.batch.bytes, frame=self.reading.query.frame
-        )
+        batch, per_batch = self.job.batch, self.body.per == "batch"
+        cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=self.reading.query.frame)
+        self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
         """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
+        for part in aligned(table, self.row, apart=self.lanes.apart):
+            yield from self._take(part)
+
+    def _take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
         texts = table.column("body")
         rows: Sequence[int] = range(self.row + 1, self.row + 1 + table.num_rows)
         self.row += table.num_rows
@@ -199,7 +196,9 @@ class Packer:
         if self.body.per == "record":
             yield from self._each(table, rows)
         else:
-            yield from self._cut(self.cutter.feed(texts, rows))
+            yield from self._cut(self.lanes.feed(table, rows))
+            if self.lanes.apart and self.lanes.edge(texts, self.row):
+                yield from self._all()
 
     def _refuse(self, table: pa.RecordBatch, which: list[int], rows: Sequence[int]) -> None:
         refused = table.select(["why", "shown"]).take(which).to_pylist()
@@ -215,8 +214,8 @@ class Packer:
             reason = found["why"] or "the map cannot be computed for this record"
             self.bad.append((row, BadRecord(line=line, text=found["shown"] or "", reason=reason)))
 
-    def _cut(self, cuts: Iterator[Cut | TooLarge]) -> Iterator[Chunk]:
-        for cut in cuts:
+    def _cut(self, cuts: Iterator[Dealt]) -> Iterator[Chunk]:
+        for lane, cut, as_of in cuts:
             if isinstance(cut, TooLarge):
                 self._too_large(cut)
                 continue
@@ -227,8 +226,13 @@ class Packer:
                 content_type=self.body.content_type,
                 origin=f"{self.reading.file.name} rows {cut.first}-{cut.last}",
                 first=cut.first,
+                lane=lane,
+                as_of=as_of,
             )
-            yield from self._put(body, cut.last, CHUNK_BATCHES)
+            if self.lanes.apart:  # nothing is done before every lane has given away what it has
+                self.drafts.append(body)
+            else:
+                yield from self._put(body, cut.last, CHUNK_BATCHES)
 
     def _too_large(self, cut: TooLarge) -> None:
         where = faults.place(self.reading.file, self.reading.relation, cut.row)
@@ -245,7 +249,10 @@ class Packer:
         texts = table.column("body").to_pylist()
         paths = table.column("path").to_pylist() if "path" in table.schema.names else [None] * len(texts)
         values = [table.column(f"h{number}").to_pylist() for number in range(len(names))]
-        for number, (row, text, path) in enumerate(zip(rows, texts, paths, strict=True)):
+        dealt = self.lanes.each(table)
+        for number, (row, text, path, (lane, as_of)) in enumerate(
+            zip(rows, texts, paths, dealt, strict=False)
+        ):
             plain = frame.around(text.encode())
             draft = Draft(
                 body=gzipped(plain),
@@ -256,6 +263,8 @@ class Packer:
                 headers={name: value[number] for name, value in zip(names, values, strict=True)},
                 origin=f"{self.reading.file.name} row {row}",
                 first=row,
+                lane=lane,
+                as_of=as_of,
             )
             yield from self._put(draft, row, CHUNK_RECORDS)
 
@@ -280,7 +289,11 @@ class Packer:
 
     def end(self) -> Iterator[Chunk]:
         """The last chunk, unless there is nothing in it."""
-        yield from self._cut(iter(self.cutter.rest()))
+        yield from self._all()
+
+    def _all(self) -> Iterator[Chunk]:
+        """A chunk of everything that was taken, also what fills no batch."""
+        yield from self._cut(self.lanes.rest())
         self.done = self.row
         if self.drafts or self.bad:
             yield self._chunk()

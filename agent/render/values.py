@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.clock import Clock
+from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
+from agent.sources.relation import Opened
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,3 +47,11 @@ class Chunk:
     bad: tuple[BadRecord, ...] = ()
     cursor: Cursor | None = None
     """Where the source stands behind these rows, for sources whose rows say so."""
+
+
+class UnfitError(SourceError):
+    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
+
+    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
+        self.problems = tuple(problems)

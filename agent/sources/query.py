@@ -14,23 +14,26 @@ from typing import TYPE_CHECKING
 
 from agent import mapping
 from agent.config.model import (
+    ByKey,
     CsvBody,
     Expr,
     MapList,
     MapNode,
     MapObject,
-    RecordBody,
-    Target,
     Where,
     XmlBody,
 )
 from agent.errors import Problem
-from agent.mapping import Frame, SqlType, identifier, literal, spliced
-from agent.sources import duck, expressions, frames
+from agent.mapping import Frame, SqlType, identifier, literal
+from agent.sources import dealing, duck, expressions, frames
+from agent.sources.asked import Wanted, parsed
+from agent.sources.reasons import reasons, why
 from agent.sources.relation import Relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+__all__ = ["Query", "Wanted", "build", "parsed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,66 +41,14 @@ class Query:
     """SQL text, ready to run."""
 
     stream: str
-    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, and those of
-    `Wanted.carried` by their names."""
+    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, `lane` and
+    `as_of` (see `dealing`) where the delivery needs them, and those of `Wanted.carried` by their names."""
     first_bad: str
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
     """The names of `h0`, `h1`, …"""
     frame: Frame
     """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """What of a job goes into the query."""
-
-    body: RecordBody
-    target: Target
-    dead_letter: bool
-    carried: tuple[tuple[str, str], ...] = ()
-    """More columns of the stream: name and SQL over the record's columns, which must not fail."""
-
-    @property
-    def per_record(self) -> bool:
-        """One request per record: only then are there paths and headers of records."""
-        return self.body.per == "record"
-
-    def leaves(self) -> list[Expr]:
-        """The expressions of the map."""
-        return list(mapping.expressions(self.body.map))
-
-    def fillings(self) -> list[Expr]:
-        """The expressions in the path and the headers."""
-        templates = [self.target.path] if self.target.path else []
-        templates += [template for _, template in self.target.headers]
-        return [part for template in templates for part in template.parts if isinstance(part, Expr)]
-
-
-def parsed(
-    con: DuckDBPyConnection, wanted: Wanted
-) -> tuple[list[expressions.Parsed], list[expressions.Parsed], list[Problem]]:
-    """The leaves of the map and the fillings of the templates, parsed; and what is wrong with anything."""
-    both: list[list[expressions.Parsed]] = []
-    problems: list[Problem] = []
-    for exprs in (wanted.leaves(), wanted.fillings()):
-        results = [expressions.parse(con, expr) for expr in exprs]
-        problems += [result for result in results if isinstance(result, Problem)]
-        both.append([result for result in results if not isinstance(result, Problem)])
-    problems += frames.check(con, wanted.body)
-    if wanted.fillings() and not wanted.per_record:
-        where = wanted.fillings()[0].where
-        problems.append(
-            Problem(
-                file=where.file,
-                line=where.line,
-                column=where.column,
-                path=where.path,
-                message="an {expression} needs a record, and a batch holds many",
-                hint="set body.per to record",
-            )
-        )
-    return both[0], both[1], problems
 
 
 def build(
@@ -114,9 +65,8 @@ def build(
     }
     tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else _of_record(relation, wanted)
     rows = f"({_rows(relation, 0)})"
-    types, problems = expressions.bind(
-        con, rows, [*mapping.expressions(tree), *wanted.fillings()], relation.names
-    )
+    exprs = [*mapping.expressions(tree), *wanted.fillings(), *wanted.dealt()]
+    types, problems = expressions.bind(con, rows, exprs, relation.names)
     if not problems and isinstance(wanted.body, XmlBody) and tree is not None:
         problems = list(_unfit(wanted.body, tree, types))
     if problems:
@@ -124,9 +74,15 @@ def build(
     frame = frames.made(con, wanted.body, tree)
     if not isinstance(frame, Frame):
         return frame
+    extras, names = _extras(wanted)
+    expire = wanted.delivery.expire
+    if expire is not None and expire.of is not None:
+        if (problem := dealing.no_time(expire.of, types[expire.of.sql])) is not None:
+            return [problem]
+        extras.append(("as_of", dealing.as_of(expire.of, types[expire.of.sql])))
     body = _body(con, relation, wanted, tree, types, rows, frame)
-    reasons = _reasons(wanted, tree, types)
-    return _query(relation, wanted, body, frame, reasons, start_row)
+    whys = reasons(wanted, tree, types)
+    return _query(relation, wanted, body, frame, whys, extras, names, start_row)
 
 
 def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
@@ -152,28 +108,6 @@ def _unfit(body: XmlBody, tree: MapNode, types: dict[str, SqlType]) -> Iterator[
             message=message,
             hint="give each its own name in `body.map`",
         )
-
-
-def _reasons(wanted: Wanted, tree: MapNode | None, types: dict[str, SqlType]) -> list[str]:
-    """SQL of what is wrong with a bad row, per expression: by its place in the YAML, or by its column."""
-    said = []
-    mapped = wanted.body.map is not None
-    for expr in mapping.expressions(tree):
-        name = f"{expr.where.path}: ={expr.sql}" if mapped else f"column {expr.where.path}"
-        written = mapping.leaf(wanted.body, expr, types[expr.sql])
-        unwritable = literal(f"{name} cannot be written")
-        if isinstance(wanted.body, XmlBody):
-            text = f"CAST({spliced(expr.sql)} AS VARCHAR)"
-            unwritable = f"coalesce(TRY(__xml_bad({text}, {literal(expr.where.path)})), {unwritable})"
-        said.append(
-            f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL "
-            f"THEN {literal(f'{name} cannot be computed')} "
-            f"WHEN TRY(struct_pack(v := {written})) IS NULL THEN {unwritable} END"
-        )
-    for expr in wanted.fillings():
-        computed = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
-        said.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {computed} END")
-    return said
 
 
 def _ours(relation: Relation) -> str:
@@ -247,18 +181,31 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
     return f"CASE WHEN {bad} IS NULL THEN {text} ELSE CAST(__fail({bad}, {bad}) AS VARCHAR) END"
 
 
-def _query(  # noqa: PLR0917 - the parts of one sentence
-    relation: Relation, wanted: Wanted, body: str, frame: Frame, reasons: list[str], start_row: int
-) -> Query:
+def _extras(wanted: Wanted) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Name and SQL of what a request or its way needs beside the body; and the names of the headers."""
     extras: list[tuple[str, str]] = []
+    names: tuple[str, ...] = ()
     if wanted.per_record:
         path = wanted.target.path
         extras += [("path", mapping.path(path))] if path is not None and path.fixed is None else []
         filled = [(name, template) for name, template in wanted.target.headers if template.fixed is None]
         extras += [(f"h{number}", mapping.header(*pair)) for number, pair in enumerate(filled)]
         names = tuple(name for name, _ in filled)
-    else:
-        names = ()
+    if isinstance(wanted.delivery.order, ByKey):
+        extras.append(("lane", dealing.lane(wanted.delivery.order)))
+    return extras, names
+
+
+def _query(  # noqa: PLR0917 - the parts of one sentence
+    relation: Relation,
+    wanted: Wanted,
+    body: str,
+    frame: Frame,
+    whys: list[str],
+    extras: list[tuple[str, str]],
+    names: tuple[str, ...],
+    start_row: int,
+) -> Query:
     ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
     stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
@@ -267,13 +214,13 @@ def _query(  # noqa: PLR0917 - the parts of one sentence
         chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)
         stream = (
             f"SELECT {ours}body AS body, "
-            f"CASE WHEN {ours}body IS NULL THEN {_why(ours, reasons, extras)} END AS why, "
+            f"CASE WHEN {ours}body IS NULL THEN {why(ours, whys, extras)} END AS why, "
             f"CASE WHEN {ours}body IS NULL THEN {relation.shown} END AS shown{chosen} "
             f"FROM ({_tried(ours, body, extras, _rows(relation, start_row))})"
         )
     tried = _tried(ours, body, extras, _rows(relation, 0, numbered=True))
     first_bad = (
-        f"SELECT {ours}n, {_why(ours, reasons, extras)}, {relation.shown} FROM ({tried}) "
+        f"SELECT {ours}n, {why(ours, whys, extras)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
     return Query(stream=stream, first_bad=first_bad, headers=names, frame=frame)
@@ -286,14 +233,3 @@ def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> st
     inner = f"SELECT *, TRY({body}) AS {ours}text{tried} FROM ({rows})"
     text = f"CASE WHEN {good} THEN {ours}text END" if good else f"{ours}text"
     return f"SELECT *, {text} AS {ours}body FROM ({inner})"
-
-
-def _why(ours: str, reasons: list[str], extras: list[tuple[str, str]]) -> str:
-    """What is wrong with a bad row."""
-    reasons = [f"{ours}bad", *reasons]
-    for name, _ in extras:
-        said = literal(
-            "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"
-        )
-        reasons.append(f"CASE WHEN {ours}{name} IS NULL THEN {said} END")
-    return f"concat_ws('; ', {', '.join(reasons)})"

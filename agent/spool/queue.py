@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from agent.message import Cursor, Draft, Message
-from agent.spool import counters
+from agent.message import STRICT, Cursor, Draft, Layout, Message
+from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.memory import set_cursor
 from agent.spool.tables import files, jobs, messages, runs
@@ -72,6 +72,11 @@ _ANY_VISIBLE = Statement(
     .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
     .limit(1)
 )
+_ANY_EARLIER = Statement(
+    select(messages.c.id)
+    .where(messages.c.job == bindparam("job"), messages.c.lane < bindparam("lane"), visible())
+    .limit(1)
+)
 _OF_RUN = Statement(
     select(messages.c.id).where(messages.c.key == bindparam("key"), messages.c.run == bindparam("run"))
 )
@@ -83,9 +88,9 @@ _REMOVE_OF_FILE = Statement(
 )
 
 
-def check_sum(draft: Draft, job: str, key: str, headers: str) -> int:
+def check_sum(draft: Draft, job: str, key: str, headers: str, lane: int) -> int:
     """CRC-32 of everything that a request is made of."""
-    words = f"{job}\0{key}\0{draft.lane}\0{draft.content_type}\0{draft.path}\0{headers}"
+    words = f"{job}\0{key}\0{lane}\0{draft.content_type}\0{draft.path}\0{headers}"
     return zlib.crc32(draft.body, zlib.crc32(words.encode("utf-8", "replace")))
 
 
@@ -102,11 +107,13 @@ def append(  # noqa: PLR0917
     cursor: Cursor | None,
     file: int | None,
     now: float,
+    layout: Layout = STRICT,
 ) -> None:
     """Messages, sums and cursor together. Raises LookupError for a run or file that is not there."""
     job = job_of_run(db, run)
     held = _is_held(db, file)
-    rows = [_row(draft, job, key, run, file, now) for draft, key in zip(drafts, keys, strict=True)]
+    base = layouts.base_for(db, job, layout) if drafts else 0
+    rows = [_row(draft, job, key, run, file, now, base) for draft, key in zip(drafts, keys, strict=True)]
     db.many(INSERT_MESSAGE, rows)
     records = sum(draft.records for draft in drafts)
     size = sum(draft.size for draft in drafts)
@@ -142,11 +149,13 @@ def _is_held(db: Database, file: int | None) -> bool:
     return bool(row[0] == "reading")
 
 
-def _row(draft: Draft, job: str, key: str, run: int, file: int | None, now: float) -> Row:  # noqa: PLR0917
-    headers = dump_headers(draft.headers)
-    crc = check_sum(draft, job, key, headers)
+def _row(  # noqa: PLR0917
+    draft: Draft, job: str, key: str, run: int, file: int | None, now: float, base: int
+) -> Row:
+    headers, lane = dump_headers(draft.headers), base + draft.lane
+    crc = check_sum(draft, job, key, headers, lane)
     return (
-        *(job, draft.lane, key, run, file, draft.records, draft.size, 0, now, draft.origin),
+        *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
         *(draft.content_type, draft.path, headers, crc, draft.body),
     )
 
@@ -159,8 +168,14 @@ def change_file(db: Database, file: int, waiting: int, records: int, size: int) 
 def oldest(  # noqa: PLR0917
     db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
 ) -> tuple[list[Message], list[int]]:
-    """The head of a lane, at least one message when there is any; and ids whose bytes were damaged."""
+    """The head of a lane, at least one message when there is any; and ids whose bytes were damaged.
+
+    As long as something lies in an earlier layout, there is nothing in the lanes of this one.
+    """
     damaged: list[int] = []
+    first = layouts.first_lane(lane)
+    if first and db.execute(_ANY_EARLIER, job=job, lane=first).fetchone():
+        return [], []
     while True:  # a head that is damaged throughout must not look like an empty lane
         found, more = _read_tolerantly(db, job, lane, after, limit, max_bytes)
         damaged += more
@@ -207,7 +222,7 @@ def read_message(row: Row) -> Message | None:
     values["headers"] = {} if text == "{}" else _load_headers(text)  # type: ignore[assignment]
     message = Message(**values)  # type: ignore[arg-type]
     try:
-        good = check_sum(message, message.job, message.key, str(text)) == crc
+        good = check_sum(message, message.job, message.key, str(text), message.lane) == crc
     except (TypeError, ValueError):
         return None
     return message if good else None
@@ -222,18 +237,26 @@ def _load_headers(text: object) -> Mapping[str, str]:
 
 
 def lanes(db: Database, only: str | None = None) -> list[tuple[str, int]]:
-    """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them."""
+    """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them.
+
+    Of a job's layouts only the earliest one that has something to send.
+    """
     waiting = [only] if only is not None else [str(row[0]) for row in db.execute(_JOBS_WAITING)]
-    return [
-        (job, lane)
-        for job in waiting
-        for lane in lanes_of(db, job)
-        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone()
-    ]
+    return [(job, lane) for job in waiting for lane in _open_lanes(db, job)]
+
+
+def _open_lanes(db: Database, job: str) -> list[int]:
+    found: list[int] = []
+    for lane in lanes_of(db, job):
+        if found and layouts.first_lane(lane) != layouts.first_lane(found[0]):
+            break
+        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone():
+            found.append(lane)
+    return found
 
 
 def lanes_of(db: Database, job: str) -> list[int]:
-    """All lanes of a job with messages, held ones too."""
+    """All lanes of a job with messages, held ones too, the earliest layout first."""
     found: list[int] = []
     lane = -(2**62)
     while row := db.execute(_NEXT_LANE, job=job, lane=lane).fetchone():

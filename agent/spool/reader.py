@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
@@ -44,9 +44,14 @@ _QUEUED = Statement(
 _RUNS = Statement(
     select(runs).where(runs.c.job == bindparam("job")).order_by(runs.c.id.desc()).limit(bindparam("limit"))
 )
-_DEAD = Statement(select(dead).order_by(dead.c.id.desc()).limit(bindparam("limit")))
+# "" means any: what the database can tell by its index (job) it must be asked for plainly.
+_ANY_REASON = or_(bindparam("reason") == "", dead.c.reason == bindparam("reason"))
+_DEAD = Statement(select(dead).where(_ANY_REASON).order_by(dead.c.id.desc()).limit(bindparam("limit")))
 _DEAD_OF = Statement(
-    select(dead).where(dead.c.job == bindparam("job")).order_by(dead.c.id.desc()).limit(bindparam("limit"))
+    select(dead)
+    .where(dead.c.job == bindparam("job"), _ANY_REASON)
+    .order_by(dead.c.id.desc())
+    .limit(bindparam("limit"))
 )
 _LETTER = Statement(select(dead).where(dead.c.id == bindparam("letter")))
 _FILES = Statement(
@@ -126,11 +131,11 @@ class Reader:
         """Newest first."""
         return self._rows(run_of, _RUNS, job=job, limit=limit)
 
-    def dead(self, job: str | None = None, limit: int = 100) -> list[DeadLetter]:
-        """Dead letters, newest first, with their bodies."""
+    def dead(self, job: str | None = None, limit: int = 100, *, reason: str = "") -> list[DeadLetter]:
+        """Dead letters, newest first, with their bodies; of one job or reason only, where it is named."""
         if job is None:
-            return self._rows(letter_of, _DEAD, limit=limit)
-        return self._rows(letter_of, _DEAD_OF, job=job, limit=limit)
+            return self._rows(letter_of, _DEAD, reason=reason, limit=limit)
+        return self._rows(letter_of, _DEAD_OF, job=job, reason=reason, limit=limit)
 
     def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One of them."""

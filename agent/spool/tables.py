@@ -4,6 +4,7 @@
     runs       collects, skipped ones too      messages   the queue; deleted by ack and bury
     files      source files that were met      receipts   what is kept of a delivery
     cursors    how far a source was read       dead       dead letters
+    layouts    how a job is dealt out to lanes
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
 
@@ -49,7 +50,7 @@ jobs = Table(
     _key("job"),
     *(_number(name) for name in ("waiting", "waiting_records", "waiting_bytes")),
     *(_number(name) for name in ("held", "held_records", "held_bytes")),
-    *(_number(name) for name in ("delivered", "delivered_records", "dead")),
+    *(_number(name) for name in ("delivered", "delivered_records", "dead", "expired")),
     Column("last_run", _BIG),
     Column("last_receipt", _BIG),
 )
@@ -83,6 +84,7 @@ messages = Table(
     Column("file", _BIG),
     *(_number(name) for name in ("records", "size", "attempts")),
     _time("spooled_at"),
+    _time("as_of", nullable=True),
     _text("origin"),
     _text("content_type"),
     Column("path", Text),
@@ -92,6 +94,8 @@ messages = Table(
     Index("messages_of_lane", "job", "lane", "id"),
     sqlite_autoincrement=True,
 )
+
+layouts = Table("layouts", metadata, _key("job"), _number("generation"), _text("name"), _number("lanes"))
 
 receipts = Table(
     "receipts",

@@ -132,6 +132,8 @@ class JobOverview:
     delivered_records: int
     dead: int
     """Dead letters that are kept."""
+    expired: int
+    """Messages that were too old to be sent, ever."""
     last_run: RunRow | None
     last_failed: RunRow | None
     """The latest run that failed, whatever came after it."""

@@ -12,6 +12,7 @@ from agent.config.model import (
     Batch,
     Constant,
     CsvSource,
+    Delivery,
     Expr,
     Files,
     FileSource,
@@ -74,6 +75,7 @@ def make_job(
     timezone="UTC",
     target=None,
     body=None,
+    delivery=None,
     **source,
 ):
     files = Files(paths=(str(path),), settle=timedelta(0))
@@ -85,6 +87,7 @@ def make_job(
         body=RawBody(content_type="text/csv") if kind == "file" else body,
         batch=batch or Batch(),
         target=Target(connection="c", where=where("target"), **(target or {})),
+        delivery=delivery or Delivery(),
         file="jobs/j.yaml",
         sha256="0",
         where=where(""),

@@ -45,11 +45,17 @@ from agent.config.model.body import (
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
 from agent.config.model.job import (
+    SPREAD,
+    ByKey,
     Delivery,
+    Expire,
     Job,
+    Order,
     Schedule,
+    Strict,
     Target,
     Template,
+    Unordered,
 )
 from agent.config.model.place import (
     SecretRef,
@@ -75,6 +81,7 @@ from agent.config.model.source import (
 )
 
 __all__ = [
+    "SPREAD",
     "AgentSettings",
     "AnswerNames",
     "Auth",
@@ -82,6 +89,7 @@ __all__ = [
     "Batch",
     "BearerAuth",
     "Body",
+    "ByKey",
     "Client",
     "ClientCredentialsAuth",
     "Connection",
@@ -90,6 +98,7 @@ __all__ = [
     "CsvSource",
     "Delivery",
     "Dialect",
+    "Expire",
     "Expr",
     "FieldNames",
     "FileSource",
@@ -108,6 +117,7 @@ __all__ = [
     "NdjsonSource",
     "NoAuth",
     "OAuthPasswordAuth",
+    "Order",
     "ParquetSource",
     "PasswordAuth",
     "Plan",
@@ -121,11 +131,13 @@ __all__ = [
     "Schedule",
     "SecretRef",
     "Source",
+    "Strict",
     "Target",
     "Template",
     "Tls",
     "TokenCommandAuth",
     "TokenHeader",
+    "Unordered",
     "Where",
     "XmlBody",
     "XmlRoot",
