@@ -46,6 +46,12 @@ from agent.config.model.job import (
     Target,
     Template,
 )
+from agent.config.model.paging import (
+    CursorPage,
+    NextPage,
+    NumberedPage,
+    Paging,
+)
 from agent.config.model.place import (
     SecretRef,
     Where,
@@ -57,16 +63,21 @@ from agent.config.model.settings import (
     AgentSettings,
 )
 from agent.config.model.source import (
+    CommandSource,
     CsvSource,
     Files,
     FileSource,
+    HttpSource,
     JsonSource,
     NdjsonSource,
     ParquetSource,
+    PulledSource,
+    Reading,
     RecordFiles,
     RecordSource,
     Source,
     files_of,
+    reading_of,
 )
 
 __all__ = [
@@ -79,9 +90,11 @@ __all__ = [
     "Body",
     "Client",
     "ClientCredentialsAuth",
+    "CommandSource",
     "Connection",
     "Constant",
     "CsvSource",
+    "CursorPage",
     "Delivery",
     "Dialect",
     "Expr",
@@ -89,6 +102,7 @@ __all__ = [
     "FileSource",
     "Files",
     "HeaderAuth",
+    "HttpSource",
     "Job",
     "JsonBody",
     "JsonScalar",
@@ -99,13 +113,18 @@ __all__ = [
     "MapNode",
     "MapObject",
     "NdjsonSource",
+    "NextPage",
     "NoAuth",
+    "NumberedPage",
     "OAuthPasswordAuth",
+    "Paging",
     "ParquetSource",
     "PasswordAuth",
     "Plan",
     "Proxy",
+    "PulledSource",
     "RawBody",
+    "Reading",
     "RecordFiles",
     "RecordSource",
     "RefreshTokenAuth",
@@ -121,4 +140,5 @@ __all__ = [
     "Where",
     "files_of",
     "header_of",
+    "reading_of",
 ]
