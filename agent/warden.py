@@ -100,7 +100,7 @@ def _started(order: dict[str, Any], prctl: Any) -> tuple[int, str]:  # noqa: ANN
 def _wait(child: int, link: socket.socket) -> bool:
     """Whether the program ended by itself, before the agent hung up."""
     handle = os.pidfd_open(child)
-    ready, _, _ = select.select([handle, link], [], [])
+    ready, _, _ = select.select([handle, link.fileno()], [], [])
     os.close(handle)
     return handle in ready
 
@@ -141,5 +141,5 @@ def _children() -> list[int]:
 
 if __name__ == "__main__":
     main()
-    sys.stdout = sys.stderr = None  # type: ignore[assignment] # their files are closed
+    sys.stdout = sys.stderr = None  # their files are closed
     os._exit(0)

@@ -64,13 +64,6 @@ _PLACES = frozenset(
 )
 
 
-def _pointer(source: View) -> str:
-    pointer = source.text("records") or ""
-    if pointer and source.word("format", "json") != "json":
-        source.found.error(source.at("records"), "only JSON holds records at a place of its own", "delete it")
-    return pointer
-
-
 def _headers(source: View) -> tuple[tuple[str, str], ...]:
     section = source.section("headers")
     headers = []

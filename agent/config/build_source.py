@@ -39,7 +39,9 @@ def build_source(source: View) -> Source | None:
         return build_http(source, _reading(source))
     if kind == "command":
         return build_command(source, _reading(source))
-    kinds = {"ndjson": NdjsonSource, "json": JsonSource, "parquet": ParquetSource}
+    if kind == "json":
+        return _json(source)
+    kinds = {"ndjson": NdjsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None
 
@@ -47,6 +49,9 @@ def build_source(source: View) -> Source | None:
 def _reading(source: View) -> Reading:
     """How what comes in is read: as a file of that format is."""
     kind = source.word("format", "json")
+    if "records" in source and kind != "json":
+        hint = "delete it, or write `format: json`"
+        source.found.error(source.at("records"), "only JSON holds records at a place of its own", hint)
     if kind == "csv":
         return _csv(source)
     for key in ("delimiter", "quote", "header", "encoding"):
@@ -54,7 +59,11 @@ def _reading(source: View) -> Reading:
             source.found.error(source.at(key), "is for CSV only", "delete it, or write `format: csv`")
     if source.text("types") == "auto":
         source.found.error(source.at("types"), "auto is for CSV only", "JSON has types of its own")
-    return NdjsonSource(**_common(source)) if kind == "ndjson" else JsonSource(**_common(source))
+    return NdjsonSource(**_common(source)) if kind == "ndjson" else _json(source)
+
+
+def _json(source: View) -> JsonSource:
+    return JsonSource(**_common(source), records=source.text("records") or "")
 
 
 class _Common(TypedDict):

@@ -67,22 +67,22 @@ def value_at(path: Path, pointer: str, name: str) -> object:
 
 
 def _walked(text: mmap.mmap, pointer: str, name: str) -> Span | None:
-    at = len(BOM_UTF8) if text[:3] == BOM_UTF8 else 0
-    span = _one(text, _skip(text, at), name)
+    at = _skip(text, len(BOM_UTF8) if text[:3] == BOM_UTF8 else 0)
     for word in pointer.split("/")[1:]:
         # In this order: `~01` is the key `~1`, not a slash.
-        found = _below(text, span, word.replace("~1", "/").replace("~0", "~"), name)
+        found = _below(text, at, word.replace("~1", "/").replace("~0", "~"), name)
         if found is None:
             return None
-        span = found
-    return span
+        at = found
+    return at, _end(text, at, name)
 
 
-def _one(text: mmap.mmap, at: int, name: str) -> Span:
+def _end(text: mmap.mmap, at: int, name: str) -> int:
+    """Behind the value that begins here."""
     found = _value().match(text, at)
     if found is None:
         raise SourceError(f"{name}: not valid JSON at byte {at + 1}", hint=f"or more than {DEEPEST} levels")
-    return found.span()
+    return found.end()
 
 
 def _skip(text: mmap.mmap, at: int) -> int:
@@ -91,39 +91,37 @@ def _skip(text: mmap.mmap, at: int) -> int:
     return found.end()
 
 
-def _below(text: mmap.mmap, span: Span, key: str, name: str) -> Span | None:
-    first = text[span[0] : span[0] + 1]
+def _below(text: mmap.mmap, at: int, key: str, name: str) -> int | None:
+    first = text[at : at + 1]
     if first == b"{":
-        return _member(text, span, key, name)
+        return _member(text, at, key, name)
     if first == b"[" and _INDEX.fullmatch(key):
-        return _item(text, span, int(key), name)
+        return _item(text, at, int(key), name)
     return None
 
 
-def _member(text: mmap.mmap, span: Span, key: str, name: str) -> Span | None:
-    """Of two members with one name the last counts, as everywhere."""
-    found: Span | None = None
-    at = _skip(text, span[0] + 1)
+def _member(text: mmap.mmap, at: int, key: str, name: str) -> int | None:
+    """Where its value begins. Of two members with one name the first counts: nothing behind it is read."""
+    at = _skip(text, at + 1)
     while text[at : at + 1] != b"}":
         named = _NAME.match(text, at)
         at = _skip(text, named.end()) if named else at
         if named is None or text[at : at + 1] != b":":
             raise SourceError(f"{name}: not valid JSON at byte {at + 1}")
-        one = _one(text, _skip(text, at + 1), name)
+        at = _skip(text, at + 1)
         if _same(named.group(), key):
-            found = one
-        at = _next(text, one[1], b"}", name)
-    return found
+            return at
+        at = _next(text, _end(text, at, name), b"}", name)
+    return None
 
 
-def _item(text: mmap.mmap, span: Span, index: int, name: str) -> Span | None:
-    at = _skip(text, span[0] + 1)
+def _item(text: mmap.mmap, at: int, index: int, name: str) -> int | None:
+    at = _skip(text, at + 1)
     while text[at : at + 1] != b"]":
-        one = _one(text, at, name)
         if not index:
-            return one
+            return at
         index -= 1
-        at = _next(text, one[1], b"]", name)
+        at = _next(text, _end(text, at, name), b"]", name)
     return None
 
 
