@@ -77,6 +77,9 @@ class Pages:
     def page(self, place: Place, spot: Spot) -> Iterator[Page | None]:
         """Get it; None: nothing has changed since `place`. Raises SourceError."""
         source = self.source
+        if spot.page > source.max_pages:
+            hint = "if there are so many, raise `paging.max_pages`; the run goes on where it was"
+            raise SourceError(f"more than {source.max_pages} pages", hint=hint)
         connection = self._connection()
         url = address.url_of(source, address.base_of(source, connection), spot)
         of = hashlib.sha256(url.encode()).hexdigest()[:16]

@@ -9,7 +9,6 @@ run that is killed goes on at the page that was not yet there, and no page comes
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Self, TypeAlias
@@ -94,7 +93,7 @@ def after(source: HttpSource, spot: Spot, following: str, rows: int) -> Spot | N
         if not rows:
             return None
         step = 1 if paging.by == "page" else paging.size
-        return _forward(source, spot, replace(spot, number=spot.number + step))
+        return replace(spot, page=spot.page + 1, number=spot.number + step)
     if not following or (paging.keep and (following == spot.at or not rows)):
         return None
     mark = hashlib.sha256(following.encode()).hexdigest()[:_MARK]
@@ -103,16 +102,7 @@ def after(source: HttpSource, spot: Spot, following: str, rows: int) -> Spot | N
             f"page {spot.page} names a page as the next that was there before",
             hint="the API leads in a circle; nothing of this page is sent",
         )
-    return _forward(source, spot, replace(spot, at=following, seen=(*spot.seen, mark)))
-
-
-def _forward(source: HttpSource, spot: Spot, following: Spot) -> Spot:
-    if spot.page >= source.max_pages:
-        raise SourceError(
-            f"more than {source.max_pages} pages",
-            hint="if there are so many, raise `paging.max_pages`; the run goes on at this page",
-        )
-    return replace(following, page=spot.page + 1)
+    return replace(spot, page=spot.page + 1, at=following, seen=(*spot.seen, mark))
 
 
 def kept_after(source: HttpSource, spot: Spot, following: str) -> str:
@@ -154,6 +144,3 @@ def following_of(source: HttpSource, links: tuple[str, ...], picked: object) -> 
 def pointer_of(source: HttpSource) -> str:
     """Where in the answer the next page stands; "": not in it."""
     return source.paging.pointer if isinstance(source.paging, NextPage | CursorPage) else ""
-
-
-State: TypeAlias = "Mapping[str, JsonValue]"

@@ -41,7 +41,7 @@ class FilesApi(Desk):
         return self._durably(lambda db: files.release(db, file))
 
     def release_page(self, file: int, cursor: Cursor) -> Pending[None]:
-        """`release_file` and `set_cursor` in one transaction: visible and never asked for again, or neither."""
+        """`release_file` and `set_cursor` in one transaction: visible and never asked for again."""
         return self._durably(lambda db: files.release_page(db, file, cursor, self._clock.now()))
 
     def forget_file(self, file: int) -> Pending[None]:
