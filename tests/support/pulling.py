@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from agent.pull.fetch import LoopFetch
 from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Reader, Spool
-from tests.support.collecting import Hands
+from tests.support.collecting import ROOT, Hands, die_at
 from tests.support.delivery import half
 
 JOB = """\
@@ -43,12 +44,12 @@ class PullWorld:
     def __init__(self, folder: Path, url: str = "", *, clock=None, connection=""):
         self.config = folder / "config"
         for name in ("connections", "jobs", "secrets"):
-            (self.config / name).mkdir(parents=True)
+            (self.config / name).mkdir(parents=True, exist_ok=True)
         self.write("connections/sink.yaml", SINK)
         if url:
             self.write("connections/api.yaml", f"connection: api\ntype: http\nurl: {url}\n{connection}")
         self.temp = folder / "tmp"
-        self.temp.mkdir()
+        self.temp.mkdir(exist_ok=True)
         self.clock = clock or SystemClock()
         self.state = folder / "state"
         self.spool = Spool.open(self.state, max_bytes=10**9, clock=self.clock)
@@ -128,3 +129,23 @@ class PullWorld:
 
 def rows(*numbers):
     return [{"id": number} for number in numbers]
+
+
+async def run_child(folder, url, source, moment):
+    """One run in a process of its own, which dies at that SQL statement; its exit code."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.support.pulling", str(folder), url, source, str(moment), cwd=ROOT
+    )
+    return await process.wait()
+
+
+async def child(folder, url, source):
+    world = PullWorld(Path(folder), url)
+    result = await world.job(source).run()
+    await world.close()
+    assert result.state == "done", result
+
+
+if __name__ == "__main__":
+    die_at(sys.argv[4])
+    asyncio.run(child(*sys.argv[1:4]))
