@@ -7,6 +7,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from agent.config.build_target import check_choice, check_header, check_path
+from agent.config.document import Sequence
 from agent.config.model import (
     CommandSource,
     CursorPage,
@@ -33,7 +34,9 @@ def build_http(source: View, reading: Reading) -> HttpSource | None:
         source.found.error(source.at("url"), wrong.message, wrong.hint)
     if path is not None:
         check_path(source, path)
-        _check_words(source, "path", path, frozenset())
+        if "{" in path or "}" in path:
+            hint = "use `query`, or %7B and %7D for the braces themselves"
+            source.found.error(source.at("path"), "nothing is filled in here", hint)
     paging = _paging(source)
     words = frozenset({"cursor"} if isinstance(paging, CursorPage) else ())
     connection = source.text("connection")
@@ -172,7 +175,7 @@ _KINDS: dict[str, Callable[[View], Paging]] = {
 def build_command(source: View, reading: Reading) -> CommandSource | None:
     """None when there is no command."""
     command = source.texts("command")
-    if not command:
+    if not command or not isinstance(source.node("command"), Sequence):
         return None
     program, where = command[0], next(iter(source.items("command")))[1]
     if not program.startswith("/"):

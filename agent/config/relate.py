@@ -26,8 +26,10 @@ def relate(
         _way(view.section("target"), parts.target, connections, broken)
     if isinstance(parts.source, HttpSource):
         _way(view.section("source"), parts.source, connections, broken)
-    elif isinstance(parts.source, CommandSource) and parts.source.command[0] not in allowed:
+    elif isinstance(parts.source, CommandSource):
         program = parts.source.command[0]
+        if program in allowed or not program.startswith("/"):
+            return
         hint = f"allow it in agent.yaml: `commands: {{allow: [{program}]}}`"
         view.found.error(parts.source.program, f"the program {program} is not allowed to run", hint)
 
