@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, RawBody, RecordBody, RecordSource, files_of
+from agent.config.model import FileSource, Job, RawBody, RecordBody, RecordSource, files_of, reading_of
 from agent.errors import Problem, SourceError
 from agent.render.values import Context, UnfitError
 from agent.sources.file import whole
@@ -31,8 +31,10 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
         return _whole(job, job.source, newest) if newest is not None else []
     if isinstance(job.body, RawBody):
         return []
-    problems = _syntax(job, job.source, job.body, ctx)
-    return problems or (_against(job, job.source, newest, ctx) if newest is not None else [])
+    source = reading_of(job.source)
+    assert source is not None
+    problems = _syntax(job, source, job.body, ctx)
+    return problems or (_against(job, source, newest, ctx) if newest is not None else [])
 
 
 def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:

@@ -20,12 +20,14 @@ from agent.check import check_job
 from agent.clock import Clock
 from agent.collect import Collector
 from agent.config import SecretStore
-from agent.config.model import AgentSettings, Connection, Job, Plan
+from agent.config.model import AgentSettings, Connection, HttpSource, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
 from agent.logs import get_log
+from agent.pull.fetch import LoopFetch
+from agent.pull.tools import Tools
 from agent.rekey import Custody, take_custody
 from agent.reload import Change, JobRejected, Prepared
 from agent.render import Context
@@ -64,7 +66,8 @@ class Engine:
         self._closing: dict[asyncio.Task[None], OpenConnection] = {}
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
-        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake)
+        self._allowed = settings.commands_allow
+        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake, tools=self._tools)
 
     @classmethod
     def open(cls, settings: AgentSettings, config: Path, clock: Clock, *, owner: str = "daemon") -> Self:
@@ -109,6 +112,18 @@ class Engine:
         """Do what the spool was asked to and let the state folder go. Blocks."""
         self.spool.close()
 
+    def _tools(self) -> Tools:
+        """What runs ask for documents with. Connections and what may run are looked up at each use."""
+
+        def connection(name: str) -> Connection | None:
+            opened = self.connections.get(name)
+            return opened.connection if opened is not None else None
+
+        loop = asyncio.get_running_loop()
+        # a lambda: a swap puts other connections in their place
+        fetch = LoopFetch(loop, lambda name: self.connections.get(name), self._clock)  # noqa: PLW0108
+        return Tools(fetch=fetch, connection=connection, allowed=lambda: self._allowed)
+
     # ------------------------------------------------------------------------------ the plan
 
     async def prepare(self, plan: Plan, draining: Mapping[str, Job], change: Change) -> Prepared:
@@ -135,8 +150,9 @@ class Engine:
         routes: dict[str, RouteEntry] = {}
         for job in [*plan.jobs.values(), *draining.values()]:
             name = job.target.connection
-            if name in unusable and name not in self.connections:
-                rejected.append(JobRejected(job=job.name, problem=unusable[name]))
+            unready = [each for each in _needed(job) if each in unusable and each not in self.connections]
+            if unready:
+                rejected.append(JobRejected(job=job.name, problem=unusable[unready[0]]))
                 continue
             # Where it cannot be opened, all of the one before goes on: no body and no token takes a way
             # that is half the old and half the new one.
@@ -161,6 +177,7 @@ class Engine:
         after = {name: opened.get(name) or before.get(name) for name in plan.connections}
         self.connections = {name: connection for name, connection in after.items() if connection is not None}
         self.deliverer.set_routes(prepared.parts.routes)
+        self._allowed = plan.settings.commands_allow
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():
@@ -217,6 +234,12 @@ class Engine:
             if wrong is not None:
                 found.append(JobRejected(job=job.name, problem=wrong))
         return found
+
+
+def _needed(job: Job) -> tuple[str, ...]:
+    """The connections that a job goes through."""
+    source = (job.source.connection,) if isinstance(job.source, HttpSource) else ()
+    return (job.target.connection, *source)
 
 
 async def _close_all(opened: Mapping[str, OpenConnection]) -> None:

@@ -121,6 +121,9 @@ class Finisher:
     def _finish(self, settled: SettledFile) -> None:
         """One file; blocks."""
         row = settled.file
+        if not row.path.startswith("/"):  # a page, or what a program printed
+            self._spool.forget_file(row.id).result()
+            return
         if (folders := self._folders.get(row.job)) is None:
             return  # before the first load, or in a push of another job: nobody knows where it goes
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.collect import RunResult
 from agent.config import Loaded
-from agent.config.model import AgentSettings, Plan
+from agent.config.model import AgentSettings, HttpSource, Plan
 from agent.custody import act, rekey
 from agent.deliver import LaneWait
 from agent.engine import Engine
@@ -53,7 +53,10 @@ async def push_once(
     """
     chosen = loaded.plan.jobs[job]
     connection = loaded.plan.connections[chosen.target.connection]
-    plan = Plan(settings=settings, connections={connection.name: connection}, jobs={job: chosen})
+    connections = {connection.name: connection}
+    if isinstance(chosen.source, HttpSource):
+        connections[chosen.source.connection] = loaded.plan.connections[chosen.source.connection]
+    plan = Plan(settings=settings, connections=connections, jobs={job: chosen})
     engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
     try:
         prepared = await engine.prepare(plan, {}, Change(added=(job,)))

@@ -3,6 +3,7 @@
 collector    which runs start, wait, are skipped or quarantined
 run          one run: how, by the kind of its source
 by_file      a run over files: list, decide, render, append
+by_page      a run over documents that are asked for: an HTTP API's pages, a program's output
 intake       chunks into the spool, each with the cursor in the same transaction
 files        which file is new, known, a duplicate; how far one was read when the process died
     bad          a bad record as a dead letter

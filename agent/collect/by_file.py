@@ -31,7 +31,7 @@ from agent.collect.files import (
 from agent.collect.intake import Intake
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room, StepBackError
-from agent.config.model import Files, FileSource, Job
+from agent.config.model import Files, Job, reading_of
 from agent.errors import SourceError, StateError
 from agent.keys import seed_of
 from agent.logs import get_log
@@ -138,9 +138,9 @@ class FileRun:
             self._again += try_again(self._job, self._ctx.clock.now())
 
     def _read(self, file: SourceFile, sha256: str) -> None:
-        job, source = self._job, self._job.source
+        job, source = self._job, reading_of(self._job.source)
         # A whole file is one message: holding it back until its row is released costs nothing.
-        hold = isinstance(source, FileSource) or source.on_bad_row == "fail"
+        hold = source is None or source.on_bad_row == "fail"
         row = self._spool.open_file(job.name, self._run, file.stamp, sha256, hold=hold).result()
         start = self._progress.begin(row, str(file.path), sha256)
         # Where an unchanged file is read again on purpose, its requests are new ones.

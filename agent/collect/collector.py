@@ -28,6 +28,7 @@ from agent.collect.wanted import ThreadHands, Wanted
 from agent.config.model import AgentSettings, Job
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
+from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Spool
 
@@ -65,16 +66,19 @@ class Collector:
         *,
         on_settled: Callable[[], None] = lambda: None,
         poll: float = 2.0,
+        tools: Callable[[], Tools] | None = None,
     ) -> None:
         """`on_settled` is called in the loop when files may be moved away.
 
-        `poll`: seconds between two looks whether a full spool has room again.
+        `poll`: seconds between two looks whether a full spool has room again. `tools`: for sources that
+        are asked for documents; made anew for each run, in the loop.
         """
         self._spool = spool
         self._settings = settings
         self._clock = clock
         self._on_settled = on_settled
         self._poll = poll
+        self._tools = tools
         self._jobs: Mapping[str, Job] = {}
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
@@ -200,7 +204,8 @@ class Collector:
                 return RunResult(state="skipped", reason=reason)
             assert self._pool is not None
             loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(self._pool, self._in_thread, job, wanted)
+            tools = self._tools() if self._tools is not None else None
+            return await loop.run_in_executor(self._pool, self._in_thread, job, wanted, tools)
         except AgentError as error:
             reason = error.message
         except Exception as error:  # noqa: BLE001 - a bug in one run must not end the daemon
@@ -209,7 +214,7 @@ class Collector:
         again = min(try_again(job, self._clock.now()), default=None)
         return RunResult(state="failed", reason=reason, look_again_at=again, settled=True)
 
-    def _in_thread(self, job: Job, wanted: Wanted) -> RunResult:
+    def _in_thread(self, job: Job, wanted: Wanted, tools: Tools | None) -> RunResult:
         """The run itself, with its row in the spool. Blocks."""
         ctx = Context(
             temp=self._temp,
@@ -221,7 +226,9 @@ class Collector:
         run = self._spool.start_run(job.name, wanted.due, wanted.trigger, job.sha256).result()
         try:
             hands = ThreadHands(wanted, self._stop)
-            result = collect_job(job, run, self._spool, ctx, hands=hands, limit=wanted.limit, poll=self._poll)
+            result = collect_job(
+                job, run, self._spool, ctx, hands=hands, limit=wanted.limit, poll=self._poll, tools=tools
+            )
         except Exception as error:
             reason = error.message if isinstance(error, AgentError) else _fault(error)
             self._spool.end_run(run, state="failed", reason=reason).result()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from agent.collect.by_file import FileRun
+from agent.collect.by_page import PageRun
 from agent.collect.result import Hands, RunResult
-from agent.config.model import Job, files_of
+from agent.config.model import CommandSource, HttpSource, Job, files_of
+from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Spool
 
@@ -18,12 +20,16 @@ def collect_job(
     hands: Hands,
     limit: int | None = None,
     poll: float = 2.0,
+    tools: Tools | None = None,
 ) -> RunResult:
     """Collect what is new. `limit`: nothing further is begun once so many records are spooled.
 
     `poll`: seconds between two looks at a full spool. What is wrong with the source is in the result, not
-    raised; StateError when the spool cannot be used.
+    raised; StateError when the spool cannot be used. `tools`: for sources that are asked for documents.
     """
+    if isinstance(job.source, HttpSource | CommandSource):
+        assert tools is not None
+        return PageRun(job, run, spool, ctx, tools, hands=hands, poll=poll).go(limit)
     files = files_of(job.source)
     assert files is not None
     return FileRun(job, files, run, spool, ctx, hands=hands, poll=poll).go(limit)

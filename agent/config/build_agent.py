@@ -29,6 +29,7 @@ def build_settings(view: View) -> AgentSettings:
         collect_memory=memory,
         collect_threads=collect.number("threads", default.collect_threads),
         collect_concurrency=collect.number("concurrency", default.collect_concurrency),
+        commands_allow=view.section("commands").texts("allow"),
     )
 
 

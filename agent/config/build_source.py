@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
 
+from agent.config.build_pull import build_command, build_http
 from agent.config.model import (
     CsvSource,
     Files,
@@ -12,6 +13,7 @@ from agent.config.model import (
     JsonSource,
     NdjsonSource,
     ParquetSource,
+    Reading,
     RecordFiles,
     Source,
     Where,
@@ -33,9 +35,35 @@ def build_source(source: View) -> Source | None:
         )
     if kind == "csv":
         return _csv(source)
-    kinds = {"ndjson": NdjsonSource, "json": JsonSource, "parquet": ParquetSource}
+    if kind == "http":
+        return build_http(source, _reading(source))
+    if kind == "command":
+        return build_command(source, _reading(source))
+    if kind == "json":
+        return _json(source)
+    kinds = {"ndjson": NdjsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None
+
+
+def _reading(source: View) -> Reading:
+    """How what comes in is read: as a file of that format is."""
+    kind = source.word("format", "json")
+    if "records" in source and kind != "json":
+        hint = "delete it, or write `format: json`"
+        source.found.error(source.at("records"), "only JSON holds records at a place of its own", hint)
+    if kind == "csv":
+        return _csv(source)
+    for key in ("delimiter", "quote", "header", "encoding"):
+        if key in source:
+            source.found.error(source.at(key), "is for CSV only", "delete it, or write `format: csv`")
+    if source.text("types") == "auto":
+        source.found.error(source.at("types"), "auto is for CSV only", "JSON has types of its own")
+    return NdjsonSource(**_common(source)) if kind == "ndjson" else _json(source)
+
+
+def _json(source: View) -> JsonSource:
+    return JsonSource(**_common(source), records=source.text("records") or "")
 
 
 class _Common(TypedDict):
@@ -81,6 +109,8 @@ def _csv(source: View) -> CsvSource:
 
 def _files(source: View) -> Files:
     default = Files(paths=())
+    if source.word("type", "") in {"http", "command"}:  # their `path` is another one
+        return default
     return Files(
         paths=_paths(source),
         settle=source.duration("settle", default.settle),

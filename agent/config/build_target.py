@@ -22,7 +22,7 @@ _NEVER_SUCCESS = frozenset({401, 403, 408, 425, 429, *range(300, 400)})
 def build_target(target: View) -> Target | None:
     """None when its connection is not named."""
     url, path = target.text("url"), target.text("path")
-    _check_choice(target)
+    check_choice(target, _KEYS, "does not say where to send")
     if url is not None and (wrong := trouble(url)):
         target.found.error(target.at("url"), wrong.message, wrong.hint)
     headers = _headers(target)
@@ -52,34 +52,39 @@ def build_target(target: View) -> Target | None:
     )
 
 
-def _check_choice(target: View) -> None:
+def check_choice(target: View, keys: frozenset[str], message: str) -> None:
+    """Either `url`, or `endpoint` and `path`. `keys`: with others there, something else is wrong first."""
     if "url" in target:
         for other in ("endpoint", "path"):
             if other in target:
                 target.found.error(
                     target.at(other), f"{other} cannot stand beside url", "keep one of the two"
                 )
-    elif not {"endpoint", "path"} & set(target.tree.entries) and set(target.tree.entries) <= _KEYS:
+    elif not {"endpoint", "path"} & set(target.tree.entries) and set(target.tree.entries) <= keys:
         hint = "add `endpoint: NAME` of the connection, or `path: /…` after the connection's url"
-        target.found.error(target.where, "does not say where to send", hint)
+        target.found.error(target.where, message, hint)
 
 
 _KEYS = frozenset({"connection", "endpoint", "path", "url", "method", "headers", "timeout", "success"})
 
 
 def _path(target: View, path: str) -> Template:
+    template = build_template(path, target.at("path"), target.found)
+    check_path(target, "".join(part for part in template.parts if isinstance(part, str)))
+    return template
+
+
+def check_path(target: View, fixed: str) -> None:
+    """Whether a URL can hold the path; `fixed`: what of it is no {expression}."""
     where = target.at("path")
-    template = build_template(path, where, target.found)
-    fixed = "".join(part for part in template.parts if isinstance(part, str))
     if any(not "!" <= char <= "~" for char in fixed) or "\\" in fixed:
         target.found.error(where, "the path holds a character that cannot be in it", "write %20 for a space")
     elif "#" in fixed:
         target.found.error(where, "a path to send to has no # part", "delete it, or write %23")
-    elif {".", ".."} & set(fixed.split("?")[0].split("/")) or fixed.startswith("//"):
+    elif {".", ".."} & set(fixed.split("?", maxsplit=1)[0].split("/")) or fixed.startswith("//"):
         target.found.error(
             where, "the path must not hold .. or begin with //", "write the path from the root"
         )
-    return template
 
 
 def _headers(target: View) -> tuple[tuple[str, Template], ...]:
@@ -94,12 +99,13 @@ def _headers(target: View) -> tuple[tuple[str, Template], ...]:
                 where, "is there twice: header names do not tell capital letters from small ones"
             )
         seen.add(name.lower())
-        _check_header(section, name, text, where)
+        check_header(section, name, text, where)
         headers.append((name, build_template(text, where, section.found)))
     return tuple(headers)
 
 
-def _check_header(section: View, name: str, text: str, where: Where) -> None:
+def check_header(section: View, name: str, text: str, where: Where) -> None:
+    """What a job may not set, and what no header can hold."""
     if name.lower() in _SIGN_IN:
         hint = "use `auth:` of the connection, with secret references"
         section.found.error(where, "a sign-in does not belong into a job", hint)

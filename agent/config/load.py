@@ -127,13 +127,13 @@ class _Loading:
         pieces = self._of("job")
         broken = {piece.name: piece.shown for piece in self._of("connection") if piece.bad}
         for piece in pieces:
-            piece.relate(self._connections, broken)
+            piece.relate(self._connections, broken, self._settings.commands_allow)
         _refuse_twins(pieces)
         kept = []
         for piece in pieces:
             last = self._last(piece) if piece.bad else None
             if last is not None:
-                last.relate(self._connections, broken)
+                last.relate(self._connections, broken, self._settings.commands_allow)
                 kept += [] if last.bad else [last]
         for piece in self._without_clash(pieces, kept):
             job = piece.job()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,10 +51,15 @@ class Piece:
         else:
             self.found.problems.append(Problem(file=self.shown, message=message, hint=hint))
 
-    def relate(self, connections: Mapping[str, Connection], broken: Mapping[str, str]) -> None:
-        """Check a job against the connections."""
+    def relate(
+        self,
+        connections: Mapping[str, Connection],
+        broken: Mapping[str, str],
+        allowed: Collection[str] = (),
+    ) -> None:
+        """Check a job against the connections, and the programs that may run."""
         if self.view is not None and isinstance(self.value, JobParts):
-            relate(self.view, self.value, connections, broken)
+            relate(self.view, self.value, connections, broken, allowed)
 
     def job(self) -> Job | None:
         """The whole job, when nothing is wrong with it."""

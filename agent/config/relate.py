@@ -1,39 +1,61 @@
-"""What one file says about another: a job's connection, its endpoint, where its sign-in goes."""
+"""What one file says about another: a job's connections, endpoints, where a sign-in goes, what may run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from agent.config.build_job import JobParts
-from agent.config.model import Connection, NoAuth, Target
+from agent.config.model import CommandSource, Connection, HttpSource, NoAuth, Target
 from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, origin
 from agent.config.view import View
 from agent.config.words import did_you_mean
 
 
 def relate(
-    view: View, parts: JobParts, connections: Mapping[str, Connection], broken: Mapping[str, str]
+    view: View,
+    parts: JobParts,
+    connections: Mapping[str, Connection],
+    broken: Mapping[str, str],
+    allowed: Collection[str] = (),
 ) -> None:
-    """Check a job against the connections there are. `broken`: name → file of those that have errors."""
-    if parts.target is None:
-        return
-    where = view.section("target")
-    name = parts.target.connection
+    """Check a job against the connections there are and the programs that it may run.
+
+    `broken`: name → file of those connections that have errors.
+    """
+    if parts.target is not None:
+        _way(view.section("target"), parts.target, connections, broken)
+    if isinstance(parts.source, HttpSource):
+        _way(view.section("source"), parts.source, connections, broken)
+    elif isinstance(parts.source, CommandSource):
+        program = parts.source.command[0]
+        if program in allowed or not program.startswith("/"):
+            return
+        hint = f"allow it in agent.yaml: `commands: {{allow: [{program}]}}`"
+        view.found.error(parts.source.program, f"the program {program} is not allowed to run", hint)
+
+
+def _way(
+    where: View,
+    way: Target | HttpSource,
+    connections: Mapping[str, Connection],
+    broken: Mapping[str, str],
+) -> None:
+    name = way.connection
     connection = connections.get(name)
     if connection is not None:
-        _endpoint(where, parts.target, connection)
-        _origin(where, parts.target, connection)
+        _endpoint(where, way, connection)
+        _origin(where, way, connection)
     elif name in broken:
         hint = "repair that file first"
-        view.found.error(where.at("connection"), f"the connection {name} has errors: {broken[name]}", hint)
+        where.found.error(where.at("connection"), f"the connection {name} has errors: {broken[name]}", hint)
     else:
         have = ", ".join(sorted(connections)[:20])
         other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
         hint = did_you_mean(name, connections, otherwise=other)
-        view.found.error(where.at("connection"), f"there is no connection {name}", hint)
+        where.found.error(where.at("connection"), f"there is no connection {name}", hint)
 
 
-def _endpoint(where: View, target: Target, connection: Connection) -> None:
+def _endpoint(where: View, target: Target | HttpSource, connection: Connection) -> None:
     if target.endpoint is not None:
         if target.endpoint in connection.endpoints:
             return
@@ -47,7 +69,7 @@ def _endpoint(where: View, target: Target, connection: Connection) -> None:
         where.found.error(where.at("path"), message, "add `url:` to the connection, or name an endpoint too")
 
 
-def _origin(where: View, target: Target, connection: Connection) -> None:
+def _origin(where: View, target: Target | HttpSource, connection: Connection) -> None:
     """A token goes only where its connection says: a job cannot send it to another host."""
     to = origin(target.url or "")
     if target.url is None or to is None or not to.scheme or isinstance(connection.auth, NoAuth):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from agent.bodies import Gzip
-from agent.config.model import FileSource, Job, RecordSource
+from agent.config.model import FileSource, Job, RecordSource, reading_of
 from agent.message import Draft
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources.file import whole
@@ -37,7 +37,9 @@ def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0)
     # DuckDB and Arrow cost 40 MB and 200 ms: only jobs that read records pay for them
     from agent.render.feed import file_feed  # noqa: PLC0415
 
-    yield from render_feed(job, job.source, file_feed(job.source, file), ctx, start_row=start_row)
+    reading = reading_of(job.source)
+    assert reading is not None
+    yield from render_feed(job, reading, file_feed(reading, file), ctx, start_row=start_row)
 
 
 def render_feed(

@@ -1,4 +1,7 @@
-"""`type: json`: an array of objects, or one object. The whole file is one JSON text (RFC 8259)."""
+"""`type: json`: an array of objects, or one object. The whole file is one JSON text (RFC 8259).
+
+With `records` they are taken from a place inside of it.
+"""
 
 # ruff: noqa: S608 - names and texts are quoted by `mapping`, expressions were parsed alone before
 from __future__ import annotations
@@ -13,7 +16,9 @@ from agent.config.model import JsonSource
 from agent.errors import SourceError
 from agent.mapping import literal
 from agent.sources import documents
+from agent.sources.files import PIECE
 from agent.sources.packed import check_packed
+from agent.sources.pointed import span_of
 from agent.sources.relation import Opened, Relation, Uses
 
 if TYPE_CHECKING:
@@ -25,9 +30,13 @@ SPACE = b" \t\r\n"
 
 
 def prepare(file: Opened, source: JsonSource, temp: Path) -> Path | None:
-    """Copy a file with a byte order mark without it into `temp`; None: it is read as it lies."""
-    del source
+    """Copy a file with a byte order mark without it into `temp`; None: it is read as it lies.
+
+    With `records`, only what stands there is copied. Raises SourceError when nothing does.
+    """
     check_packed(file)
+    if source.records:
+        return _taken(file, source.records, temp)
     with Path(file.reading).open("rb") as plain:
         content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
         if content.read(3) != BOM_UTF8:
@@ -36,6 +45,31 @@ def prepare(file: Opened, source: JsonSource, temp: Path) -> Path | None:
         with target.open("wb") as out:
             shutil.copyfileobj(content, out)
         return target
+
+
+def _taken(file: Opened, pointer: str, temp: Path) -> Path:
+    whole = Path(file.reading)
+    if file.gzipped:
+        whole = temp / "whole.json"
+        with Path(file.reading).open("rb") as packed, whole.open("wb") as out:
+            shutil.copyfileobj(gzip.GzipFile(fileobj=packed), out)
+    span = span_of(whole, pointer, file.name)
+    if span is None:
+        said = f"{file.name}: there is nothing at {pointer}"
+        raise SourceError(said, hint="check `records` of the source", lasting=True)
+    taken = temp / "records.json"
+    with whole.open("rb") as text, taken.open("wb") as out:
+        text.seek(span[0])
+        left = span[1] - span[0]
+        if text.read(min(left, 4)) == b"null":
+            out.write(b"[]")
+            return taken
+        text.seek(span[0])
+        while left:
+            piece = text.read(min(left, PIECE))
+            out.write(piece)
+            left -= len(piece)
+    return taken
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:

@@ -12,9 +12,10 @@ from typing import Literal
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from agent.message import DeadLetter
+from agent.message import Cursor, DeadLetter
 from agent.spool import counters
 from agent.spool.database import Database, Statement, Value, insert_all, rows_of
+from agent.spool.memory import set_cursor
 from agent.spool.queue import remove_of_file
 from agent.spool.rows import file_of, letter_of
 from agent.spool.tables import dead, files
@@ -92,6 +93,14 @@ _SETTLED = Statement(
 )
 _LETTERS = Statement(
     select(dead).where(dead.c.file == bindparam("file")).order_by(dead.c.id).limit(bindparam("limit"))
+)
+_FORGET = Statement(
+    delete(files).where(
+        files.c.id == bindparam("file"),
+        files.c.waiting == 0,
+        files.c.state != "reading",
+        files.c.state != "streaming",
+    )
 )
 _FINISH = Statement(
     update(files)
@@ -198,6 +207,18 @@ def release(db: Database, file: int) -> None:
         job = str(row["job"])
         counters.released(db, job, *_waiting(row))
         db.appended.append(job)
+
+
+def release_page(db: Database, file: int, cursor: Cursor, now: float) -> None:
+    """`release`, and the job's cursor behind it: one piece. Raises LookupError as that."""
+    job = str(_row(db, file)["job"])
+    release(db, file)
+    set_cursor(db, job, cursor, now)
+
+
+def forget(db: Database, file: int) -> None:
+    """A page that was dealt with: there is no file that could be met again. One that is open stays."""
+    db.execute(_FORGET, file=file)
 
 
 def abandon(db: Database, file: int, reason: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.message import DeadLetter
+from agent.message import Cursor, DeadLetter
 from agent.spool import files
 from agent.spool.desk import Desk
 from agent.spool.thread import Pending
@@ -39,6 +39,14 @@ class FilesApi(Desk):
     def release_file(self, file: int) -> Pending[None]:
         """All of it is in the spool, durably. Raises LookupError for a file that was given up."""
         return self._durably(lambda db: files.release(db, file))
+
+    def release_page(self, file: int, cursor: Cursor) -> Pending[None]:
+        """`release_file` and `set_cursor` in one transaction: visible and never asked for again."""
+        return self._durably(lambda db: files.release_page(db, file, cursor, self._clock.now()))
+
+    def forget_file(self, file: int) -> Pending[None]:
+        """Nothing of it waits and nobody can meet it again: its row goes. One that is open stays."""
+        return self._write(lambda db: files.forget(db, file))
 
     def abandon_file(self, file: int, reason: str) -> Pending[None]:
         """Nothing more of it is sent; held messages go, which no lane ever saw."""

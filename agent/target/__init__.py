@@ -1,6 +1,7 @@
 """The target: one HTTP attempt, and what it came to.
 
 attempt     sends once and says what came of it     table   status codes and client errors → outcomes
+fetch       one GET, its answer piece by piece
 connector   how each connection is made             proxy   through which proxy, and as whom
 words       answers as they may be shown
 """
@@ -9,6 +10,7 @@ from __future__ import annotations
 
 from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Terms, attempt
 from agent.target.connector import Client, open_client, renew_tls
+from agent.target.fetch import Got, fetch
 from agent.target.proxy import Proxies, environment, proxies_of
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import printable, shown
@@ -17,10 +19,12 @@ __all__ = [
     "KEEP_LIMIT",
     "READ_LIMIT",
     "Client",
+    "Got",
     "Proxies",
     "Terms",
     "attempt",
     "environment",
+    "fetch",
     "open_client",
     "outcome_of",
     "outcome_of_error",

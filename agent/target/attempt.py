@@ -129,6 +129,33 @@ async def _once(
     return outcome_of(answer, status=status, success=terms.success, generation=generation, after=after)
 
 
+async def told_by(
+    response: aiohttp.ClientResponse,
+    request: Request,
+    *,
+    success: frozenset[int],
+    generation: int,
+    now: Now,
+) -> Outcome:
+    """What an answer that is no success came to. Its connection is the caller's to close."""
+    try:
+        text, _ = await _read(response)
+    except (aiohttp.ClientError, OSError):  # its status line said all
+        text = b""
+    headers = response.headers
+    answer = Answer(
+        status=response.status,
+        reason=_reason(response.status, response),
+        headers=_kept(headers, good=False),
+        body=shown(text),
+    )
+    waits = headers.getall("Retry-After", ())
+    after = retry_after(waits, date=headers.get("Date"), now=now()) if waits else None
+    return outcome_of(
+        blotted(answer, request), status=response.status, success=success, generation=generation, after=after
+    )
+
+
 async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
     """The first 4 KiB of the answer, and whether it ended within the limit."""
     content = response.content

@@ -21,6 +21,9 @@ TOKEN = "https://auth.example.com/oauth/token"
 OAUTH = {**PASSWORD, "type": "oauth_password", "url": TOKEN, "client": {"id": "c"}}
 CLIENT = {"type": "client_credentials", "url": TOKEN, "client": {"id": "c", "secret": {"secret": "s"}}}
 SEED = {"type": "refresh_token", "url": TOKEN, "refresh_token": {"secret": "seed"}}
+HTTP = {"type": "http", "connection": "platform", "path": "/devices"}
+PROGRAM = {"type": "command", "command": ["/usr/bin/export"]}
+ALLOWED = {"commands": {"allow": ["/usr/bin/export"]}}
 COMMAND = {"type": "token_command", "command": ["/usr/bin/get-token"]}
 JOB = {
     "job": "one",
@@ -58,6 +61,8 @@ PLACES = {
         {**JOB, "source": {"type": "file", "path": "/a"}, "body": {"format": "raw"}},
         ["body"],
     ),
+    ("job", "source_http"): ({**JOB, "source": HTTP}, ["source"]),
+    ("job", "source_command"): ({**JOB, "source": PROGRAM}, ["source"]),
     **{
         ("job", f"body_{body['format']}"): (
             {**JOB, "source": {"type": "json", "path": "/a"}, "body": body},
@@ -82,6 +87,7 @@ PLACES = {
     },
 }
 # These need another key beside them to mean anything.
+FOR_CSV = {"delimiter", "quote", "header", "encoding"}
 BESIDE = {"delimiter": {"columns": ["id"]}}
 
 
@@ -109,7 +115,7 @@ ALL = list(cases())
 
 
 def plan_of(folder, kind, document):
-    files = {"connection": CONNECTION, kind: document}
+    files = {"agent": ALLOWED, "connection": CONNECTION, kind: document}
     names = {"agent": "agent.yaml", "connection": "connections/platform.yaml", "job": "jobs/one.yaml"}
     for each, content in files.items():
         path = folder / names[each]
@@ -130,6 +136,12 @@ def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind
     for key in (*place, *path[:-1]):
         spot = spot.setdefault(key, {})
     without = copy.deepcopy(with_default)
+    if name in {"source_http", "source_command"} and path[-1] in FOR_CSV:
+        for each in (spot, without["source"]):
+            each["format"] = "csv"
+    if path[0] == "paging" and name == "source_http":
+        for each in (spot, without["source"].setdefault("paging", {})):
+            each["cursor"] = "/cursor"
     if path[-1] in BESIDE and name == "source_file":
         spot.update(BESIDE[path[-1]])
         without["source"].update(BESIDE[path[-1]])

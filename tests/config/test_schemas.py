@@ -81,15 +81,17 @@ KEY_OF = {  # the field of the model → the key of the schema, where they diffe
     "paths": {"path"}, "files": {"path"}, "sniff": {"types"}, "connect_timeout": {"connect"}, "log_level": {"level"},
     "log_format": {"format"}, "spool_max_bytes": {"max_bytes"}, "receipts_keep": {"keep"}, "collect_memory": {"memory"},
     "collect_threads": {"threads"}, "collect_concurrency": {"concurrency"}, "kind": {"secret", "env", "file"},
-    "dialect": {"send"}, "expr": {"by"},
+    "commands_allow": {"allow"}, "size_param": {"param"}, "by": {"page", "offset"}, "number": {"page"},
+    "reading": {"format"}, "pointer": {"next", "cursor"}, "dialect": {"send"}, "expr": {"by"},
 }  # fmt: skip
-NOT_WRITTEN = {"where", "sha256", "file"}
+NOT_WRITTEN = {"where", "sha256", "file", "program"}
 WRITTEN = [
     model.AgentSettings, model.BasicAuth, model.BearerAuth, model.HeaderAuth, model.PasswordAuth, model.LoginLimit,
     model.OAuthPasswordAuth, model.ClientCredentialsAuth, model.RefreshTokenAuth, model.TokenCommandAuth, model.Dialect,
     model.Client, model.FieldNames, model.AnswerNames, model.TokenHeader,
     model.Limits, model.Tls, model.Connection, model.Schedule, model.Files, model.FileSource, model.CsvSource,
-    model.NdjsonSource, model.JsonSource, model.ParquetSource, model.RawBody, model.JsonBody, model.Batch, model.Target,
+    model.NdjsonSource, model.JsonSource, model.ParquetSource, model.HttpSource, model.CommandSource,
+    model.NextPage, model.CursorPage, model.NumberedPage, model.RawBody, model.JsonBody, model.Batch, model.Target,
     model.Delivery, model.Strict, model.ByKey, model.Unordered, model.Expire, model.Job,
 ]  # fmt: skip
 
@@ -104,15 +106,18 @@ def test_every_field_of_the_model_can_be_written(value):
 
 def test_the_defaults_in_the_example_are_those_of_the_model():
     loaded = load(ROOT / "examples")
-    assert loaded.plan.settings == model.AgentSettings()
+    program = "/usr/local/bin/export-trips"  # what may run has no default that an example could show
+    assert loaded.plan.settings == model.AgentSettings(commands_allow=(program,))
     assert build_agent.AgentSettings is model.AgentSettings
 
 
 def test_the_examples_pass_without_a_warning():
     loaded = load(ROOT / "examples")
     assert not loaded.problems
-    assert set(loaded.plan.jobs) == {"minimal", "planning-csv", "gps-positions", "tracking-devices"}
+    jobs = {"minimal", "planning-csv", "gps-positions", "tracking-devices", "devices-api", "trips-command"}
+    assert set(loaded.plan.jobs) == jobs
     assert set(loaded.plan.connections) == {
+        "fleet-api",
         "simacan-stg",
         "simacan-prod",
         "oauth-password",
@@ -182,11 +187,4 @@ def test_sec_19_a_list_as_long_as_a_file_can_hold_is_checked_in_one_pass(twice):
 
 def test_none_of_the_keys_of_later_versions_is_accepted():
     keys = {path.rpartition(".")[2] for _, path, _ in all_properties()}
-    assert not keys & {
-        "cursor",
-        "query",
-        "start",
-        "tests",
-        "only",
-        "dry_run",
-    }
+    assert not keys & {"tests", "only", "dry_run"}

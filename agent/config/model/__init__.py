@@ -57,6 +57,12 @@ from agent.config.model.job import (
     Template,
     Unordered,
 )
+from agent.config.model.paging import (
+    CursorPage,
+    NextPage,
+    NumberedPage,
+    Paging,
+)
 from agent.config.model.place import (
     SecretRef,
     Where,
@@ -68,16 +74,21 @@ from agent.config.model.settings import (
     AgentSettings,
 )
 from agent.config.model.source import (
+    CommandSource,
     CsvSource,
     Files,
     FileSource,
+    HttpSource,
     JsonSource,
     NdjsonSource,
     ParquetSource,
+    PulledSource,
+    Reading,
     RecordFiles,
     RecordSource,
     Source,
     files_of,
+    reading_of,
 )
 
 __all__ = [
@@ -92,10 +103,12 @@ __all__ = [
     "ByKey",
     "Client",
     "ClientCredentialsAuth",
+    "CommandSource",
     "Connection",
     "Constant",
     "CsvBody",
     "CsvSource",
+    "CursorPage",
     "Delivery",
     "Dialect",
     "Expire",
@@ -104,6 +117,7 @@ __all__ = [
     "FileSource",
     "Files",
     "HeaderAuth",
+    "HttpSource",
     "Job",
     "JsonBody",
     "JsonScalar",
@@ -115,14 +129,19 @@ __all__ = [
     "MapObject",
     "NdjsonBody",
     "NdjsonSource",
+    "NextPage",
     "NoAuth",
+    "NumberedPage",
     "OAuthPasswordAuth",
     "Order",
+    "Paging",
     "ParquetSource",
     "PasswordAuth",
     "Plan",
     "Proxy",
+    "PulledSource",
     "RawBody",
+    "Reading",
     "RecordBody",
     "RecordFiles",
     "RecordSource",
@@ -143,4 +162,5 @@ __all__ = [
     "XmlRoot",
     "files_of",
     "header_of",
+    "reading_of",
 ]

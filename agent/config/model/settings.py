@@ -25,3 +25,5 @@ class AgentSettings:
     collect_threads: int = 2
     collect_concurrency: int = 2
     """Runs at the same moment."""
+    commands_allow: tuple[str, ...] = ()
+    """The programs that sources of type command may run, with their whole paths."""

@@ -1,4 +1,4 @@
-"""Sources: files, and how records are read from them."""
+"""Sources: files, and how records are read from them; HTTP APIs and programs, which are asked for them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from agent.config.model.paging import Paging
 from agent.config.model.place import Where
 
 
@@ -72,16 +73,71 @@ class NdjsonSource(RecordFiles):
 class JsonSource(RecordFiles):
     """A JSON array of objects, or one object."""
 
+    records: str = ""
+    """JSON pointer (RFC 6901) to them; "": the whole text."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ParquetSource(RecordFiles):
     """Apache Parquet."""
 
 
+Reading: TypeAlias = "CsvSource | NdjsonSource | JsonSource"
+"""How a document that came in is read; its `files` are empty."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpSource:
+    """`type: http`: GET through a connection. Exactly one of `endpoint`, `url`; `path` may follow one."""
+
+    connection: str
+    endpoint: str | None = None
+    url: str | None = None
+    path: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    query: tuple[tuple[str, str], ...] = ()
+    """Values may hold `{since}`, `{until}` and `{cursor}`."""
+    paging: Paging | None = None
+    max_pages: int = 1000
+    """Of one walk from the first page to the last."""
+    max_bytes: int = 100_000_000
+    """Of one answer, decompressed."""
+    timeout: timedelta = timedelta(seconds=60)
+    """For one answer, to its end."""
+    reading: Reading
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandSource:
+    """`type: command`: what a program prints."""
+
+    command: tuple[str, ...]
+    environment: tuple[str, ...] = ()
+    """Names of the variables that it gets, and no others."""
+    folder: str = "/"
+    timeout: timedelta = timedelta(seconds=60)
+    success: frozenset[int] = frozenset({0})
+    """Exit codes."""
+    max_bytes: int = 100_000_000
+    reading: Reading
+    where: Where = field(compare=False)
+    """Of the source; `program` is the command's own."""
+    program: Where = field(compare=False)
+
+
 RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
-Source: TypeAlias = "FileSource | RecordSource"
+PulledSource: TypeAlias = "HttpSource | CommandSource"
+Source: TypeAlias = "FileSource | RecordSource | PulledSource"
 
 
 def files_of(source: Source) -> Files | None:
     """The files that a source reads; None for one that reads none."""
-    return source.files
+    return None if isinstance(source, HttpSource | CommandSource) else source.files
+
+
+def reading_of(source: Source) -> RecordSource | None:
+    """How its records are read from a document; None where there are no records."""
+    if isinstance(source, HttpSource | CommandSource):
+        return source.reading
+    return None if isinstance(source, FileSource) else source

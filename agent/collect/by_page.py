@@ -1,0 +1,194 @@
+"""A run over documents that are asked for: the pages of an HTTP API, or what a program prints.
+
+next page ─▶ land ─▶ held row ─▶ (render ─▶ append)… ─▶ visible + cursor, in one transaction
+                         └─ bad record, stop, kill ─▶ nothing of it was ever visible: asked for again
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from agent.collect.files import OPEN, StoppedError
+from agent.collect.intake import Intake
+from agent.collect.result import Hands, RunEnd, RunResult
+from agent.collect.room import Room
+from agent.config.model import CommandSource, HttpSource, Job
+from agent.errors import SourceError
+from agent.keys import seed_of
+from agent.logs import get_log
+from agent.message import Cursor
+from agent.pull.landing import Landing
+from agent.pull.output import print_out
+from agent.pull.pages import Pages, Place, spots
+from agent.pull.tools import Tools
+from agent.pull.walk import Spot, Window
+from agent.render import Chunk, Context, SourceFile, render_file
+from agent.sources.files import stamp_of
+from agent.spool import Spool
+
+log = get_log("collect")
+
+
+class PageRun:
+    """One run; used once."""
+
+    def __init__(
+        self, job: Job, run: int, spool: Spool, ctx: Context, tools: Tools, *, hands: Hands, poll: float
+    ) -> None:
+        self._job = job
+        self._run = run
+        self._spool = spool
+        self._ctx = ctx
+        self._tools = tools
+        self._hands = hands
+        self._room = Room(spool, ctx.clock, hands, poll)
+        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
+        self._window: Window = getattr(ctx, "window", None)
+        self._note = ""
+
+    def go(self, limit: int | None) -> RunResult:
+        """See `collect_job`."""
+        try:
+            self._let_go()
+            with tempfile.TemporaryDirectory(dir=self._ctx.temp, prefix="render-pull-") as temp:
+                if isinstance(self._job.source, HttpSource):
+                    self._pages(self._job.source, Path(temp), limit)
+                else:
+                    assert isinstance(self._job.source, CommandSource)
+                    self._output(self._job.source, Path(temp))
+        except StoppedError:
+            return self._stopped()
+        except SourceError as error:
+            if self._ctx.cancelled():
+                return self._stopped()
+            hint = f" ({error.hint})" if error.hint else ""
+            return self._result("failed", f"{error.message}{hint}")
+        return self._result("done", self._note)
+
+    def _stopped(self) -> RunResult:
+        return self._result("stopped", "the agent stopped; the next run goes on from here")
+
+    def _result(self, state: RunEnd, reason: str) -> RunResult:
+        return RunResult(
+            state=state,
+            reason=reason,
+            records=self._intake.records,
+            messages=self._intake.messages,
+            settled=True,
+        )
+
+    @property
+    def _path(self) -> str:
+        """What its rows in the table of files are called: no file can have this path."""
+        return "http" if isinstance(self._job.source, HttpSource) else "command"
+
+    def _let_go(self) -> None:
+        """What a run that was killed or stopped in the middle of a page left: nobody has seen it."""
+        for row in self._spool.files_by_path(self._job.name, self._path).result():
+            if row.state in OPEN:
+                self._spool.abandon_file(row.id, "the page was not spooled whole").result()
+
+    # ------------------------------------------------------------------------------ pages
+
+    def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
+        pages = Pages(source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled)
+        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+        for first in spots(source, place, self._window):
+            spot: Spot | None = first
+            while spot is not None:
+                self._intake.stop_if_asked()
+                if limit is not None and self._intake.records >= limit:
+                    self._note = f"stopped before page {spot.page}: the limit of {limit} is reached"
+                    return
+                place = self._page(source, pages, place, spot)
+                spot = place.spot
+
+    def _page(self, source: HttpSource, pages: Pages, place: Place, spot: Spot) -> Place:
+        self._hands.say(f"getting page {spot.page}")
+        with pages.page(place, spot) as page:
+            if page is None:
+                self._note = "nothing has changed since the last answer (304)"
+                return replace(place, spot=None)
+            self._hands.say(f"reading page {spot.page}")
+            behind = place
+
+            def cursor(rows: int) -> Cursor:
+                nonlocal behind
+                behind = page.behind(rows)
+                return behind.dump(source)
+
+            self._unit(page.landing, page.name, cursor)
+            return behind
+
+    # ------------------------------------------------------------------------------ a program
+
+    def _output(self, source: CommandSource, temp: Path) -> None:
+        name = source.command[0].rpartition("/")[2]
+        self._hands.say(f"running {name}")
+        landing = Landing(path=temp / f"output of {name}", max_bytes=source.max_bytes)
+        said = print_out(source, landing, self._tools.allowed(), self._ctx.cancelled)
+        self._note = f"stderr: {said}" if said else ""
+        self._hands.say(f"reading the output of {name}")
+        self._unit(landing, landing.path.name, lambda _: None)
+
+    # ------------------------------------------------------------------------------ one document
+
+    def _unit(self, landing: Landing, name: str, cursor: Callable[[int], Cursor | None]) -> None:
+        """All of it or nothing. `cursor`: of the job, once so many records are visible."""
+        stamp = stamp_of(landing.path)
+        assert stamp is not None
+        file = SourceFile(path=landing.path, stamp=stamp)
+        called = replace(stamp, path=self._path)
+        row = self._spool.open_file(self._job.name, self._run, called, landing.sha256, hold=True).result()
+        seed = seed_of(self._job.name, called, landing.sha256, again=self._run)
+        place = _Place(name=name, file=row, seed=seed)
+        before = self._intake.records, self._intake.messages
+        self._room.begin(hold=True, row=0)
+        try:
+            if landing.size:
+                self._intake.take(place, partial(_rendering, self._job, file, self._ctx))
+            behind = cursor(place.rows)
+        except (SourceError, StoppedError) as error:
+            self._intake.records, self._intake.messages = before
+            self._spool.abandon_file(row, f"not sent: {error}").result()
+            raise
+        if behind is None:
+            self._spool.release_file(row).result()
+        else:
+            self._spool.release_page(row, behind).result()
+        log.info("collected", job=self._job.name, source=name, records=self._intake.records - before[0])
+
+
+@dataclass(kw_only=True, slots=True)
+class _Place:
+    """Implements `intake.Place` for a document that is held until all of it is spooled."""
+
+    name: str
+    file: int
+    seed: str
+    hold: bool = True
+    rows: int = 0
+
+    def cursor_at(self, chunk: Chunk) -> None:
+        """It moves when all is there."""
+        del chunk
+
+    def reached(self, chunk: Chunk) -> None:
+        """So many records are durable."""
+        self.rows = chunk.rows
+
+
+@contextlib.contextmanager
+def _rendering(job: Job, file: SourceFile, ctx: Context) -> Iterator[Iterator[Chunk]]:
+    """The chunks of a document; what the rendering holds open is let go at the end, however it ends."""
+    chunks = render_file(job, file, ctx)
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()

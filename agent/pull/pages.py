@@ -1,0 +1,160 @@
+"""The pages of an HTTP API, one after the other: each as a file, and what follows from it. Blocks."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.config.model import Connection, CsvSource, HttpSource, NdjsonSource, NextPage
+from agent.errors import SourceError
+from agent.message import Cursor, JsonValue
+from agent.pull import address, walk
+from agent.pull.fetch import Ask
+from agent.pull.landing import Landing
+from agent.pull.tools import Tools
+from agent.pull.walk import Spot, Window
+from agent.sources.pointed import value_at
+from agent.target import Got
+
+_UNCHANGED = 304
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a job's API was left: its cursor."""
+
+    spot: Spot | None = None
+    """The page that was not yet there; None: the last walk came to its end."""
+    kept: str = ""
+    """With `keep`: where the next walk begins."""
+    etag: str = ""
+    modified: str = ""
+    of: str = ""
+    """The URL, as a mark, that the two belong to."""
+
+    @classmethod
+    def load(cls, cursor: Cursor | None, source: HttpSource) -> Place:
+        """From what is stored; of another question nothing counts."""
+        if not cursor or cursor.get("source") != walk.mark_of(source):
+            return cls()
+        texts = {key: str(cursor.get(key) or "") for key in ("kept", "etag", "modified", "of")}
+        return cls(spot=Spot.load(cursor.get("next")), **texts)
+
+    def dump(self, source: HttpSource) -> Cursor:
+        """To be stored."""
+        found: dict[str, JsonValue] = {"source": walk.mark_of(source)}
+        if self.spot is not None:
+            found["next"] = self.spot.dump()
+        pairs = {"kept": self.kept, "etag": self.etag, "modified": self.modified, "of": self.of}
+        return {**found, **{key: value for key, value in pairs.items() if value}}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """A page that is there."""
+
+    name: str
+    """For people."""
+    landing: Landing
+    behind: Callable[[int], Place]
+    """Where the source stands once so many records of it are spooled. Raises SourceError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pages:
+    """One API, asked through one connection."""
+
+    source: HttpSource
+    tools: Tools
+    temp: Path
+    """A folder of its own; a page lies there until the next one comes."""
+    cancelled: Callable[[], bool]
+
+    @contextmanager
+    def page(self, place: Place, spot: Spot) -> Iterator[Page | None]:
+        """Get it; None: nothing has changed since `place`. Raises SourceError."""
+        source = self.source
+        if spot.page > source.max_pages:
+            hint = "if there are so many, raise `paging.max_pages`; the run goes on where it was"
+            raise SourceError(f"more than {source.max_pages} pages", hint=hint)
+        connection = self._connection()
+        url = address.url_of(source, address.base_of(source, connection), spot)
+        of = hashlib.sha256(url.encode()).hexdigest()[:16]
+        name = f"page {spot.page}" if source.paging is not None else "answer"
+        landing = Landing(path=self.temp / name, max_bytes=source.max_bytes)
+        ask = Ask(
+            name=name,
+            connection=source.connection,
+            url=url,
+            headers=address.headers_of(source, _form(source), self._conditions(place, of)),
+            timeout=source.timeout.total_seconds(),
+        )
+        try:
+            with landing.open():
+                got = self.tools.fetch(ask, landing.take, self.cancelled)
+            if got.status == _UNCHANGED:
+                yield None
+                return
+            following = self._following(landing, got, url, connection, name)
+            yield Page(
+                name=name,
+                landing=landing,
+                behind=lambda rows: self._behind(place, spot, got, of, following, rows),
+            )
+        finally:
+            landing.path.unlink(missing_ok=True)
+
+    def _connection(self) -> Connection:
+        connection = self.tools.connection(self.source.connection)
+        if connection is None:
+            raise SourceError(f"there is no connection {self.source.connection} now")
+        return connection
+
+    def _conditions(self, place: Place, of: str) -> dict[str, str]:
+        if self.source.paging is not None or place.of != of:
+            return {}
+        pairs = {"If-None-Match": place.etag, "If-Modified-Since": place.modified}
+        return {name: value for name, value in pairs.items() if value}
+
+    def _following(self, landing: Landing, got: Got, url: str, connection: Connection, name: str) -> str:
+        source = self.source
+        try:
+            pointer = walk.pointer_of(source)
+            picked = value_at(landing.path, pointer, name) if pointer and landing.size else None
+            following = walk.following_of(source, got.links, picked)
+            if following and isinstance(source.paging, NextPage):
+                following = address.next_url(url, following, connection)
+        except SourceError as error:
+            message = error.message if name in error.message else f"{name}: {error.message}"
+            raise SourceError(message, hint=error.hint) from error
+        return following
+
+    def _behind(  # noqa: PLR0917 - all that is known of a page
+        self, place: Place, spot: Spot, got: Got, of: str, following: str, rows: int
+    ) -> Place:
+        source = self.source
+        then = walk.after(source, spot, following, rows)
+        if source.paging is None:
+            return Place(etag=got.etag, modified=got.modified, of=of if got.etag or got.modified else "")
+        if then is not None:
+            return Place(spot=then, kept=place.kept)
+        return Place(kept=walk.kept_after(source, spot, following))
+
+
+def spots(source: HttpSource, place: Place, window: Window) -> Iterator[Spot]:
+    """Where walks begin now: at the page that an earlier run did not get, then at that of this window."""
+    first = walk.begin(source, place.kept, window)
+    left = place.spot
+    if left is not None:
+        yield left
+    if left is None or (window is not None and left.window != first.window):
+        yield first
+
+
+def _form(source: HttpSource) -> str:
+    if isinstance(source.reading, CsvSource):
+        return "csv"
+    return "ndjson" if isinstance(source.reading, NdjsonSource) else "json"
