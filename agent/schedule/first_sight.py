@@ -16,7 +16,7 @@ from agent.logs import get_log
 from agent.schedule.announcer import Memory
 from agent.schedule.groups import resume_from
 from agent.schedule.missed import Verdict, judge
-from agent.schedule.occurrences import Rule
+from agent.occurrences import Rule
 
 log = get_log("schedule")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from agent.config.model import Schedule
 from agent.schedule.missed import ADJUSTMENT, Missed, Verdict, judge
-from agent.schedule.occurrences import Rule
+from agent.occurrences import Rule
 
 
 @dataclass(slots=True, eq=False)

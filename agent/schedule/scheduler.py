@@ -27,7 +27,7 @@ from agent.schedule.announcer import Announce, Announcer, Memory, Notice, Skippe
 from agent.schedule.first_sight import Seen, Sight, look
 from agent.schedule.groups import Group
 from agent.schedule.missed import Verdict
-from agent.schedule.occurrences import Rule, ScheduleError
+from agent.occurrences import Rule, ScheduleError
 
 if TYPE_CHECKING:
     from agent.schedule.timers import Timers
