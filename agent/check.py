@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 from contextlib import ExitStack
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, JsonBody, RecordSource
+from agent.config.model import FileSource, Job, JsonBody, RecordSource, files_of
 from agent.errors import Problem, SourceError
 from agent.render.values import Context
 from agent.sources.file import whole
@@ -22,7 +24,8 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
     one, only syntax can be. What is wrong with the file itself is a warning: the next file may be good,
     and a job that were rejected for it would neither send that one nor set this one aside.
     """
-    listed = list_files(job.source.files, ctx.clock).files
+    files = files_of(job.source)
+    listed = list_files(files, ctx.clock).files if files is not None else ()
     newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
     if isinstance(job.source, FileSource):
         return _whole(job, job.source, newest) if newest is not None else []
@@ -62,22 +65,25 @@ def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonB
 def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> list[Problem]:
     import duckdb  # noqa: PLC0415
 
-    from agent.render.records import UnfitError, open_file  # noqa: PLC0415
+    from agent.render.feed import file_feed  # noqa: PLC0415
+    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 
     try:
         with ExitStack() as stack:
-            descriptor = stack.enter_context(opened(file))
-            open_file(job, source, file, descriptor, ctx, stack, start_row=0)
+            temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
+            feed = file_feed(source, file)
+            found = feed.open(stack, temp)
+            open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
     except UnfitError as unfit:
         return list(unfit.problems)
     except SourceError as error:
         return [_of_file(job, error)]
     except duckdb.Error as error:
         path = str(file.path)
-        found = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
-        return [_of_file(job, found)] if isinstance(found, SourceError) else []
+        said = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
+        return [_of_file(job, said)] if isinstance(said, SourceError) else []
     return []
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.collect.files import AGAIN, NOT_SENT
-from agent.config.model import Job
+from agent.config.model import Job, files_of
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.message import DeadLetter, JsonValue
@@ -55,8 +55,9 @@ class Finisher:
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
         """From now on these. The files of all other jobs stay as they are until their job is back."""
         self._folders = {
-            name: _Folders(done=job.source.files.done, failed=job.source.files.failed)
+            name: _Folders(done=files.done, failed=files.failed)
             for name, job in jobs.items()
+            if (files := files_of(job.source)) is not None
         }
         self._wake.set()
 

@@ -10,7 +10,16 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.model import BasicAuth, BearerAuth, Connection, HeaderAuth, Job, NoAuth, header_of
+from agent.config.model import (
+    BasicAuth,
+    BearerAuth,
+    Connection,
+    HeaderAuth,
+    Job,
+    NoAuth,
+    files_of,
+    header_of,
+)
 from agent.errors import SourceError
 from agent.keys import key_of, seed_of
 from agent.message import Draft
@@ -71,7 +80,8 @@ def masked_signature(connection: Connection) -> Mapping[str, str]:
 
 def _files(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:
     if sample is None:
-        return list_files(job.source.files, ctx.clock).files
+        files = files_of(job.source)
+        return list_files(files, ctx.clock).files if files is not None else ()
     path = sample.absolute()
     stamp = stamp_of(path)
     if stamp is None:

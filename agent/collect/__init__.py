@@ -1,10 +1,12 @@
 """From sources to the spool: when a job is due, its files are read once each and spooled durably.
 
 collector    which runs start, wait, are skipped or quarantined
-run          one run: list, decide, render, append with the cursor in the same transaction
+run          one run: how, by the kind of its source
+by_file      a run over files: list, decide, render, append
+intake       chunks into the spool, each with the cursor in the same transaction
 files        which file is new, known, a duplicate; how far one was read when the process died
     bad          a bad record as a dead letter
-    room         what a file does while the spool is full
+    room         what a run does while the spool is full
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from agent.message import Answer, DeadLetter
 from agent.render import BadRecord
 
 
-def letter_of(bad: BadRecord, *, job: str, run: int, file: int, name: str, now: float) -> DeadLetter:
-    """The dead letter of a bad record. `file`: row of the spool; `name`: of the file, for people.
+def letter_of(bad: BadRecord, *, job: str, run: int, file: int | None, name: str, now: float) -> DeadLetter:
+    """The dead letter of a bad record. `file`: row of the spool; `name`: of its source, for people.
 
     The same record has the same key, also when it is read a second time because of a kill.
     """

@@ -130,7 +130,12 @@ def _context(settings: AgentSettings) -> Iterator[Context]:
 
 
 def _nothing(job: Job, known: set[FileStamp]) -> str:
-    paths = ", ".join(job.source.files.paths)
+    from agent.config.model import files_of  # noqa: PLC0415
+
+    files = files_of(job.source)
+    if files is None:
+        return "nothing to send: the source gave no record"
+    paths = ", ".join(files.paths)
     if known:
         return f"nothing to send: every file of {paths} was read already (--all shows them again)"
     return f"nothing to send: no settled file matches {paths} (--sample FILE shows one of yours)"

@@ -1,21 +1,26 @@
-"""From a source file to drafts: bodies ready to be spooled or shown. Knows neither spool nor network.
+"""From a source to drafts: bodies ready to be spooled or shown. Knows neither spool nor network.
 
-`render_file` is a generator for a worker thread: it reads a file once, in order, in flat memory, and gives
-chunks that are each worth one transaction. `start_row` goes on where an interrupted run stopped.
+`render_file` and `render_feed` are generators for a worker thread: they read once, in order, in flat
+memory, and give chunks that are each worth one transaction. `start_row` goes on where an interrupted run
+stopped.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from agent.bodies import Gzip
-from agent.config.model import FileSource, Job
+from agent.config.model import FileSource, Job, RecordSource
 from agent.message import Draft
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, opened
 
-__all__ = ["BadRecord", "Chunk", "Context", "SourceFile", "render_file"]
+if TYPE_CHECKING:
+    from agent.render.feed import Feed
+
+__all__ = ["BadRecord", "Chunk", "Context", "SourceFile", "render_feed", "render_file"]
 
 
 def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0) -> Iterator[Chunk]:
@@ -29,9 +34,18 @@ def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0)
         yield from _whole(job, job.source, file, start_row)
         return
     # DuckDB and Arrow cost 40 MB and 200 ms: only jobs that read records pay for them
+    from agent.render.feed import file_feed  # noqa: PLC0415
+
+    yield from render_feed(job, job.source, file_feed(job.source, file), ctx, start_row=start_row)
+
+
+def render_feed(
+    job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int = 0
+) -> Iterator[Chunk]:
+    """Read a feed and give its drafts in order. Raises as `render_file` does."""
     from agent.render.records import records  # noqa: PLC0415
 
-    yield from records(job, job.source, file, ctx, start_row=start_row)
+    yield from records(job, source, feed, ctx, start_row=start_row)
 
 
 def _whole(job: Job, source: FileSource, file: SourceFile, start_row: int) -> Iterator[Chunk]:

@@ -8,7 +8,7 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import duckdb
 from pyarrow.lib import ArrowException
@@ -18,11 +18,11 @@ from agent.config.model import Job, JsonBody, RecordSource
 from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
+from agent.render.feed import Feed
 from agent.render.interrupt import interrupted_when
 from agent.render.values import BadRecord, Chunk, Context
-from agent.sources import duck, expressions, faults, reader
+from agent.sources import duck, expressions, faults
 from agent.sources.expressions import wrong_types
-from agent.sources.files import SourceFile, opened, unchanged
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
 
@@ -45,7 +45,7 @@ CHUNK_BYTES = 8_000_000
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """A file that is open in a connection, and what is asked of it."""
+    """A feed that is open in a connection, and what is asked of it."""
 
     con: DuckDBPyConnection
     file: Opened
@@ -56,54 +56,51 @@ class Reading:
     """Another connection, for looking for the record that made the stream fail."""
 
 
-def records(
-    job: Job, source: RecordSource, file: SourceFile, ctx: Context, *, start_row: int
-) -> Iterator[Chunk]:
-    """See `render_file`."""
+def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
+    """See `render_feed`."""
     assert isinstance(job.body, JsonBody), "the schema lets raw bodies stand with whole files only"
     with ExitStack() as stack:
-        descriptor = stack.enter_context(opened(file))
+        # its own folder: what lies in DuckDB's temporary folder can be reached from SQL
+        temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
+        found = feed.open(stack, temp)
         try:
-            reading = open_file(job, source, file, descriptor, ctx, stack, start_row=start_row)
+            reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=start_row)
         except duckdb.Error as error:
-            _go_on(file, ctx)
-            unchanged(file, descriptor, "while it was read")
-            raise faults.translated(error, _named(file, descriptor)) from error
+            _go_on(feed, ctx)
+            feed.recheck()
+            raise faults.translated(error, found) from error
         pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
         try:
-            for table in _stream(reading, file, ctx):
+            for table in _stream(reading, feed, ctx):
                 yield from pack.take(table)
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
         except (duckdb.Error, OSError, ArrowException) as error:
-            _go_on(file, ctx)
-            unchanged(file, descriptor, "while it was read")
-            raise faults.of_record(
-                reading.careful(), error, reading.file, reading.relation, reading.query
-            ) from error
+            _go_on(feed, ctx)
+            feed.recheck()
+            raise _explained(feed, reading, error) from error
         yield from pack.end()
 
 
-def open_file(  # noqa: PLR0917 - the one place where a reading is put together
+def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
+    if feed.once:
+        return faults.translated(error, reading.file)
+    return faults.of_record(reading.careful(), error, reading.file, reading.relation, reading.query)
+
+
+def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     job: Job,
     source: RecordSource,
-    file: SourceFile,
-    descriptor: int,
+    feed: Feed,
+    found: Opened,
     ctx: Context,
     stack: ExitStack,
+    temp: Path,
     *,
     start_row: int,
 ) -> Reading:
-    """Open a connection on the file and bind the job to it. Raises SourceError where they do not fit."""
+    """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
     assert isinstance(job.body, JsonBody)
-    found = _named(file, descriptor)
-    kind = reader(source)
-    # its own folder: what lies in DuckDB's temporary folder can be reached from SQL
-    temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
-    if hasattr(kind, "prepare"):
-        rewritten = kind.prepare(found, source, temp)
-        if rewritten is not None:
-            found = Opened(path=found.path, reading=str(rewritten), gzipped=False)
     dead_letter = source.on_bad_row == "dead_letter"
 
     def connect(*, careful: bool) -> DuckDBPyConnection:
@@ -119,15 +116,16 @@ def open_file(  # noqa: PLR0917 - the one place where a reading is put together
         stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
         return con
 
-    con = connect(careful=dead_letter)
+    explained = dead_letter or feed.once
+    con = connect(careful=explained)
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=dead_letter)
+    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained)
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, record=job.body.map is None)
-        relation = cast("Relation", kind.relation(con, found, source, uses))
+        relation = feed.relation(con, found, uses)
         query = build(con, relation, wanted, leaves, start_row=start_row)
         if isinstance(query, Query):
             return Reading(
@@ -150,24 +148,19 @@ class UnfitError(SourceError):
         self.problems = tuple(problems)
 
 
-def _named(file: SourceFile, descriptor: int) -> Opened:
-    path = str(file.path)
-    return Opened(path=path, reading=duck.descriptor_path(descriptor), gzipped=path.endswith(".gz"))
-
-
-def _stream(reading: Reading, file: SourceFile, ctx: Context) -> Iterator[pa.RecordBatch]:
+def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
     tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
     with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:
         for table in computed:
-            _go_on(file, ctx)
+            _go_on(feed, ctx)
             yield table
 
 
-def _go_on(file: SourceFile, ctx: Context) -> None:
-    """Raises SourceError when the reading is to end; the file is as good as before."""
+def _go_on(feed: Feed, ctx: Context) -> None:
+    """Raises SourceError when the reading is to end; the feed is as good as before."""
     if ctx.cancelled():
-        raise SourceError(f"{file.path.name}: reading was cancelled")
+        raise SourceError(f"{feed.name}: reading was cancelled")
 
 
 @dataclass(kw_only=True)
@@ -210,6 +203,11 @@ class Packer:
         refused = table.select(["why", "shown"]).take(which).to_pylist()
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
+            if not self.reading.dead_letter:
+                where = faults.place(self.reading.file, self.reading.relation, row)
+                raise RecordError(
+                    f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
+                )
             # a line costs reading the file again up to it: only the first bad rows are told theirs
             line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
             reason = found["why"] or "the map cannot be computed for this record"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.clock import Clock
-from agent.message import Draft
+from agent.message import Cursor, Draft
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,5 +41,7 @@ class Chunk:
 
     drafts: tuple[Draft, ...]
     rows: int
-    """Rows of the file done so far, from its start: the `start_row` to go on from."""
+    """Rows of the feed done so far, from its start: the `start_row` to go on from."""
     bad: tuple[BadRecord, ...] = ()
+    cursor: Cursor | None = None
+    """Where the source stands behind these rows, for sources whose rows say so."""

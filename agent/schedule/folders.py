@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from agent.config.model import Job
+from agent.config.model import Job, files_of
 from agent.schedule.scheduler import Closable, Watch
 from agent.watch import FolderWatch, Subscription
 
@@ -16,7 +16,8 @@ def watch_sources(watch: FolderWatch) -> Watch:
     """What the scheduler wants for `watch`, over the folder watch that all share."""
 
     def start(job: Job, changed: Callable[[], None]) -> Closable:
-        wanted = watched_folders(job.source.files.paths)
+        files = files_of(job.source)
+        wanted = watched_folders(files.paths if files is not None else ())
         flat = [folder for folder, recursive in wanted.items() if not recursive]
         deep = [folder for folder, recursive in wanted.items() if recursive]
         return _Both(watch.add(flat, changed), watch.add(deep, changed, recursive=True))

@@ -21,7 +21,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from agent.clock import Clock
-from agent.config.model import Job, Schedule
+from agent.config.model import Job, Schedule, files_of
 from agent.logs import get_log
 from agent.schedule.announcer import Announce, Announcer, Memory, Notice, Skipped
 from agent.schedule.first_sight import Seen, Sight, look
@@ -288,4 +288,5 @@ class Scheduler:
 
 
 def _folders(job: Job) -> tuple[str, ...]:
-    return job.source.files.paths if any(schedule.watch for schedule in job.schedules) else ()
+    files = files_of(job.source)
+    return files.paths if files is not None and any(schedule.watch for schedule in job.schedules) else ()

@@ -27,7 +27,8 @@ class Query:
     """SQL text, ready to run."""
 
     stream: str
-    """Columns: `body`, and `why`, `shown` with `dead_letter`, and `path`, `h0`, `h1`, … per record."""
+    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, and those of
+    `Wanted.carried` by their names."""
     first_bad: str
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
@@ -41,6 +42,8 @@ class Wanted:
     body: JsonBody
     target: Target
     dead_letter: bool
+    carried: tuple[tuple[str, str], ...] = ()
+    """More columns of the stream: name and SQL over the record's columns, which must not fail."""
 
     @property
     def per_record(self) -> bool:
@@ -185,10 +188,11 @@ def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], sta
     else:
         names = ()
     ours = _ours(relation)
-    others = "".join(f", {sql} AS {name}" for name, sql in extras)
+    others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
     stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
     if wanted.dead_letter:
         chosen = "".join(f", {ours}{name} AS {name}" for name, _ in extras)
+        chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)
         stream = (
             f"SELECT {ours}body AS body, "
             f"CASE WHEN {ours}body IS NULL THEN {_why(ours, exprs, extras)} END AS why, "

@@ -66,6 +66,7 @@ from agent.config.model.source import (
     RecordFiles,
     RecordSource,
     Source,
+    files_of,
 )
 
 __all__ = [
@@ -118,5 +119,6 @@ __all__ = [
     "TokenCommandAuth",
     "TokenHeader",
     "Where",
+    "files_of",
     "header_of",
 ]

@@ -80,3 +80,8 @@ class ParquetSource(RecordFiles):
 
 RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
 Source: TypeAlias = "FileSource | RecordSource"
+
+
+def files_of(source: Source) -> Files | None:
+    """The files that a source reads; None for one that reads none."""
+    return source.files

@@ -1,0 +1,138 @@
+"""Chunks into the spool, in order: the half of a run that every kind of source shares.
+
+While one append becomes durable the next chunk is rendered; it is appended only when the one before it is
+in, so the cursor never skips anything. While the spool is full, the run waits.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+from agent.collect.bad import letter_of
+from agent.collect.files import StoppedError
+from agent.collect.result import Hands
+from agent.collect.room import Room
+from agent.config.model import Job
+from agent.errors import SourceError, SpoolFull, StateError
+from agent.logs import get_log
+from agent.message import Cursor
+from agent.render import BadRecord, Chunk, Context
+from agent.spool import Pending, Spool
+
+log = get_log("collect")
+
+Rendering: TypeAlias = "Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]"
+_UnderWay: TypeAlias = "tuple[Chunk, Pending[list[str]]]"
+
+
+class Place(Protocol):
+    """What the chunks of one reading belong to."""
+
+    @property
+    def name(self) -> str:
+        """For people."""
+
+    @property
+    def file(self) -> int | None:
+        """The row of the spool's table of files, where it is one."""
+
+    @property
+    def seed(self) -> str:
+        """What the keys of its messages begin with; "" for keys by chance."""
+
+    @property
+    def hold(self) -> bool:
+        """Whether nothing of it is visible before all of it is in the spool."""
+
+    def cursor_at(self, chunk: Chunk) -> Cursor | None:
+        """The job's cursor once the chunk is spooled; stored with it, in one transaction."""
+
+    def reached(self, chunk: Chunk) -> None:
+        """The chunk is durable."""
+
+
+@dataclass(kw_only=True)
+class Intake:
+    """What one run puts into the spool."""
+
+    job: Job
+    run: int
+    spool: Spool
+    ctx: Context
+    hands: Hands
+    room: Room
+    records: int = 0
+    messages: int = 0
+
+    def take(
+        self, place: Place, chunks: Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]
+    ) -> None:
+        """Append all chunks. Raises what making them raises, StoppedError, and what `Room.wait` does."""
+        under_way: _UnderWay | None = None
+        try:
+            with chunks() as rendered:
+                for chunk in rendered:
+                    arriving, under_way = under_way, None
+                    self._arrive(place, arriving)
+                    self.stop_if_asked()
+                    for bad in chunk.bad:
+                        self._bury(bad, place)
+                    under_way = chunk, self._append(chunk, place)
+        except (StoppedError, StateError):
+            raise
+        except Exception as error:
+            # It becomes durable all the same: the cursor of the next file must not go back behind it.
+            if not (place.hold and isinstance(error, SourceError) and error.lasting):
+                self._arrive(place, under_way)
+            raise
+        self._arrive(place, under_way)
+
+    def stop_if_asked(self) -> None:
+        """Raises StoppedError when the agent stops."""
+        if self.ctx.cancelled():
+            raise StoppedError
+
+    def _append(self, chunk: Chunk, place: Place) -> Pending[list[str]]:
+        return self.spool.append(
+            self.run, chunk.drafts, cursor=place.cursor_at(chunk), file=place.file, seed=place.seed
+        )
+
+    def _arrive(self, place: Place, under_way: _UnderWay | None) -> None:
+        """Wait until the chunk is durable; while the spool is full, try it again and again."""
+        if under_way is None:
+            return
+        chunk, pending = under_way
+        said = False
+        while True:
+            try:
+                pending.result()
+                break
+            except SpoolFull as error:
+                if not said:
+                    log.warning(
+                        "collecting waits: the spool is full", job=self.job.name, reason=error.message
+                    )
+                said = True
+                self.room.wait(place.name, chunk)
+                pending = self._append(chunk, place)
+        if said:
+            log.info("the spool has room again", job=self.job.name)
+            self.hands.say("reading")
+        self.room.took(chunk)
+        place.reached(chunk)
+        self.messages += len(chunk.drafts)
+        self.records += sum(draft.records for draft in chunk.drafts)
+
+    def _bury(self, bad: BadRecord, place: Place) -> None:
+        """A bad record becomes a dead letter before its chunk is appended: after a kill twice, never lost."""
+        now = self.ctx.clock.now()
+        letter = letter_of(bad, job=self.job.name, run=self.run, file=place.file, name=place.name, now=now)
+        while True:
+            try:
+                self.spool.add_dead(letter).result()
+                break
+            except SpoolFull:
+                self.room.pause()
