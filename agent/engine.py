@@ -18,7 +18,7 @@ from typing import Self
 from agent.auth import Session, open_session
 from agent.check import check_job
 from agent.clock import Clock
-from agent.collect import Collector
+from agent.collect import Backfills, Collector
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
@@ -65,6 +65,7 @@ class Engine:
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
         self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake)
+        self.backfills = Backfills(self.collector, spool, clock)
 
     @classmethod
     def open(cls, settings: AgentSettings, config: Path, clock: Clock, *, owner: str = "daemon") -> Self:
@@ -98,6 +99,7 @@ class Engine:
         _, cut_off = await asyncio.gather(self.collector.stop(grace), self.deliverer.stop(grace))
         if cut_off:
             log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
+        await self.backfills.close()
         await self.finisher.stop()
         # Those that were replaced a moment ago get the same time for a renewal under way.
         everyone = [*self.connections.values(), *self._closing.values()]

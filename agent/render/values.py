@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.message import Cursor, Draft
+from agent.window import Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +23,8 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    window: Window | None = None
+    """What `:since` and `:until` are; None for a source that reads neither."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,6 +67,8 @@ from agent.config.model.source import (
     RecordSource,
     Source,
     files_of,
+    holds_window,
+    uses_window,
 )
 
 __all__ = [
@@ -121,4 +123,6 @@ __all__ = [
     "Where",
     "files_of",
     "header_of",
+    "holds_window",
+    "uses_window",
 ]

@@ -85,3 +85,13 @@ Source: TypeAlias = "FileSource | RecordSource"
 def files_of(source: Source) -> Files | None:
     """The files that a source reads; None for one that reads none."""
     return source.files
+
+
+def uses_window(source: Source) -> bool:
+    """Whether it reads `:since` and `:until`: its runs are then about windows of time."""
+    return bool(getattr(source, "windowed", False))
+
+
+def holds_window(source: Source) -> bool:
+    """Whether what it gives has no cursor of its own: a window is then sent as a whole or not at all."""
+    return not getattr(source, "cursor", ())
