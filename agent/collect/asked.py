@@ -69,7 +69,7 @@ def _length(step: str, span: float) -> timedelta:
     try:
         length = parse_duration(step)
     except UnitError as error:
-        raise UsageError(f"--step: {error.message}", hint=error.hint) from error
+        raise UsageError(f"--step: {error.message}", hint=error.hint or "write 30s, 5m, 2h or 1d") from error
     if length.total_seconds() < _SHORTEST:
         raise UsageError(f"--step {step} is shorter than a second", hint="write 30s, 5m, 2h or 1d")
     if (count := span / length.total_seconds()) > _MOST:

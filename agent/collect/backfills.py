@@ -160,8 +160,10 @@ class Backfills:
                 return "stopped", "it was stopped"
             try:
                 result = await self._runs.run_window(name, window, row.id, cancelled)
-            except AgentError as error:
+            except UsageError as error:
                 return "failed", error.message
+            except AgentError as error:  # the agent stops
+                return "stopped", error.message
             if result.state == "failed":
                 return "failed", f"{window}: {result.reason}"
             if result.state != "done":

@@ -110,8 +110,8 @@ def append(  # noqa: PLR0917
 
     A run that holds its messages until its window is done keeps its cursor as long.
     """
-    job, holds = _of_run(db, run)
-    file = file if holds is None else holds
+    job, holder = _of_run(db, run)
+    file = file if holder is None else holder
     held = _is_held(db, file)
     rows = [_row(draft, job, key, run, file, now) for draft, key in zip(drafts, keys, strict=True)]
     db.many(INSERT_MESSAGE, rows)
@@ -121,10 +121,8 @@ def append(  # noqa: PLR0917
     counters.appended(db, job, len(drafts), records, size, held=held)
     if file is not None:
         change_file(db, file, len(drafts), records, size)
-    if cursor is not None and holds is None:
-        set_cursor(db, job, cursor, now)
-    elif cursor is not None:
-        db.execute(_KEEP_CURSOR, run=run, new_cursor=json.dumps(dict(cursor)))
+    if cursor is not None:
+        move_cursor(db, run, cursor, now)
     if drafts and not held:
         db.appended.append(job)
 
@@ -132,6 +130,15 @@ def append(  # noqa: PLR0917
 def has(db: Database, run: int, key: str) -> bool:
     """Whether this run appended a message with this key, which still waits."""
     return db.execute(_OF_RUN, run=run, key=key).fetchone() is not None
+
+
+def move_cursor(db: Database, run: int, cursor: Cursor, now: float) -> None:
+    """The job's cursor; of a run that holds its messages it counts when they do. Raises LookupError."""
+    job, holder = _of_run(db, run)
+    if holder is None:
+        set_cursor(db, job, cursor, now)
+    else:
+        db.execute(_KEEP_CURSOR, run=run, new_cursor=json.dumps(dict(cursor)))
 
 
 def _of_run(db: Database, run: int) -> tuple[str, int | None]:
