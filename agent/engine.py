@@ -121,13 +121,13 @@ class Engine:
             try:
                 if (fresh := await self.opened(connection)) is not None:
                     opened[name] = fresh
-            except ConfigError as error:
-                unusable[name] = error.problems[0]
+            except Exception as error:  # noqa: BLE001 - one connection's fault must not hold all others
+                unusable[name] = _why_not(connection, error)
                 if name in self.connections:
                     log.error(
                         "a connection cannot be opened as it is written now; the one before goes on",
                         connection=name,
-                        problem=str(error.problems[0]),
+                        problem=str(unusable[name]),
                     )
         try:
             rejected = await self._unfit(plan, change)
@@ -219,6 +219,21 @@ class Engine:
             if wrong is not None:
                 found.append(JobRejected(job=job.name, problem=wrong))
         return found
+
+
+def _why_not(connection: Connection, error: Exception) -> Problem:
+    """Why a connection cannot be opened."""
+    if isinstance(error, ConfigError):
+        return error.problems[0]
+    log.bug("opening a connection failed", error, connection=connection.name)
+    where = connection.where
+    return Problem(
+        file=where.file,
+        line=where.line,
+        column=where.column,
+        message=f"a fault of push-agent: {type(error).__name__}: {error}",
+        hint="its log has the traceback",
+    )
 
 
 async def _close_all(opened: Mapping[str, OpenConnection]) -> None:
