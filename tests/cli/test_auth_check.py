@@ -126,7 +126,9 @@ def test_warnings_of_the_file_are_told_and_are_no_failure(call, world, sandbox):
 def test_a_tls_file_that_cannot_be_used_is_told_as_such(call, world, sandbox):
     """Who runs this has no part in it."""
     path = world.config / "connections/platform.yaml"
-    path.write_text(path.read_text() + "tls: {ca: no.pem}\n")
+    path.write_text(
+        f"connection: platform\ntype: http\nendpoints: {{x: {sandbox.url}/ingest/x}}\ntls: {{ca: no.pem}}\n"
+    )
     (world.config / "no.pem").write_text("no PEM")
     code, report = check_json(call, world)
     assert code == 1
