@@ -11,7 +11,7 @@ swaps the plan when a file changes.
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
     mapping.py      map tree → SQL text
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
-    collect/        one run: render → spool, the cursor in the same transaction
+    collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
     request.py      message + route → the exact HTTP request
