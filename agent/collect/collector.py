@@ -247,7 +247,7 @@ class Collector:
             self._spool.end_run(run, state="failed", reason=reason, durable=ends).result()
             raise
         assert result.state != "skipped"
-        if wanted.trigger in _HINTS and result == _NOTHING:
+        if wanted.window is None and wanted.trigger in _HINTS and result == _NOTHING:
             # File events come in swarms: what they found counts, not that they came.
             self._spool.forget_run(job.name, run).result()
             return RunResult(state="skipped")

@@ -21,10 +21,16 @@ MINUTE = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
+class Settle:
+    age: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
 class WindowedFile(FileSource):
     """Files, in the place of a table that is asked with :since and :until."""
 
     windowed: bool = True
+    settle: Settle | None = None
 
 
 class Gate:
@@ -187,6 +193,42 @@ async def test_a_date_that_comes_once_is_where_windows_begin(place, collector, c
     assert pulled(place) == [("at", 0, 60, "done")]
     again = await collector.run_now("j")
     assert again.reason == "no window is due, and none ever will be: the schedule has no time to come"
+
+
+@pytest.mark.parametrize(("minutes", "first", "last"), [(0.5, -2, 2), (2.25, -4, 0)])
+async def test_a_window_waits_for_rows_that_are_written_late_without_moving(  # noqa: PLR0917
+    place, collector, clock, inbox, minutes, first, last
+):
+    job = windowed(inbox, missed="all")
+    settle = Settle(age=timedelta(minutes=minutes))
+    late, start = [], place.spool.start_window
+
+    def started(*args, **more):
+        late.append(clock.now() - args[-1].end)
+        return start(*args, **more)
+
+    place.spool.start_window = started
+    collector.set_jobs({"j": replace(job, source=replace(job.source, settle=settle))})
+    await due(collector, clock)
+    for step in range(1, 13):
+        await clock.advance(MINUTE / 4)
+        await idle(collector)
+        if step % 4 == 0:
+            await due(collector, clock)
+    found = pulled(place)
+    assert [(since, until) for _, since, until, _ in found] == [
+        (minute, minute + 1) for minute in range(first, last)
+    ]
+    assert {trigger for trigger, *_ in found[1:]} == {"settle"}, "the moment they are ready"
+    assert late[1:] == [minutes * MINUTE] * (len(found) - 1)
+
+
+async def test_a_file_event_does_not_forget_a_window(place, collector, clock, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    await due(collector, clock, "watch")
+    assert pulled(place) == [("watch", -1, 0, "done")]
+    mark = await place.spool.window_mark("j")
+    assert (mark.done, mark.wanted) == (START, None)
 
 
 async def test_a_state_that_cannot_be_used_fails_the_run_and_not_the_daemon(place, collector, inbox):

@@ -69,6 +69,7 @@ from agent.config.model.source import (
     files_of,
     holds_window,
     uses_window,
+    window_delay,
 )
 
 __all__ = [
@@ -125,4 +126,5 @@ __all__ = [
     "header_of",
     "holds_window",
     "uses_window",
+    "window_delay",
 ]

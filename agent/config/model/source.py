@@ -95,3 +95,9 @@ def uses_window(source: Source) -> bool:
 def holds_window(source: Source) -> bool:
     """Whether what it gives has no cursor of its own: a window is then sent as a whole or not at all."""
     return not getattr(source, "cursor", ())
+
+
+def window_delay(source: Source) -> float:
+    """Seconds after its end at which a window may be pulled: what is written late is in it, too."""
+    settle = getattr(source, "settle", None)
+    return 0.0 if settle is None else float(settle.age.total_seconds())
