@@ -24,7 +24,7 @@ class Context:
     cancelled: Callable[[], bool]
     """Asked between chunks."""
     window: Window | None = None
-    """What `:since` and `:until` are; None for a source that reads neither."""
+    """The span of time that the run is about; None: it is about none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -67,6 +67,8 @@ from agent.config.model.source import (
     RecordSource,
     Source,
     files_of,
+)
+from agent.config.model.windowed import (
     holds_window,
     uses_window,
     window_delay,
