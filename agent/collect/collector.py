@@ -241,7 +241,8 @@ class Collector:
         run, ends = self._start(job, wanted), wanted.window is not None
         try:
             hands = ThreadHands(wanted, self._stop)
-            result = collect_job(job, run, self._spool, ctx, hands=hands, limit=wanted.limit, poll=self._poll)
+            limit = wanted.limit if wanted.window is None else None  # no window is done in part
+            result = collect_job(job, run, self._spool, ctx, hands=hands, limit=limit, poll=self._poll)
         except Exception as error:
             reason = error.message if isinstance(error, AgentError) else _fault(error)
             self._spool.end_run(run, state="failed", reason=reason, durable=ends).result()
