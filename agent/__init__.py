@@ -11,7 +11,7 @@ swaps the plan when a file changes.
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
     mapping.py      map tree → SQL text
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
-    collect/        one run: render → spool, the cursor in the same transaction
+    collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
     request.py      message + route → the exact HTTP request
@@ -23,7 +23,7 @@ swaps the plan when a file changes.
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
     doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
     finish.py       a file is moved when what it held was delivered or refused
-    schedule/       announces `due(job, time)`; watch.py: folders
+    schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
     status.py       what is going on, as values; web/ shows it: pages, metrics, control socket

@@ -86,6 +86,7 @@ def _tls(view: View, *, signs_in: bool) -> Tls:
         verify=verify,
         minimum=section.word("minimum", Tls().minimum),
         host=_host(section),
+        where={key: section.at(key) for key in ("ca", "certificate", "key") if key in section},
     )
 
 

@@ -10,6 +10,7 @@ from agent.clock import Clock
 from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
 from agent.sources.relation import Opened
+from agent.window import Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +25,8 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    window: Window | None = None
+    """The span of time that the run is about; None: it is about none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -29,7 +29,10 @@ def visible() -> ColumnElement[bool]:
     return or_(messages.c.file.is_(None), ~reading)
 
 
-_RUN_JOB = Statement(select(runs.c.job).where(runs.c.id == bindparam("run")))
+_RUN = Statement(select(runs.c.job, runs.c.held).where(runs.c.id == bindparam("run")))
+_KEEP_CURSOR = Statement(
+    update(runs).where(runs.c.id == bindparam("run")).values(cursor=bindparam("new_cursor"))
+)
 _FILE_STATE = Statement(select(files.c.state).where(files.c.id == bindparam("file")))
 _RUN_SUMS = Statement(
     update(runs)
@@ -109,8 +112,12 @@ def append(  # noqa: PLR0917
     now: float,
     layout: Layout = STRICT,
 ) -> None:
-    """Messages, sums and cursor together. Raises LookupError for a run or file that is not there."""
-    job = job_of_run(db, run)
+    """Messages, sums and cursor together. Raises LookupError for a run or file that is not there.
+
+    A run that holds its messages until its window is done keeps its cursor as long.
+    """
+    job, holder = _of_run(db, run)
+    file = file if holder is None else holder
     held = _is_held(db, file)
     base = layouts.base_for(db, job, layout) if drafts else 0
     rows = [_row(draft, job, key, run, file, now, base) for draft, key in zip(drafts, keys, strict=True)]
@@ -122,7 +129,7 @@ def append(  # noqa: PLR0917
     if file is not None:
         change_file(db, file, len(drafts), records, size)
     if cursor is not None:
-        set_cursor(db, job, cursor, now)
+        move_cursor(db, run, cursor, now)
     if drafts and not held:
         db.appended.append(job)
 
@@ -132,12 +139,21 @@ def has(db: Database, run: int, key: str) -> bool:
     return db.execute(_OF_RUN, run=run, key=key).fetchone() is not None
 
 
-def job_of_run(db: Database, run: int) -> str:
-    """The job of a run. Raises LookupError."""
-    row = db.execute(_RUN_JOB, run=run).fetchone()
+def move_cursor(db: Database, run: int, cursor: Cursor, now: float) -> None:
+    """The job's cursor; of a run that holds its messages it counts when they do. Raises LookupError."""
+    job, holder = _of_run(db, run)
+    if holder is None:
+        set_cursor(db, job, cursor, now)
+    else:
+        db.execute(_KEEP_CURSOR, run=run, new_cursor=json.dumps(dict(cursor)))
+
+
+def _of_run(db: Database, run: int) -> tuple[str, int | None]:
+    """The job of a run, and the row of `files` that holds its messages. Raises LookupError."""
+    row = db.execute(_RUN, run=run).fetchone()
     if row is None:
         raise LookupError(f"there is no run {run}")
-    return str(row[0])
+    return str(row[0]), row[1]
 
 
 def _is_held(db: Database, file: int | None) -> bool:

@@ -15,13 +15,21 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import memory, queue
+from agent.spool import memory, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
 from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
 from agent.spool.tables import dead, files, jobs, messages, receipts, runs
-from agent.spool.values import ConfigRow, FileRow, JobOverview, LaneWait, RunRow
+from agent.spool.values import (
+    BackfillRow,
+    ConfigRow,
+    FileRow,
+    JobOverview,
+    LaneWait,
+    RunRow,
+    WindowMark,
+)
 
 T = TypeVar("T")
 
@@ -164,6 +172,14 @@ class Reader:
     def cursor(self, job: str) -> Cursor | None:
         """How far the job's source was read."""
         return self._ask(lambda db: memory.cursor(db, job), None)
+
+    def window_marks(self) -> list[WindowMark]:
+        """How far the windows of each job are done."""
+        return self._ask(windows.marks, [])
+
+    def backfills(self) -> list[BackfillRow]:
+        """Those that are not done, and the last ones that are, oldest first."""
+        return self._ask(windows.all_backfills, [])
 
     def files(self, job: str, limit: int = 100) -> list[FileRow]:
         """Source files that the job has met, newest first."""

@@ -24,11 +24,12 @@ from agent.spool.opening import open_database
 from agent.spool.quota import ROW_BYTES, Quota
 from agent.spool.thread import DatabaseThread, Pending
 from agent.spool.values import Recovered
+from agent.spool.windows_api import WindowsApi
 
 log = get_log("spool")
 
 
-class Spool(FilesApi, MemoryApi):
+class Spool(FilesApi, MemoryApi, WindowsApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
@@ -101,10 +102,19 @@ class Spool(FilesApi, MemoryApi):
         return self._write(lambda db: runs.start(db, job, due, trigger, job_sha, self._clock.now()))
 
     def end_run(
-        self, run: int, *, state: Literal["done", "failed", "stopped"], reason: str = ""
+        self,
+        run: int,
+        *,
+        state: Literal["done", "failed", "stopped"],
+        reason: str = "",
+        durable: bool = False,
     ) -> Pending[None]:
-        """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on."""
-        return self._write(lambda db: runs.end(db, run, state, reason, self._clock.now()))
+        """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on.
+
+        `durable` for one about a window: with this its messages become visible and it counts as done.
+        """
+        submit = self._durably if durable else self._write
+        return submit(lambda db: runs.end(db, run, state, reason, self._clock.now()))
 
     def forget_run(self, job: str, run: int) -> Pending[None]:
         """A run that a hint began and that found nothing to do: not worth a row."""

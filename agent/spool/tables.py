@@ -7,6 +7,7 @@
     layouts    how a job is dealt out to lanes
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
+    windows    how far each job's are done     backfills  of windows, by hand
 
 Times are REAL seconds since 1970, JSON is text, booleans are 0 and 1: plain types that every database has.
 """
@@ -68,6 +69,10 @@ runs = Table(
     _time("started_at"),
     _time("ended_at", nullable=True),
     *(_number(name) for name in ("messages", "records", "bytes")),
+    *(_time(name, nullable=True) for name in ("since", "until")),
+    Column("held", _BIG),  # the row of `files` that holds its messages until its window is read to the end
+    Column("backfill", _BIG),
+    Column("cursor", Text),  # of a run whose messages are held: counts when they do
     Index("runs_of_job", "job", "id"),
     Index("runs_in_state", "state"),
     sqlite_autoincrement=True,
@@ -203,6 +208,25 @@ dues = Table(
     _key("ident"),
     _time("due", nullable=True),
     _time("first_seen"),
+)
+
+windows = Table(
+    "windows", metadata, _key("job"), _time("done"), _time("wanted", nullable=True), _time("updated_at")
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    _id(),
+    _text("job"),
+    *(_time(name) for name in ("since", "until")),
+    _text("step"),
+    _time("done"),
+    *(_text(name) for name in ("state", "reason")),
+    *(_number(name) for name in ("windows", "records", "messages")),
+    *(_time(name) for name in ("started_at", "updated_at")),
+    Index("backfills_of_job", "job", "id"),
+    sqlite_autoincrement=True,
 )
 
 configs = Table(

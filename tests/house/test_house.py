@@ -22,7 +22,7 @@ HOMES = {
     "alembic": ("agent/spool/",),
     "apscheduler": ("agent/schedule/",),
     "click": ("agent/commands/",),
-    "cronsim": ("agent/schedule/", "agent/config/"),
+    "cronsim": ("agent/occurrences.py",),
     "cryptography": ("agent/auth/vault.py", "agent/doctor/certificates.py", "agent/tls.py"),
     "duckdb": ("agent/sources/", "agent/render", "agent/check.py"),
     "isal": ("agent/bodies.py", "agent/target", "agent/sandbox/", "agent/sources/file.py"),

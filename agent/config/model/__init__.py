@@ -90,6 +90,11 @@ from agent.config.model.source import (
     files_of,
     reading_of,
 )
+from agent.config.model.windowed import (
+    holds_window,
+    uses_window,
+    window_delay,
+)
 
 __all__ = [
     "SPREAD",
@@ -162,5 +167,8 @@ __all__ = [
     "XmlRoot",
     "files_of",
     "header_of",
+    "holds_window",
     "reading_of",
+    "uses_window",
+    "window_delay",
 ]

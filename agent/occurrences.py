@@ -2,6 +2,7 @@
 
     rule = Rule.of(schedule)
     rule.after(t)             the first occurrence strictly after t
+    rule.before(t)            the last occurrence strictly before t
     rule.newest(a, b, n)      the newest n occurrences in (a, b]
 
 All moments are seconds since 1970 in UTC.
@@ -44,6 +45,10 @@ _WIDEST_CHANGE = 26 * 3600.0
 # The first look back for the newest occurrences: cron has at most one a minute.
 _DENSEST = 60.0
 _WIDEN = 8.0
+# The rarest cron text, a 29th of February on a given weekday, happens every 28 years.
+_LONG_AGO = 28 * 366 * 86_400.0
+# Occurrences are known to the microsecond.
+_TICK = 1e-6
 
 
 class ScheduleError(ValueError):
@@ -91,6 +96,16 @@ class Rule:
     def after(self, moment: float) -> float | None:
         """The first occurrence strictly after `moment`; None when there is none any more."""
         return next(self.following(moment), None)
+
+    def before(self, moment: float) -> float | None:
+        """The last occurrence strictly before `moment`; None when there was none in 28 years."""
+        if self.kind == "every":
+            step = int(moment * 1e6) // self.period + 1
+            while step * self.period / 1e6 >= moment:
+                step -= 1
+            return step * self.period / 1e6
+        found, _ = self.newest(moment - _LONG_AGO, moment - _TICK, 1)
+        return found[0] if found else None
 
     def following(self, moment: float) -> Iterator[float]:
         """All occurrences strictly after `moment`, in order."""
