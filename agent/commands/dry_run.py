@@ -126,6 +126,7 @@ def _context(settings: AgentSettings) -> Iterator[Context]:
             threads=settings.collect_threads,
             clock=SystemClock(),
             cancelled=lambda: False,
+            thorough=True,
         )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
+from agent.config.build_tests import build_tests
+from agent.config.contract import build_contract
 from agent.config.map_tree import build_map
 from agent.config.model import (
     Batch,
@@ -14,6 +16,7 @@ from agent.config.model import (
     Delivery,
     FileSource,
     Job,
+    JobTest,
     JsonBody,
     RawBody,
     Schedule,
@@ -35,6 +38,7 @@ class JobParts:
     batch: Batch
     target: Target | None
     delivery: Delivery
+    tests: tuple[JobTest, ...]
     where: Where
 
     def whole(self, *, file: str, sha256: str) -> Job | None:
@@ -55,6 +59,7 @@ class JobParts:
             batch=self.batch,
             target=self.target,
             delivery=self.delivery,
+            tests=self.tests,
             file=file,
             sha256=sha256,
             where=self.where,
@@ -79,6 +84,7 @@ def build_job(view: View) -> JobParts:
             order=delivery.word("order", Delivery().order),
             on_misdirected=delivery.word("on_misdirected", Delivery().on_misdirected),
         ),
+        tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
     _check_body(view, parts)
@@ -101,6 +107,7 @@ def _body(body: View) -> Body | None:
         map=tree,
         nulls=body.word("nulls", default.nulls),
         content_type=body.text("content_type") or default.content_type,
+        contract=build_contract(body, "json"),
     )
 
 

@@ -18,9 +18,10 @@ from agent.config.model import Job, JsonBody, RecordSource
 from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
+from agent.render.contract import contract_check
 from agent.render.feed import Feed
 from agent.render.interrupt import interrupted_when
-from agent.render.values import BadRecord, Chunk, Context
+from agent.render.values import LINES_TOLD, BadRecord, Chunk, Context
 from agent.sources import duck, expressions, faults
 from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
@@ -37,8 +38,6 @@ AHEAD = 4
 CHUNK_BATCHES = 50
 CHUNK_RECORDS = 1000
 """Drafts in a chunk, `per: batch` and `per: record`."""
-LINES_TOLD = 20
-"""Bad records of a chunk that are told their line."""
 CHUNK_BYTES = 8_000_000
 """Bytes of bodies, before gzip, after which a chunk is given away."""
 
@@ -69,7 +68,7 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             _go_on(feed, ctx)
             feed.recheck()
             raise faults.translated(error, found) from error
-        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
+        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row, thorough=ctx.thorough)
         try:
             for table in _stream(reading, feed, ctx):
                 yield from pack.take(table)
@@ -171,6 +170,7 @@ class Packer:
     body: JsonBody
     reading: Reading
     start_row: int
+    thorough: bool
     row: int = field(init=False)
     """The last row taken, from the start of the file."""
     done: int = field(init=False)
@@ -182,6 +182,7 @@ class Packer:
     def __post_init__(self) -> None:
         self.row = self.done = self.start_row
         self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
+        self.contract = contract_check(self.body, self.reading.relation, thorough=self.thorough)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
         """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
@@ -194,10 +195,16 @@ class Packer:
             rows = [row for row, fine in zip(rows, good, strict=True) if fine]
             table = table.filter(texts.is_valid())
             texts = table.column("body")
+        if self.contract is not None:
+            table, rows = self.contract.sift(table, rows, self.bad)
+            texts = table.column("body")
         if self.body.per == "record":
             yield from self._each(table, rows)
         else:
             yield from self._cut(self.cutter.feed(texts, rows))
+        if len(self.bad) >= CHUNK_RECORDS and not self.cutter.pending:
+            self.done = self.row
+            yield self._chunk()
 
     def _refuse(self, table: pa.RecordBatch, which: list[int], rows: Sequence[int]) -> None:
         refused = table.select(["why", "shown"]).take(which).to_pylist()

@@ -9,6 +9,9 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.message import Cursor, Draft
 
+LINES_TOLD = 20
+"""Bad records of a chunk that are told their line: each costs reading the file again up to it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
@@ -22,6 +25,8 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    thorough: bool = False
+    """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from agent.config.model.body import (
     Batch,
     Body,
     Constant,
+    Contract,
     Expr,
     JsonBody,
     JsonScalar,
@@ -37,6 +38,7 @@ from agent.config.model.body import (
     MapNode,
     MapObject,
     RawBody,
+    SchemaFile,
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
 from agent.config.model.job import (
@@ -45,6 +47,15 @@ from agent.config.model.job import (
     Schedule,
     Target,
     Template,
+)
+from agent.config.model.job_test import (
+    Document,
+    Expected,
+    ExpectedDead,
+    Given,
+    GivenFile,
+    GivenRows,
+    JobTest,
 )
 from agent.config.model.place import (
     SecretRef,
@@ -81,15 +92,23 @@ __all__ = [
     "ClientCredentialsAuth",
     "Connection",
     "Constant",
+    "Contract",
     "CsvSource",
     "Delivery",
     "Dialect",
+    "Document",
+    "Expected",
+    "ExpectedDead",
     "Expr",
     "FieldNames",
     "FileSource",
     "Files",
+    "Given",
+    "GivenFile",
+    "GivenRows",
     "HeaderAuth",
     "Job",
+    "JobTest",
     "JsonBody",
     "JsonScalar",
     "JsonSource",
@@ -111,6 +130,7 @@ __all__ = [
     "RefreshTokenAuth",
     "RenewedAuth",
     "Schedule",
+    "SchemaFile",
     "SecretRef",
     "Source",
     "Target",

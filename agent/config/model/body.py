@@ -50,6 +50,26 @@ class RawBody:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaFile:
+    """A file of a schema, as it was when the job was loaded."""
+
+    path: str
+    text: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """What the target takes: `body.schema`. Documents that break it are not sent."""
+
+    kind: Literal["json", "xsd"]
+    files: tuple[SchemaFile, ...]
+    """The schema itself, then the files beside it that it names."""
+    check: Literal["all", "sample", "none"] = "all"
+    """Which documents a run looks at."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JsonBody:
     """RFC 8259."""
 
@@ -58,6 +78,7 @@ class JsonBody:
     """None: the record as it is."""
     nulls: Literal["keep", "drop"] = "keep"
     content_type: str = "application/json"
+    contract: Contract | None = None
 
 
 Body: TypeAlias = "RawBody | JsonBody"
