@@ -135,9 +135,12 @@ class _Writer:
         if kind == "object" and isinstance(part.get("additionalProperties"), dict):
             others = self._resolved(cast("Node", part["additionalProperties"]))
             return f"names, each with {self._items(others)}"
-        if kind is None:
-            return "anything"
-        words = {"boolean": "`true` or `false`", "string": "text", "object": "keys: see below"}
+        words = {
+            "boolean": "`true` or `false`",
+            "string": "text",
+            "object": "keys: see below",
+            "None": "anything",
+        }
         return words.get(str(kind), "text")
 
     def _items(self, node: Node) -> str:
