@@ -1,5 +1,6 @@
 """The records of a job test as a file that the job's source reads: so a test goes through the real reader."""
 
+# ruff: noqa: S608 - names and texts are quoted by `mapping`
 from __future__ import annotations
 
 import io
@@ -8,12 +9,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from agent import mapping
 from agent.config.model import CsvSource, ParquetSource, RecordSource
 from agent.errors import SourceError
 from agent.message import JsonValue
+from agent.sources import duck
+from agent.sources.relation import Relation
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from duckdb import DuckDBPyConnection
 
 Rows: TypeAlias = "Sequence[Mapping[str, JsonValue]]"
 
@@ -106,3 +111,28 @@ def _text(value: JsonValue) -> str | None:
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
+
+
+def first_records(
+    con: DuckDBPyConnection, source: RecordSource, relation: Relation, count: int
+) -> list[dict[str, JsonValue]]:
+    """The first records of a source, as they could be given in a test: of CSV the texts that stand there."""
+    if isinstance(source, CsvSource):
+        found = duck.rows(con, f"SELECT * FROM ({relation.base}) LIMIT {count}")
+        return [
+            {
+                name: None if value is None else str(value)
+                for name, value in zip(relation.names, row, strict=True)
+            }
+            for row in found
+        ]
+    if relation.document is not None:
+        text = relation.document
+    else:
+        chosen = ", ".join(column.sql for column in relation.columns)
+        types = duck.types(con, f"SELECT {chosen} FROM ({relation.base})")
+        pairs = zip(relation.columns, types, strict=True)
+        text = mapping.record(tuple((column.name, column.sql, type_) for column, type_ in pairs), drop=False)
+    found = duck.rows(con, f"SELECT {text} FROM ({relation.base}) LIMIT {count}")
+    # a record that is no JSON object has no columns that a test could give
+    return [json.loads(str(row[0])) for row in found if row[0] is not None]

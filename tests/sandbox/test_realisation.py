@@ -78,7 +78,9 @@ TEXTS = {
         st.sampled_from(["00", "23", "24", "25"]),
         st.sampled_from(["00", "59", "60"]),
         st.sampled_from(["00", "59", "60", "00.0", "59.25"]),
-        st.sampled_from(["", "Z", "+01:00", "-14:00", "+14:01", "+15:00", "z", " "]),
+        st.sampled_from(
+            ["", "Z", "+01:00", "-14:00", "+14:01", "+15:00", "z"]
+        ),  # libxml2 refuses spaces behind it, XSD does not
     ),
 }
 NUMBERS = st.sampled_from(
