@@ -183,7 +183,7 @@ def test_keys_that_yaml_cannot_hold_are_not_expected(tested, call, tmp_path):
     code, _, err = call("dry-run", "one", "--config", tested.config, "--as-test")
     assert code == 1
     assert "these records cannot be written as YAML: a key is missing before the colon" in err
-    body = "body: {format: json, map: {\"a b\": =MAP {'': id}, big: =100000000000000000000, c: =id}}\n"
+    body = "body: {format: json, map: {a b: \"=MAP {'': id}\", big: =100000000000000000000, c: =id}}\n"
     write("csv", data.with_suffix(".csv"), [{"id": "a", "n": "1"}])
     tested.put(SOURCES["csv"].replace("PATH", f"{tmp_path}/a.csv").replace("ON_BAD", "fail") + body)
     _, out, _ = call("dry-run", "one", "--config", tested.config, "--as-test")
