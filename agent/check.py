@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, JsonBody, RecordSource, files_of
+from agent.config.model import FileSource, Job, RawBody, RecordBody, RecordSource, files_of
 from agent.errors import Problem, SourceError
 from agent.render.values import Context
 from agent.sources.file import whole
@@ -29,7 +29,7 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
     newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
     if isinstance(job.source, FileSource):
         return _whole(job, job.source, newest) if newest is not None else []
-    if not isinstance(job.body, JsonBody):
+    if isinstance(job.body, RawBody):
         return []
     problems = _syntax(job, job.source, job.body, ctx)
     return problems or (_against(job, job.source, newest, ctx) if newest is not None else [])
@@ -44,7 +44,7 @@ def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:
     return []
 
 
-def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> list[Problem]:
+def _syntax(job: Job, source: RecordSource, body: RecordBody, ctx: Context) -> list[Problem]:
     from agent.sources import duck  # noqa: PLC0415 - whole-file jobs never load DuckDB
     from agent.sources.expressions import wrong_types  # noqa: PLC0415
 
@@ -55,7 +55,7 @@ def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> lis
         con.close()
 
 
-def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonBody) -> list[Problem]:
+def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: RecordBody) -> list[Problem]:
     from agent.sources.query import Wanted, parsed  # noqa: PLC0415
 
     wanted = Wanted(body=body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")

@@ -184,6 +184,7 @@ def _body_text(one: Shown) -> str:
         text = body.decode()
     except UnicodeDecodeError:
         return f"({size(len(body))} that are no text)"
+    text = text.replace("\r\n", "\n")  # the line breaks of CSV
     rest = len(text) - BODY_SHOWN
     text = "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text[:BODY_SHOWN])
     return f"{text}\n… {rest:,} more characters (--output json shows all)" if rest > 0 else text.rstrip("\n")

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.config.build_body import build_body
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
 from agent.config.build_tests import build_tests
-from agent.config.contract import build_contract
-from agent.config.map_tree import build_map
 from agent.config.model import (
     Batch,
     Body,
@@ -17,7 +16,6 @@ from agent.config.model import (
     FileSource,
     Job,
     JobTest,
-    JsonBody,
     RawBody,
     Schedule,
     Source,
@@ -74,7 +72,7 @@ def build_job(view: View) -> JobParts:
         name=view.text("job"),
         schedules=build_schedules(view),
         source=build_source(source) if source else None,
-        body=_body(body) if body else None,
+        body=build_body(body) if body else None,
         batch=Batch(
             records=batch.number("records", Batch().records),
             bytes=batch.size("bytes", Batch().bytes),
@@ -91,24 +89,6 @@ def build_job(view: View) -> JobParts:
     _check_batch(view, parts)
     _check_templates(view, parts)
     return parts
-
-
-def _body(body: View) -> Body | None:
-    kind = body.word("format", "")
-    if kind == "raw":
-        return RawBody(content_type=body.text("content_type") or RawBody().content_type)
-    if kind != "json":
-        return None
-    default = JsonBody()
-    node = body.node("map")
-    tree = build_map(node, body.at("map"), body.found) if node is not None else None
-    return JsonBody(
-        per=body.word("per", default.per),
-        map=tree,
-        nulls=body.word("nulls", default.nulls),
-        content_type=body.text("content_type") or default.content_type,
-        contract=build_contract(body, "json"),
-    )
 
 
 def _check_body(view: View, parts: JobParts) -> None:
@@ -128,7 +108,7 @@ def _check_batch(view: View, parts: JobParts) -> None:
         return
     if isinstance(parts.body, RawBody):
         view.found.error(view.at("batch"), "a whole file is one request", "delete `batch`")
-    elif isinstance(parts.body, JsonBody) and parts.body.per == "record":
+    elif parts.body is not None and parts.body.per == "record":
         view.found.error(
             view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
         )
@@ -138,7 +118,7 @@ def _check_templates(view: View, parts: JobParts) -> None:
     """`{expression}` needs one record per request."""
     if parts.target is None or parts.body is None:
         return
-    if isinstance(parts.body, JsonBody) and parts.body.per == "record":
+    if not isinstance(parts.body, RawBody) and parts.body.per == "record":
         return
     templates = [parts.target.path, *(template for _, template in parts.target.headers)]
     for template in templates:

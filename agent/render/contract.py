@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from agent.config.model import Contract, JsonBody
+from agent.config.model import Contract, CsvBody, RecordBody, XmlBody
 from agent.contracts import compiled
+from agent.mapping import Frame
 from agent.render.values import LINES_TOLD, BadRecord
 from agent.sources.relation import Relation
 
@@ -18,18 +19,25 @@ SAMPLED = 100
 class ContractCheck:
     """For one reading, in its thread.
 
-    This is the one place where Python sees each record, and only of jobs that ask for it: the texts of an
-    Arrow batch are parsed as one JSON list and each is asked yes or no; only what is refused is asked why.
+    This is the one place where Python sees each record, and only of jobs that ask for it. The texts of an
+    Arrow batch are parsed as one document where that can be (a JSON list, an XML document of many records);
+    only when something is wrong there is each record asked alone.
     """
 
-    def __init__(self, contract: Contract, relation: Relation, *, thorough: bool, tail: str) -> None:
-        """`tail`: what stands behind each document in its column."""
+    def __init__(
+        self, contract: Contract, body: RecordBody, relation: Relation, frame: Frame, *, thorough: bool
+    ) -> None:
+        """`frame`: what stands around the texts of the column `body`."""
         files = tuple((file.path, file.text) for file in contract.files)
         self._checker = compiled(contract.kind, files)
         self._name = files[0][0].rpartition("/")[2]
         self._relation = relation
         self._sampled = contract.check == "sample" and not thorough
-        self._tail = tail
+        self._separator = "" if body.per == "record" else frame.separator.decode()
+        self._head, self._tail = ("", "")
+        if isinstance(body, XmlBody):  # of JSON the record's own document counts, whatever stands around it
+            self._head, self._tail = frame.head.decode(), frame.tail.decode()
+        self._together = isinstance(body, XmlBody) and body.each is not None
 
     def sift(
         self, table: pa.RecordBatch, rows: Sequence[int], bad: list[tuple[int, BadRecord]]
@@ -41,7 +49,7 @@ class ContractCheck:
             return table, rows
         for index, reason in broken.items():
             line = self._relation.line_of(rows[index]) if len(bad) < LINES_TOLD else None
-            text = self._document(texts[index].as_py())
+            text = self._record(texts[index].as_py())
             bad.append((rows[index], BadRecord(line=line, text=text, reason=reason)))
         good = [index not in broken for index in range(len(rows))]
         return table.filter(pa.array(good)), [row for row, fine in zip(rows, good, strict=True) if fine]
@@ -53,24 +61,33 @@ class ContractCheck:
             # by the number of the row: read a second time, the same records are looked at
             picked = [index for index in picked if rows[index] % SAMPLED == 1]
             texts = texts.take(pa.array(picked, pa.int64()))
-        documents = [self._document(text) for text in texts.to_pylist()]
-        if self._checker.all_good(documents):
+        records = [self._record(text) for text in texts.to_pylist()]
+        if not records or self._all_good(records):
             return {}
-        reasons = map(self._checker.reason, documents)
+        reasons = [self._checker.reason(self._document(record)) for record in records]
         return {
             index: f"breaks {self._name}: {reason}"
             for index, reason in zip(picked, reasons, strict=True)
             if reason
         }
 
-    def _document(self, text: str) -> str:
-        return text.removesuffix(self._tail) if self._tail else text
+    def _all_good(self, records: list[str]) -> bool:
+        if self._together:
+            return not self._checker.reason(self._document("".join(records)))
+        return self._checker.all_good([self._document(record) for record in records])
+
+    def _record(self, text: str) -> str:
+        return text.removesuffix(self._separator) if self._separator else text
+
+    def _document(self, record: str) -> str:
+        return f"{self._head}{record}{self._tail}"
 
 
-def contract_check(body: JsonBody, relation: Relation, *, thorough: bool) -> ContractCheck | None:
+def contract_check(
+    body: RecordBody, relation: Relation, frame: Frame, *, thorough: bool
+) -> ContractCheck | None:
     """None where nothing is to be checked. `thorough`: see `Context`."""
-    contract = body.contract
+    contract = None if isinstance(body, CsvBody) else body.contract
     if contract is None or (contract.check == "none" and not thorough):
         return None
-    tail = "" if body.per == "record" else ","
-    return ContractCheck(contract, relation, thorough=thorough, tail=tail)
+    return ContractCheck(contract, body, relation, frame, thorough=thorough)

@@ -14,7 +14,7 @@ import duckdb
 from pyarrow.lib import ArrowException
 
 from agent.bodies import Cut, Cutter, TooLarge, gzipped
-from agent.config.model import Job, JsonBody, RecordSource
+from agent.config.model import Job, RawBody, RecordBody, RecordSource
 from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
@@ -57,7 +57,7 @@ class Reading:
 
 def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
     """See `render_feed`."""
-    assert isinstance(job.body, JsonBody), "the schema lets raw bodies stand with whole files only"
+    assert not isinstance(job.body, RawBody), "the schema lets raw bodies stand with whole files only"
     with ExitStack() as stack:
         # its own folder: what lies in DuckDB's temporary folder can be reached from SQL
         temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
@@ -99,7 +99,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     start_row: int,
 ) -> Reading:
     """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
-    assert isinstance(job.body, JsonBody)
+    assert not isinstance(job.body, RawBody)
     dead_letter = source.on_bad_row == "dead_letter"
 
     def connect(*, careful: bool) -> DuckDBPyConnection:
@@ -123,7 +123,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     wanted = Wanted(body=job.body, target=job.target, dead_letter=explained)
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
-        uses = expressions.uses(leaves, fillings, record=job.body.map is None)
+        uses = expressions.uses(leaves, fillings, job.body)
         relation = feed.relation(con, found, uses)
         query = build(con, relation, wanted, leaves, start_row=start_row)
         if isinstance(query, Query):
@@ -167,7 +167,7 @@ class Packer:
     """Makes drafts of Arrow batches, and chunks of drafts."""
 
     job: Job
-    body: JsonBody
+    body: RecordBody
     reading: Reading
     start_row: int
     thorough: bool
@@ -181,8 +181,9 @@ class Packer:
 
     def __post_init__(self) -> None:
         self.row = self.done = self.start_row
-        self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
-        self.contract = contract_check(self.body, self.reading.relation, thorough=self.thorough)
+        query, batch = self.reading.query, self.job.batch
+        self.cutter = Cutter(records=batch.records, size=batch.bytes, frame=query.frame)
+        self.contract = contract_check(self.body, self.reading.relation, query.frame, thorough=self.thorough)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
         """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
@@ -246,12 +247,12 @@ class Packer:
         self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
-        names = self.reading.query.headers
+        names, frame = self.reading.query.headers, self.reading.query.frame
         texts = table.column("body").to_pylist()
         paths = table.column("path").to_pylist() if "path" in table.schema.names else [None] * len(texts)
         values = [table.column(f"h{number}").to_pylist() for number in range(len(names))]
         for number, (row, text, path) in enumerate(zip(rows, texts, paths, strict=True)):
-            plain = text.encode()
+            plain = frame.around(text.encode())
             draft = Draft(
                 body=gzipped(plain),
                 size=len(plain),

@@ -8,14 +8,25 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent import mapping
-from agent.config.model import Expr, JsonBody, MapList, MapNode, MapObject, Target
+from agent.config.model import (
+    CsvBody,
+    Expr,
+    MapList,
+    MapNode,
+    MapObject,
+    RecordBody,
+    Target,
+    Where,
+    XmlBody,
+)
 from agent.errors import Problem
-from agent.mapping import SqlType, identifier, literal, spliced
-from agent.sources import duck, expressions
+from agent.mapping import Frame, SqlType, identifier, literal, spliced
+from agent.sources import duck, expressions, frames
 from agent.sources.relation import Relation
 
 if TYPE_CHECKING:
@@ -33,13 +44,15 @@ class Query:
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
     """The names of `h0`, `h1`, …"""
+    frame: Frame
+    """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Wanted:
     """What of a job goes into the query."""
 
-    body: JsonBody
+    body: RecordBody
     target: Target
     dead_letter: bool
     carried: tuple[tuple[str, str], ...] = ()
@@ -64,13 +77,14 @@ class Wanted:
 def parsed(
     con: DuckDBPyConnection, wanted: Wanted
 ) -> tuple[list[expressions.Parsed], list[expressions.Parsed], list[Problem]]:
-    """The leaves of the map and the fillings of the templates, parsed; and what is wrong with them."""
+    """The leaves of the map and the fillings of the templates, parsed; and what is wrong with anything."""
     both: list[list[expressions.Parsed]] = []
     problems: list[Problem] = []
     for exprs in (wanted.leaves(), wanted.fillings()):
         results = [expressions.parse(con, expr) for expr in exprs]
         problems += [result for result in results if isinstance(result, Problem)]
         both.append([result for result in results if not isinstance(result, Problem)])
+    problems += frames.check(con, wanted.body)
     if wanted.fillings() and not wanted.per_record:
         where = wanted.fillings()[0].where
         problems.append(
@@ -98,14 +112,68 @@ def build(
     own = {
         leaf.expr.sql: relation.raw[leaf.bare] for leaf in leaves if leaf.bare and leaf.bare in relation.raw
     }
-    tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else None
+    tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else _of_record(relation, wanted)
     rows = f"({_rows(relation, 0)})"
-    exprs = [*mapping.expressions(tree), *wanted.fillings()]
-    types, problems = expressions.bind(con, rows, exprs, relation.names)
+    types, problems = expressions.bind(
+        con, rows, [*mapping.expressions(tree), *wanted.fillings()], relation.names
+    )
+    if not problems and isinstance(wanted.body, XmlBody) and tree is not None:
+        problems = list(_unfit(wanted.body, tree, types))
     if problems:
         return problems
-    body = _body(con, relation, wanted, tree, types, rows)
-    return _query(relation, wanted, body, exprs, start_row)
+    frame = frames.made(con, wanted.body, tree)
+    if not isinstance(frame, Frame):
+        return frame
+    body = _body(con, relation, wanted, tree, types, rows, frame)
+    reasons = _reasons(wanted, tree, types)
+    return _query(relation, wanted, body, frame, reasons, start_row)
+
+
+def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
+    """A record as it is, as a map: for formats that know no types. None: JSON, which has its own way."""
+    if not isinstance(wanted.body, CsvBody | XmlBody):
+        return None
+    at = wanted.target.where
+    return MapObject(
+        items=tuple(
+            (name, Expr(sql=sql, where=Where(file=at.file, line=at.line, column=at.column, path=name)))
+            for name, sql in relation.entries
+        )
+    )
+
+
+def _unfit(body: XmlBody, tree: MapNode, types: dict[str, SqlType]) -> Iterator[Problem]:
+    for where, message in mapping.unfit(body, tree, types):
+        yield Problem(
+            file=where.file,
+            line=where.line,
+            column=where.column,
+            path=where.path,
+            message=message,
+            hint="give each its own name in `body.map`",
+        )
+
+
+def _reasons(wanted: Wanted, tree: MapNode | None, types: dict[str, SqlType]) -> list[str]:
+    """SQL of what is wrong with a bad row, per expression: by its place in the YAML, or by its column."""
+    said = []
+    mapped = wanted.body.map is not None
+    for expr in mapping.expressions(tree):
+        name = f"{expr.where.path}: ={expr.sql}" if mapped else f"column {expr.where.path}"
+        written = mapping.leaf(wanted.body, expr, types[expr.sql])
+        unwritable = literal(f"{name} cannot be written")
+        if isinstance(wanted.body, XmlBody):
+            text = f"CAST({spliced(expr.sql)} AS VARCHAR)"
+            unwritable = f"coalesce(TRY(__xml_bad({text}, {literal(expr.where.path)})), {unwritable})"
+        said.append(
+            f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL "
+            f"THEN {literal(f'{name} cannot be computed')} "
+            f"WHEN TRY(struct_pack(v := {written})) IS NULL THEN {unwritable} END"
+        )
+    for expr in wanted.fillings():
+        computed = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
+        said.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {computed} END")
+    return said
 
 
 def _ours(relation: Relation) -> str:
@@ -153,16 +221,18 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
     tree: MapNode | None,
     types: dict[str, SqlType],
     rows: str,
+    frame: Frame,
 ) -> str:
     drop = wanted.body.nulls == "drop"
-    tail = "" if wanted.per_record else ","
+    tail = "" if wanted.per_record else frame.separator.decode()
     if tree is not None:
-        text = mapping.document(tree, types, drop=drop, tail=tail)
+        text = mapping.text(wanted.body, tree, types, tail=tail)
     elif relation.document is not None:
         text = relation.document
         if drop:
             dropped = f"CAST(json_strip_nulls({text}) AS VARCHAR)"
             text = f"CASE WHEN contains({text}, 'null') THEN {dropped} ELSE {text} END"
+        text = mapping.one_line(wanted.body, text)
         text = f"({text} || {literal(tail)})"
     else:
         bound = duck.types(con, f"SELECT {', '.join(sql for _, sql in relation.entries)} FROM {rows}")
@@ -171,13 +241,20 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
             drop=drop,
             tail=tail,
         )
+    return text
+
+
+def _guarded(relation: Relation, text: str) -> str:
+    """A text that fails where the row is bad."""
     if not relation.checks:
         return text
     bad = f"{_ours(relation)}bad"
     return f"CASE WHEN {bad} IS NULL THEN {text} ELSE CAST(__fail({bad}, {bad}) AS VARCHAR) END"
 
 
-def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], start_row: int) -> Query:
+def _query(  # noqa: PLR0917 - the parts of one sentence
+    relation: Relation, wanted: Wanted, body: str, frame: Frame, reasons: list[str], start_row: int
+) -> Query:
     extras: list[tuple[str, str]] = []
     if wanted.per_record:
         path = wanted.target.path
@@ -189,22 +266,25 @@ def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], sta
         names = ()
     ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
-    stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
+    # the text is computed below the CASE: inside of it, what an expression has twice would be computed twice
+    below = f"SELECT *, {body} AS {ours}text FROM ({_rows(relation, start_row)})"
+    stream = f"SELECT {_guarded(relation, f'{ours}text')} AS body{others} FROM ({below})"
+    body = _guarded(relation, body)
     if wanted.dead_letter:
         chosen = "".join(f", {ours}{name} AS {name}" for name, _ in extras)
         chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)
         stream = (
             f"SELECT {ours}body AS body, "
-            f"CASE WHEN {ours}body IS NULL THEN {_why(ours, exprs, extras)} END AS why, "
+            f"CASE WHEN {ours}body IS NULL THEN {_why(ours, reasons, extras)} END AS why, "
             f"CASE WHEN {ours}body IS NULL THEN {relation.shown} END AS shown{chosen} "
             f"FROM ({_tried(ours, body, extras, _rows(relation, start_row))})"
         )
     tried = _tried(ours, body, extras, _rows(relation, 0, numbered=True))
     first_bad = (
-        f"SELECT {ours}n, {_why(ours, exprs, extras)}, {relation.shown} FROM ({tried}) "
+        f"SELECT {ours}n, {_why(ours, reasons, extras)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
-    return Query(stream=stream, first_bad=first_bad, headers=names)
+    return Query(stream=stream, first_bad=first_bad, headers=names, frame=frame)
 
 
 def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> str:
@@ -216,12 +296,9 @@ def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> st
     return f"SELECT *, {text} AS {ours}body FROM ({inner})"
 
 
-def _why(ours: str, exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
-    """What is wrong with a bad row: the leaves that cannot be computed, by their place in the YAML."""
-    reasons = [f"{ours}bad"]
-    for expr in exprs:
-        said = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
-        reasons.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {said} END")
+def _why(ours: str, reasons: list[str], extras: list[tuple[str, str]]) -> str:
+    """What is wrong with a bad row."""
+    reasons = [f"{ours}bad", *reasons]
     for name, _ in extras:
         said = literal(
             "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"

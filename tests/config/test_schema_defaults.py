@@ -67,6 +67,17 @@ PLACES = {
         ["body"],
     ),
     **{
+        ("job", f"body_{body['format']}"): (
+            {**JOB, "source": {"type": "json", "path": "/a"}, "body": body},
+            ["body"],
+        )
+        for body in (
+            {"format": "ndjson"},
+            {"format": "csv"},
+            {"format": "xml", "root": {"name": "all"}, "each": "one"},
+        )
+    },
+    **{
         ("job", f"source_{kind}"): (
             {
                 **JOB,

@@ -188,8 +188,6 @@ def test_none_of_the_keys_of_later_versions_is_accepted():
         "start",
         "lanes",
         "expire",
-        "root",
-        "each",
         "only",
         "dry_run",
     }

@@ -73,10 +73,11 @@ def make_job(
     batch=None,
     timezone="UTC",
     target=None,
+    body=None,
     **source,
 ):
     files = Files(paths=(str(path),), settle=timedelta(0))
-    body = JsonBody(map=None if map is None else tree(map), per=per, nulls=nulls)
+    body = body or JsonBody(map=None if map is None else tree(map), per=per, nulls=nulls)
     return Job(
         name="j",
         schedules=(Schedule(every=timedelta(minutes=1), timezone=timezone, where=where("schedule")),),
