@@ -11,6 +11,8 @@ swaps the plan when a file changes.
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
     mapping.py      map tree → SQL text
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
+    contracts/      what a target takes: JSON Schema, XSD; `body.schema`
+    testing/        job tests: given records, expected requests
     collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter

@@ -116,6 +116,11 @@ class Cutter:
             # the buffer is let go: a copy of less than a batch, once per Arrow batch
             self._parts = [b"".join(self._parts)]
 
+    @property
+    def pending(self) -> bool:
+        """Whether texts wait for others to be cut with."""
+        return self._count > 0
+
     def rest(self) -> Iterator[Cut]:
         """The last batch, which may be a small one."""
         if self._count:

@@ -50,7 +50,7 @@ def preview(
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
-    for file in _files(job, ctx, sample):
+    for file in files_to_read(job, ctx, sample):
         if sample is None and file.stamp in known:
             continue
         seed = seed_of(job.name, file.stamp, sha256_of(file.path))
@@ -78,7 +78,8 @@ def masked_signature(connection: Connection) -> Mapping[str, str]:
             return header_of(auth).of(MASK)
 
 
-def _files(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:
+def files_to_read(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:
+    """The sample, or the files of the job's source. Raises SourceError for a sample that is no file."""
     if sample is None:
         files = files_of(job.source)
         return list_files(files, ctx.clock).files if files is not None else ()

@@ -14,7 +14,7 @@ import click
 
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
-from agent.errors import ConfigError, UsageError
+from agent.errors import ConfigError, SourceError, UsageError
 from agent.status import counted
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ Examples:
   push-agent dry-run gps-positions --sample one.csv  of a file of yours
   push-agent dry-run gps-positions --curl            as curl commands
   push-agent dry-run gps-positions --limit 1 --output json
+  push-agent dry-run gps-positions --as-test         a test of its first records, to paste
 """,
 )
 @click.argument("job")
@@ -44,10 +45,15 @@ Examples:
     "--sample", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read this file."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="At most so many requests."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="At most so many requests; with --as-test, records.",
 )
 @click.option("--all", "everything", is_flag=True, help="Also files that were read already.")
 @click.option("--curl", is_flag=True, help="As curl commands.")
+@click.option("--as-test", is_flag=True, help="As a test to paste into the job's file; it passes as it is.")
 def command(  # noqa: PLR0917 - one for each option
     job: str,
     config: Path,
@@ -58,6 +64,7 @@ def command(  # noqa: PLR0917 - one for each option
     *,
     everything: bool,
     curl: bool,
+    as_test: bool,
 ) -> int:
     """Show the exact requests of JOB: method, URL, headers (secrets masked), body, sizes and key.
 
@@ -68,6 +75,8 @@ def command(  # noqa: PLR0917 - one for each option
 
     settings, chosen, connection = _find(config, job)
     known = set() if everything or sample else _known(state or settings.state, job)
+    if as_test:
+        return _write_test(settings, chosen, connection, sample=sample, known=known, limit=limit)
     shown = []
     with _context(settings) as context:
         for one in preview(chosen, connection, context, sample=sample, known=known):
@@ -83,6 +92,28 @@ def command(  # noqa: PLR0917 - one for each option
         click.echo("\n\n".join(texts))
         if len(shown) == limit and not curl:
             click.echo(f"\n(the first {limit}; more with --limit N)", err=True)
+    return 0
+
+
+def _write_test(
+    settings: AgentSettings,
+    job: Job,
+    connection: Connection,
+    *,
+    sample: Path | None,
+    known: set[FileStamp],
+    limit: int,
+) -> int:
+    from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
+    from agent.testing.writing import write_test  # noqa: PLC0415
+
+    with _context(settings) as context:
+        given = first_given(job, context, sample=sample, known=known, count=limit)
+        if given is None:
+            raise SourceError(_nothing(job, known))
+        text = write_test(job, connection, given.given, context, name=given.name)
+    click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
+    click.echo(text, nl=False)
     return 0
 
 
@@ -126,6 +157,7 @@ def _context(settings: AgentSettings) -> Iterator[Context]:
             threads=settings.collect_threads,
             clock=SystemClock(),
             cancelled=lambda: False,
+            thorough=True,
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.config.contract import build_contract
 from agent.config.document import Scalar, Tree
 from agent.config.map_tree import build_map
 from agent.config.model import (
@@ -38,6 +39,7 @@ def build_body(body: View) -> Body | None:
                 map=_tree(body, "map"),
                 nulls=body.word("nulls", ndjson.nulls),
                 content_type=body.text("content_type") or ndjson.content_type,
+                contract=build_contract(body, "json"),
             )
         case "csv":
             return _csv(body)
@@ -54,6 +56,7 @@ def _json(body: View) -> JsonBody:
         nulls=body.word("nulls", default.nulls),
         content_type=body.text("content_type") or default.content_type,
         wrap=_tree(body, "wrap"),
+        contract=build_contract(body, "json"),
     )
     if made.wrap is not None:
         if made.per == "record":
@@ -90,6 +93,7 @@ def _xml(body: View) -> XmlBody | None:
         map=_mapping(body),
         nulls=body.word("nulls", "keep"),
         content_type=body.text("content_type") or XmlBody(root=XmlRoot(name=name)).content_type,
+        contract=build_contract(body, "xsd"),
     )
     section = root.section("namespaces")
     check_namespaces(made.root, {key: section.at(key) for key in section.tree.entries}, body.found)

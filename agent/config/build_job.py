@@ -9,12 +9,14 @@ from agent.config.build_delivery import build_delivery
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
+from agent.config.build_tests import build_tests
 from agent.config.model import (
     Batch,
     Body,
     Delivery,
     FileSource,
     Job,
+    JobTest,
     RawBody,
     Schedule,
     Source,
@@ -35,6 +37,7 @@ class JobParts:
     batch: Batch
     target: Target | None
     delivery: Delivery
+    tests: tuple[JobTest, ...]
     where: Where
 
     def whole(self, *, file: str, sha256: str) -> Job | None:
@@ -55,6 +58,7 @@ class JobParts:
             batch=self.batch,
             target=self.target,
             delivery=self.delivery,
+            tests=self.tests,
             file=file,
             sha256=sha256,
             where=self.where,
@@ -76,6 +80,7 @@ def build_job(view: View) -> JobParts:
         ),
         target=build_target(target) if target else None,
         delivery=build_delivery(delivery, whole_files=view.section("source").text("type") == "file"),
+        tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
     _check_body(view, parts)

@@ -12,7 +12,7 @@ from agent.config.build_connection import build_connection
 from agent.config.build_job import JobParts, build_job
 from agent.config.document import Document, scan
 from agent.config.files import Found, Kind, Unreadable, read
-from agent.config.model import AgentSettings, Connection, Job
+from agent.config.model import AgentSettings, Connection, Contract, Job, SchemaFile
 from agent.config.relate import relate
 from agent.config.schema import check
 from agent.config.view import Findings, View
@@ -28,7 +28,7 @@ class Piece:
     shown: str
     raw: bytes = b""
     sha256: str = ""
-    """Of the bytes; empty when the file was not read."""
+    """Of the bytes, and of those of a schema that it names; empty when the file was not read."""
     found: Findings = field(default_factory=Findings)
     view: View | None = None
     value: AgentSettings | Connection | JobParts | None = None
@@ -61,6 +61,13 @@ class Piece:
         if self.view is not None and isinstance(self.value, JobParts):
             relate(self.view, self.value, connections, broken, allowed)
 
+    @property
+    def schema(self) -> tuple[SchemaFile, ...]:
+        """The files of the schema that the job's bodies must fulfil."""
+        body = self.value.body if isinstance(self.value, JobParts) else None
+        contract = getattr(body, "contract", None)
+        return contract.files if isinstance(contract, Contract) else ()
+
     def job(self) -> Job | None:
         """The whole job, when nothing is wrong with it."""
         if self.bad or not isinstance(self.value, JobParts):
@@ -81,20 +88,40 @@ def piece_of(found: Found, root: Path) -> Piece:
     return digest(found.relative, found.kind, raw, found.shown, root)
 
 
-def digest(relative: str, kind: Kind, raw: bytes, name: str, root: Path) -> Piece:
-    """The text of a file: scan → check → build."""
+def digest(
+    relative: str,
+    kind: Kind,
+    raw: bytes,
+    name: str,
+    root: Path,
+    *,
+    kept: Mapping[str, bytes] | None = None,
+) -> Piece:
+    """The text of a file: scan → check → build. `kept`: see `Findings`."""
     piece = Piece(relative=relative, kind=kind, shown=name, raw=raw, sha256=hashlib.sha256(raw).hexdigest())
     document = scan(raw, name)
     schema_problems = check(document, kind)
     if document.root is not None:
-        piece.view = View.of(document.root, name, Findings(), root)
+        piece.view = View.of(document.root, name, Findings(kept=kept or {}), root)
         piece.value = _build(piece.view, kind)
+        piece.found.beside |= piece.view.found.beside
+        piece.sha256 = _with_schema(piece)
         piece.found.problems += _merge(schema_problems, piece.view.found.problems)
         # From here on, what is found (in `relate`) belongs to the piece.
         piece.view = View.of(document.root, name, piece.found, root)
     else:
         piece.found.problems += _of(document)
     return piece
+
+
+def _with_schema(piece: Piece) -> str:
+    """A job whose schema is another one is another job."""
+    if not piece.schema:
+        return piece.sha256
+    whole = hashlib.sha256(piece.sha256.encode())
+    for file in piece.schema:
+        whole.update(hashlib.sha256(file.text).digest())
+    return whole.hexdigest()
 
 
 def _of(document: Document) -> list[Problem]:

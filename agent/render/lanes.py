@@ -72,6 +72,11 @@ class Lanes:
             lanes = (turn % SPREAD for turn in self._turns)
         return zip(lanes, times, strict=False)
 
+    @property
+    def pending(self) -> bool:
+        """Whether some record waits for its batch to be full."""
+        return any(cutting.cutter.pending for cutting in self._cutters.values())
+
     def edge(self, texts: pa.Array, row: int) -> bool:
         """Whether, with these texts and at this row, a chunk has enough in it."""
         self._taken += pc.sum(pc.binary_length(texts)).as_py() or 0

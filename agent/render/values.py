@@ -12,6 +12,9 @@ from agent.message import Cursor, Draft
 from agent.sources.relation import Opened
 from agent.window import Window
 
+LINES_TOLD = 20
+"""Bad records of a chunk that are told their line: each costs reading the file again up to it."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
@@ -27,6 +30,8 @@ class Context:
     """Asked between chunks."""
     window: Window | None = None
     """The span of time that the run is about; None: it is about none."""
+    thorough: bool = False
+    """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -65,7 +65,9 @@ MACROS = (
     f"""CREATE MACRO __xml(x, place) AS CASE WHEN NOT regexp_matches(x, {_MARKUP}) THEN x
         WHEN regexp_matches(x, {_NOT_XML}) THEN CAST(__fail(__xml_bad(x, place), x) AS VARCHAR)
         ELSE {_escaped("x")} END""",
-    """CREATE MACRO __csv(x, d) AS CASE WHEN x = '' OR contains(x, d) OR regexp_matches(x, '["\\r\\n]')
+    # four searches for one character each: half the time of one regular expression
+    """CREATE MACRO __csv(x, d) AS CASE WHEN x = '' OR contains(x, d) OR contains(x, '"')
+        OR contains(x, chr(10)) OR contains(x, chr(13))
         THEN '"' || replace(x, '"', '""') || '"' ELSE x END""",
     "CREATE MACRO utc(x) AS __rfc3339(CAST(x AS TIMESTAMPTZ))",
 )

@@ -175,6 +175,11 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
             drop=drop,
             tail=tail,
         )
+    return text
+
+
+def _guarded(relation: Relation, text: str) -> str:
+    """A text that fails where the row is bad."""
     if not relation.checks:
         return text
     bad = f"{_ours(relation)}bad"
@@ -208,7 +213,10 @@ def _query(  # noqa: PLR0917 - the parts of one sentence
 ) -> Query:
     ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
-    stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
+    # the text is computed below the CASE: inside of it, what an expression has twice would be computed twice
+    below = f"SELECT *, {body} AS {ours}text FROM ({_rows(relation, start_row)})"
+    stream = f"SELECT {_guarded(relation, f'{ours}text')} AS body{others} FROM ({below})"
+    body = _guarded(relation, body)
     if wanted.dead_letter:
         chosen = "".join(f", {ours}{name} AS {name}" for name, _ in extras)
         chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)

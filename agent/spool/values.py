@@ -135,7 +135,7 @@ class ConfigRow:
 
     path: str
     """Below the config folder."""
-    kind: Literal["job", "connection", "agent"]
+    kind: Literal["job", "connection", "agent", "schema"]
     name: str
     text: bytes
     sha256: str

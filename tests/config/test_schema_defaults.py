@@ -55,6 +55,14 @@ PLACES = {
         ]
     },
     ("job", ""): ({**JOB, "source": {"type": "json", "path": "/a"}}, []),
+    ("job", "test"): (
+        {
+            **JOB,
+            "source": {"type": "json", "path": "/a"},
+            "tests": [{"name": "t", "given": [], "expect": []}],
+        },
+        ["tests", 0],
+    ),
     ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
     ("job", "body_json"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["body"]),
     ("job", "body_raw"): (
@@ -123,7 +131,7 @@ def plan_of(folder, kind, document):
         path.write_text(json.dumps(content))
     loaded = load(folder)
     assert not loaded.problems, loaded.problems
-    jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery)
+    jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery, job.tests)
             for name, job in loaded.plan.jobs.items()}  # fmt: skip
     return loaded.plan.settings, dict(loaded.plan.connections), jobs
 
@@ -134,7 +142,7 @@ def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind
     with_default = copy.deepcopy(document)
     spot = with_default
     for key in (*place, *path[:-1]):
-        spot = spot.setdefault(key, {})
+        spot = spot[key] if isinstance(spot, list) else spot.setdefault(key, {})
     without = copy.deepcopy(with_default)
     if name in {"source_http", "source_command"} and path[-1] in FOR_CSV:
         for each in (spot, without["source"]):

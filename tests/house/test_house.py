@@ -27,6 +27,8 @@ HOMES = {
     "duckdb": ("agent/sources/", "agent/render", "agent/check.py"),
     "isal": ("agent/bodies.py", "agent/target", "agent/sandbox/", "agent/sources/file.py"),
     "jsonschema": ("agent/config/",),
+    "jsonschema_rs": ("agent/contracts/",),
+    "lxml": ("agent/contracts/",),
     "prometheus_client": ("agent/web/",),
     "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render"),
     "rich": ("agent/commands/",),

@@ -50,6 +50,26 @@ class RawBody:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaFile:
+    """A file of a schema, as it was when the job was loaded."""
+
+    path: str
+    text: bytes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Contract:
+    """What the target takes: `body.schema`. Documents that break it are not sent."""
+
+    kind: Literal["json", "xsd"]
+    files: tuple[SchemaFile, ...]
+    """The schema itself, then the files beside it that it names."""
+    check: Literal["all", "sample", "none"] = "all"
+    """Which documents a run looks at."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class JsonBody:
     """RFC 8259."""
 
@@ -60,6 +80,7 @@ class JsonBody:
     content_type: str = "application/json"
     wrap: MapNode | None = None
     """What stands around the list of records: one leaf is `=records`. None: the list is the document."""
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +91,7 @@ class NdjsonBody:
     map: MapNode | None = None
     nulls: Literal["keep", "drop"] = "keep"
     content_type: str = "application/x-ndjson"
+    contract: Contract | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,6 +130,7 @@ class XmlBody:
     """A MapObject. Keys: child elements, `@name` attributes, `#text`."""
     nulls: Literal["keep", "drop"] = "keep"
     content_type: str = "text/xml; charset=utf-8"
+    contract: Contract | None = None
 
 
 RecordBody: TypeAlias = JsonBody | NdjsonBody | CsvBody | XmlBody

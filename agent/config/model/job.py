@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Literal, TypeAlias
 
 from agent.config.model.body import Batch, Body, Expr
+from agent.config.model.job_test import JobTest
 from agent.config.model.place import Where
 from agent.config.model.source import Source
 from agent.message import STRICT, Layout
@@ -133,8 +134,9 @@ class Job:
     batch: Batch = field(default_factory=Batch)
     target: Target
     delivery: Delivery = Delivery()
+    tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""
     sha256: str = field(compare=False)
-    """Of the file's bytes: a job is changed when this is."""
+    """Of the file's bytes, and of its schema's where it names one: a job is changed when this is."""
     where: Where = field(compare=False)
