@@ -9,7 +9,7 @@ swaps the plan when a file changes.
     logs.py         structured logs; clock.py: time, passed in
     config/         file → frozen values: find, read, scan, check, build, relate
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
-    mapping.py      map tree → SQL text
+    mapping/        map tree → SQL text, a file per format
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
     contracts/      what a target takes: JSON Schema, XSD; `body.schema`
     testing/        job tests: given records, expected requests
