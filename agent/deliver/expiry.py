@@ -17,6 +17,9 @@ from agent.message import EXPIRED, Answer, DeadLetter, Message
 
 log = get_log("deliver")
 
+_LONGEST = timedelta.max.total_seconds() - 1.0
+"""Seconds: older than this is told as this old."""
+
 
 async def timely(
     window: list[Message], way: Way | None, house: House, waiting: Waiting, *, failures: int = 0
@@ -57,7 +60,7 @@ def letter_of_late(message: Message, way: Way, *, at: float, attempts: int) -> D
     """Of a message that is not sent, or not again, since it is too old; with the reason in one line."""
     assert way.delivery.expire is not None
     what = "it was spooled at" if message.as_of is None else "its youngest record is of"
-    age = timedelta(seconds=round(at - _born(message)))
+    age = timedelta(seconds=round(min(at - _born(message), _LONGEST)))
     said = f"too old: {what} {_told(_born(message))}, {age} ago (expire.after: {way.delivery.expire.after})"
     request = unsendable(message, method=way.route.target.method, url=way.route.url)
     answer = Answer(status=None, reason=said)
