@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent import mapping
@@ -46,6 +46,8 @@ class Query:
     """The names of `h0`, `h1`, …"""
     frame: Frame
     """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
+    types: Mapping[str, SqlType] = field(default_factory=dict)
+    """Of each expression, by its SQL."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -126,7 +128,7 @@ def build(
         return frame
     body = _body(con, relation, wanted, tree, types, rows, frame)
     reasons = _reasons(wanted, tree, types)
-    return _query(relation, wanted, body, frame, reasons, start_row)
+    return replace(_query(relation, wanted, body, frame, reasons, start_row), types=types)
 
 
 def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
