@@ -7,14 +7,44 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, RawBody, RecordBody, RecordSource, files_of, reading_of
+from agent.config.model import (
+    FileSource,
+    Job,
+    JsonBody,
+    NdjsonBody,
+    RawBody,
+    RecordBody,
+    RecordSource,
+    files_of,
+    reading_of,
+)
 from agent.errors import Problem, SourceError
 from agent.render.values import Context, UnfitError
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, list_files, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from duckdb import DuckDBPyConnection
+
+    from agent.mapping import SqlType
+
+
+_NUMBER = frozenset({"number", "integer"})
+_JSON_TYPES = {
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint", "hugeint"), _NUMBER),
+    **dict.fromkeys(("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"), _NUMBER),
+    **dict.fromkeys(("decimal", "double", "float"), _NUMBER),
+    **dict.fromkeys(
+        ("varchar", "timestamp", "timestamp with time zone", "date", "time", "uuid", "blob"),
+        frozenset({"string"}),
+    ),
+    **dict.fromkeys(("struct", "map"), frozenset({"object"})),
+    **dict.fromkeys(("list", "array"), frozenset({"array"})),
+    "boolean": frozenset({"boolean"}),
+}
+"""What a DuckDB type becomes in JSON. Of all others nothing is said."""
 
 
 def check_job(job: Job, ctx: Context) -> list[Problem]:
@@ -78,7 +108,8 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
             temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
             feed = file_feed(source, file)
             found = feed.open(stack, temp)
-            open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
+            reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
+            return _contract(job, reading.query.types)
     except UnfitError as unfit:
         return list(unfit.problems)
     except SourceError as error:
@@ -87,7 +118,29 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
         path = str(file.path)
         said = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
         return [_of_file(job, said)] if isinstance(said, SourceError) else []
-    return []
+
+
+def _contract(job: Job, types: Mapping[str, SqlType]) -> list[Problem]:
+    """Expressions whose types the schema does not take; the rest of the map was checked with the config."""
+    from agent.config.contract_map import misfits  # noqa: PLC0415 - jsonschema costs 130 ms
+
+    body = job.body
+    if not isinstance(body, JsonBody | NdjsonBody) or body.contract is None or body.map is None:
+        return []
+    kinds = {sql: _JSON_TYPES.get(type_.kind, frozenset()) for sql, type_ in types.items()}
+    found = misfits(body.contract, body.map, drop=body.nulls == "drop", types=kinds)
+    return [
+        Problem(
+            file=one.expr.where.file,
+            line=one.expr.where.line,
+            column=one.expr.where.column,
+            path=one.expr.where.path,
+            message=one.message,
+            hint=one.hint,
+        )
+        for one in found
+        if one.expr is not None
+    ]
 
 
 def _of_file(job: Job, error: SourceError) -> Problem:

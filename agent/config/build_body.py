@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.config.contract import build_contract
+from agent.config.contract import check_map as check_contract
 from agent.config.document import Scalar, Tree
 from agent.config.map_tree import build_map
 from agent.config.model import (
@@ -34,13 +35,15 @@ def build_body(body: View) -> Body | None:
             return _json(body)
         case "ndjson":
             ndjson = NdjsonBody()
-            return NdjsonBody(
+            lines = NdjsonBody(
                 per=body.word("per", ndjson.per),
                 map=_tree(body, "map"),
                 nulls=body.word("nulls", ndjson.nulls),
                 content_type=body.text("content_type") or ndjson.content_type,
                 contract=build_contract(body, "json"),
             )
+            check_contract(body, lines.contract, lines.map, lines.nulls)
+            return lines
         case "csv":
             return _csv(body)
         case "xml":
@@ -58,6 +61,7 @@ def _json(body: View) -> JsonBody:
         wrap=_tree(body, "wrap"),
         contract=build_contract(body, "json"),
     )
+    check_contract(body, made.contract, made.map, made.nulls)
     if made.wrap is not None:
         if made.per == "record":
             hint = "write `per: batch`, or put it into `map`"

@@ -7,13 +7,34 @@ import stat
 from pathlib import Path
 from typing import Literal
 
+from agent.config.contract_map import misfits
 from agent.config.files import shown
-from agent.config.model import Contract, SchemaFile
+from agent.config.model import Contract, MapNode, SchemaFile, Where
+from agent.config.places import place_of
 from agent.config.view import View
 from agent.contracts import ContractError, compiled, gather
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of one file of a schema."""
+
+
+def check_map(body: View, contract: Contract | None, tree: MapNode | None, nulls: str) -> None:
+    """Tell at its line what of the map cannot fulfil the schema, whatever the records are."""
+    node, where = body.node("map"), body.at("map")
+    if contract is None or tree is None or node is None:
+        return
+    for one in misfits(contract, tree, drop=nulls == "drop", types={}):
+        place = place_of(node, one.steps)
+        inside = bool(one.steps)
+        at = Where(
+            file=where.file,
+            line=place.line if inside else where.line,
+            column=place.column if inside else where.column,
+            path=f"{where.path}{place.path if place.path.startswith('[') else '.' + place.path}"
+            if inside
+            else where.path,
+        )
+        body.found.error(at, one.message, one.hint)
 
 
 def build_contract(body: View, kind: Literal["json", "xsd"]) -> Contract | None:

@@ -8,8 +8,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent import mapping
@@ -49,6 +49,8 @@ class Query:
     """The names of `h0`, `h1`, …"""
     frame: Frame
     """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
+    types: Mapping[str, SqlType] = field(default_factory=dict)
+    """Of each expression, by its SQL."""
 
 
 def build(
@@ -82,7 +84,8 @@ def build(
         extras.append(("as_of", dealing.as_of(expire.of, types[expire.of.sql])))
     body = _body(con, relation, wanted, tree, types, rows, frame)
     whys = reasons(wanted, tree, types)
-    return _query(relation, wanted, body, frame, whys, extras, names, start_row)
+    made = _query(relation, wanted, body, frame, whys, extras, names, start_row)
+    return replace(made, types=types)
 
 
 def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
