@@ -297,3 +297,20 @@ async def test_too_many_pages_are_an_error(world, server):
     result = await world.job(SIMPLE + "paging: {page: page, max_pages: 5}").run(limit=2)
     assert result.state == "done"
     assert world.ids() == [1, 2, 3, 4, 5]
+
+
+async def test_a_walk_that_was_cut_off_ends_in_its_own_window_before_the_next_begins(world, server):
+    def page(request):
+        day, number = request.path.partition("=")[2].split("&page=")
+        return Answer(json=rows(int(day[-2:]) * 10 + int(number)) if int(number) <= 2 else [])
+
+    server.script("/items", page)
+    world.job(SIMPLE + "query: {day: '{since:date}'}\npaging: {page: page}")
+    days = [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)]
+    await world.run(limit=1, window=(days[0], days[1]))
+    assert world.ids() == [11]
+    await done(world, window=(days[1], days[2]))
+    assert world.ids() == [11, 12, 21, 22]
+    await world.run(limit=1, window=(days[1], days[2]))
+    await done(world, window=(days[1], days[2]))
+    assert world.ids() == [11, 12, 21, 22, 21, 22]
