@@ -26,7 +26,7 @@ from agent.pull.landing import Landing
 from agent.pull.output import print_out
 from agent.pull.pages import Pages, Place, spots
 from agent.pull.tools import Tools
-from agent.pull.walk import Spot, Window
+from agent.pull.walk import Spot, window_of
 from agent.render import Chunk, Context, SourceFile, render_file
 from agent.sources.files import stamp_of
 from agent.spool import Spool
@@ -48,7 +48,7 @@ class PageRun:
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
-        self._window: Window = getattr(ctx, "window", None)
+        self._window = window_of(ctx)
         self._note = ""
 
     def go(self, limit: int | None) -> RunResult:
@@ -97,7 +97,7 @@ class PageRun:
 
     def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
         pages = Pages(source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled)
-        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+        place = Place.load(self._spool.cursor(self._job.name).result(), source).turned_to(self._window)
         for first in spots(source, place, self._window):
             spot: Spot | None = first
             while spot is not None:

@@ -95,7 +95,9 @@ def _pages(
 
 def _window(job: Job, ctx: Context) -> Window:
     """That of the context; else one that ends now and is as long as the job's interval."""
-    window: Window = getattr(ctx, "window", None)
+    from agent.pull.walk import window_of  # noqa: PLC0415
+
+    window = window_of(ctx)
     if window is not None:
         return window
     now = datetime.fromtimestamp(ctx.clock.now(), UTC)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.config.model import Connection, CsvSource, HttpSource, NdjsonSource, NextPage
@@ -20,6 +20,8 @@ from agent.sources.pointed import value_at
 from agent.target import Got
 
 _UNCHANGED = 304
+_PARKED = 100
+"""Walks of other windows that are remembered."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +30,8 @@ class Place:
 
     spot: Spot | None = None
     """The page that was not yet there; None: the last walk came to its end."""
+    parked: tuple[Spot, ...] = ()
+    """Where walks of other windows were cut off: each goes on when its window is asked for again."""
     kept: str = ""
     """With `keep`: where the next walk begins."""
     etag: str = ""
@@ -41,15 +45,33 @@ class Place:
         if not cursor or cursor.get("source") != walk.mark_of(source):
             return cls()
         texts = {key: str(cursor.get(key) or "") for key in ("kept", "etag", "modified", "of")}
-        return cls(spot=Spot.load(cursor.get("next")), **texts)
+        parked = cursor.get("parked")
+        found = [Spot.load(one) for one in parked] if isinstance(parked, list) else []
+        return cls(
+            spot=Spot.load(cursor.get("next")), parked=tuple(one for one in found if one is not None), **texts
+        )
 
     def dump(self, source: HttpSource) -> Cursor:
         """To be stored."""
         found: dict[str, JsonValue] = {"source": walk.mark_of(source)}
         if self.spot is not None:
             found["next"] = self.spot.dump()
+        if self.parked:
+            found["parked"] = [spot.dump() for spot in self.parked]
         pairs = {"kept": self.kept, "etag": self.etag, "modified": self.modified, "of": self.of}
         return {**found, **{key: value for key, value in pairs.items() if value}}
+
+    def turned_to(self, window: Window) -> Place:
+        """With the walk of this window, where one was cut off; those of others stay parked.
+
+        Windows that are missed may have grown when they are asked for again: they begin where they began.
+        """
+        if window is None:
+            return self
+        known = [spot for spot in (*self.parked, self.spot) if spot is not None]
+        same = [spot for spot in known if spot.window is not None and spot.window[0] == window[0]]
+        others = tuple(spot for spot in known if spot not in same[-1:])
+        return replace(self, spot=same[-1] if same else None, parked=others[-_PARKED:])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,18 +162,19 @@ class Pages:
         if source.paging is None:
             return Place(etag=got.etag, modified=got.modified, of=of if got.etag or got.modified else "")
         if then is not None:
-            return Place(spot=then, kept=place.kept)
-        return Place(kept=walk.kept_after(source, spot, following))
+            return Place(spot=then, kept=place.kept, parked=place.parked)
+        return Place(kept=walk.kept_after(source, spot, following), parked=place.parked)
 
 
 def spots(source: HttpSource, place: Place, window: Window) -> Iterator[Spot]:
-    """Where walks begin now: at the page that an earlier run did not get, then at that of this window."""
-    first = walk.begin(source, place.kept, window)
+    """Where walks begin now: at the page that an earlier run did not get, then at what it was not about."""
     left = place.spot
-    if left is not None:
-        yield left
-    if left is None or (window is not None and left.window != first.window):
-        yield first
+    if left is None:
+        yield walk.begin(source, place.kept, window)
+        return
+    yield left
+    if window is not None and left.window is not None and left.window[1] < window[1]:
+        yield walk.begin(source, place.kept, (left.window[1], window[1]))
 
 
 def _form(source: HttpSource) -> str:

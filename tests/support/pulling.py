@@ -8,6 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from agent.auth.fixed import NoSession
 from agent.clock import SystemClock
@@ -96,7 +97,7 @@ class PullWorld:
             threads=1,
             clock=self.clock,
             cancelled=self.stopped,
-            window=window,
+            window=window and SimpleNamespace(since=window[0], until=window[1]),
         )
         run = self.spool.start_run(job.name, self.clock.now(), "test", job.sha256).result()
         result = collect_job(job, run, self.spool, ctx, hands=self.hands, limit=limit, poll=0, tools=tools)
