@@ -33,6 +33,9 @@ from agent.spool import Spool
 
 log = get_log("collect")
 
+# How a run may have ended that had come to its last page and was not called done.
+_CUT_OFF = frozenset({"collecting", "interrupted", "stopped", "failed"})
+
 
 class PageRun:
     """One run; used once."""
@@ -96,8 +99,10 @@ class PageRun:
     # ------------------------------------------------------------------------------ pages
 
     def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
-        pages = Pages(source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled)
-        place = Place.load(self._spool.cursor(self._job.name).result(), source).turned_to(self._window)
+        pages = Pages(
+            source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled, run=self._run
+        )
+        place = self._place(source)
         for first in spots(source, place, self._window):
             spot: Spot | None = first
             while spot is not None:
@@ -107,6 +112,17 @@ class PageRun:
                     return
                 place = self._page(source, pages, place, spot)
                 spot = place.spot
+
+    def _place(self, source: HttpSource) -> Place:
+        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+        # a run that is done was asked for again on purpose
+        unsure = [one for one in place.finished if self._spool.state_of_run(one.run).result() in _CUT_OFF]
+        ours = [one for one in unsure if self._window is not None and one.window[0] == self._window[0]]
+        others = [one for one in unsure if one not in ours]
+        place = replace(place, finished=(*others, *(replace(one, run=self._run) for one in ours)))
+        if ours:  # from now on it is this run that has to be called done
+            self._spool.set_cursor(self._job.name, place.dump(source)).result()
+        return place.turned_to(self._window)
 
     def _page(self, source: HttpSource, pages: Pages, place: Place, spot: Spot) -> Place:
         self._hands.say(f"getting page {spot.page}")

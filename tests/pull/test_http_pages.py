@@ -322,13 +322,28 @@ async def test_a_walk_that_was_cut_off_waits_for_its_own_window(world, days):
     assert world.ids() == [11, 21, 12]
     await done(world, window=(days[1], days[2]))
     assert world.ids() == [11, 21, 12, 22]
-    assert set(world.cursor) == {"source"}
+    assert set(world.cursor) == {"source", "finished"}
 
 
 async def test_a_window_that_has_grown_is_asked_only_for_what_is_new(world, days):
     await world.run(limit=1, window=(days[0], days[1]))
     await done(world, window=(days[0], days[2]))
     assert world.ids() == [11, 12, 21, 22]
+
+
+async def test_a_window_whose_run_died_behind_its_last_page_has_nothing_more(world, days):
+    await done(world, window=(days[0], days[1]), ended=False)
+    for ended in (False, True):
+        assert (await done(world, window=(days[0], days[1]), ended=ended)).records == 0
+    assert world.ids() == [11, 12]
+    await done(world, window=(days[0], days[1]))
+    assert world.ids() == [11, 12, 11, 12]
+
+
+async def test_a_window_that_is_done_can_be_asked_for_again(world, days):
+    for _ in range(2):
+        await done(world, window=(days[0], days[1]))
+    assert world.ids() == [11, 12, 11, 12]
 
 
 async def test_without_windows_a_run_goes_on_and_begins_nothing(world, server):

@@ -84,13 +84,13 @@ class PullWorld:
             allowed=lambda: self.loaded.plan.settings.commands_allow if allowed is None else allowed,
         )
 
-    async def run(self, limit=None, window=None, allowed=None):
+    async def run(self, limit=None, window=None, allowed=None, *, ended=True):
         if "api" in self.loaded.plan.connections and not self.opened:
             await self.connect()
         job, tools = self.loaded.plan.jobs["pulled"], self.tools(allowed)
-        return await asyncio.to_thread(self._run, job, tools, limit, window)
+        return await asyncio.to_thread(self._run, job, tools, limit, window, ended=ended)
 
-    def _run(self, job, tools, limit, window):
+    def _run(self, job, tools, limit, window, *, ended):
         ctx = WindowContext(
             temp=self.temp,
             memory=200_000_000,
@@ -101,7 +101,8 @@ class PullWorld:
         )
         run = self.spool.start_run(job.name, self.clock.now(), "test", job.sha256).result()
         result = collect_job(job, run, self.spool, ctx, hands=self.hands, limit=limit, poll=0, tools=tools)
-        self.spool.end_run(run, state=result.state, reason=result.reason).result()
+        if ended:
+            self.spool.end_run(run, state=result.state, reason=result.reason).result()
         return result
 
     def bodies(self):
