@@ -126,7 +126,7 @@ class PageRun:
 
     def _page(self, source: HttpSource, pages: Pages, place: Place, spot: Spot) -> Place:
         self._hands.say(f"getting page {spot.page}")
-        with pages.page(place, spot) as page:
+        with _told_where(self._intake.records, spot), pages.page(place, spot) as page:
             if page is None:
                 self._note = "nothing has changed since the last answer (304)"
                 return replace(place, spot=None)
@@ -178,6 +178,18 @@ class PageRun:
         else:
             self._spool.release_page(row, behind).result()
         log.info("collected", job=self._job.name, source=name, records=self._intake.records - before[0])
+
+
+@contextlib.contextmanager
+def _told_where(records: int, spot: Spot) -> Iterator[None]:
+    """A page that an earlier run named may be one that the API has forgotten: say so."""
+    try:
+        yield
+    except SourceError as error:
+        if records or not spot.at or spot.page == 1 or error.lasting:
+            raise
+        where = "an earlier run was cut off before this page; a change of `query` begins anew"
+        raise SourceError(error.message, hint=f"{error.hint}; {where}" if error.hint else where) from error
 
 
 @dataclass(kw_only=True, slots=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from agent.config.model import Connection, Plan, SecretRef, TokenCommandAuth, Where
+from agent.config.model import CommandSource, Connection, Plan, SecretRef, TokenCommandAuth, Where
 from agent.config.programs import distrust
 from agent.errors import Problem, SecretError
 from agent.logs import BLOT, blotter
@@ -165,6 +165,9 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
     Not part of `load`: values come and go.
     """
     found = []
+    for job in plan.jobs.values():
+        if isinstance(job.source, CommandSource) and (wrong := distrust(job.source.command[0])) is not None:
+            found.append(_problem(job.source.program, wrong.message, wrong.hint))
     for connection in plan.connections.values():
         auth = connection.auth
         if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:
