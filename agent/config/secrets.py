@@ -164,10 +164,12 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
 
     Not part of `load`: values come and go.
     """
-    found = []
-    for job in plan.jobs.values():
-        if isinstance(job.source, CommandSource) and (wrong := distrust(job.source.command[0])) is not None:
-            found.append(_problem(job.source.program, wrong.message, wrong.hint))
+    sources = (job.source for job in plan.jobs.values())
+    found = [
+        _problem(source.program, wrong.message, wrong.hint)
+        for source in sources
+        if isinstance(source, CommandSource) and (wrong := distrust(source.command[0])) is not None
+    ]
     for connection in plan.connections.values():
         auth = connection.auth
         if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:
