@@ -18,6 +18,8 @@ swaps the plan when a file changes.
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
     request.py      message + route → the exact HTTP request
     target.py       one HTTP attempt → Outcome; the only table of status codes
+    pull/           documents that are asked for: an HTTP API's pages, a program's output
+    programs.py     running a program of the config; warden.py: leaves nothing of it behind
     connections.py  an open connection: session, client, limits
     tls.py          certificates → an SSL context; tls_files.py: renewed ones are taken over
     pacing.py       backoff, Retry-After, rate limit

@@ -6,7 +6,7 @@ dry run cannot send or store anything.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,21 +40,38 @@ class Shown:
     bad: BadRecord | None = None
 
 
+@dataclass(kw_only=True, slots=True)
+class Document:
+    """What a source that is asked for documents gave; who shows it says how many records were in it."""
+
+    file: SourceFile
+    rows: int = 0
+
+
 def preview(
-    job: Job, connection: Connection, ctx: Context, *, sample: Path | None, known: Collection[FileStamp]
-) -> Iterator[Shown]:
+    job: Job,
+    connection: Connection,
+    ctx: Context,
+    *,
+    sample: Path | None,
+    known: Collection[FileStamp],
+    documents: Iterable[Document] = (),
+) -> Generator[Shown, None, None]:
     """The requests in the order in which they would leave.
 
     `sample` is read instead of the job's own files; `known` are files that were read already and are
-    passed over. Raises SourceError and ConfigError as the daemon would.
+    passed over. `documents` of a source that reads no files: they come from outside, since nothing here
+    knows a network. Raises SourceError and ConfigError as the daemon would.
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
-    for file in files_to_read(job, ctx, sample):
+    for document in _documents(job, ctx, sample, documents):
+        file = document.file
         if sample is None and file.stamp in known:
             continue
         seed = seed_of(job.name, file.stamp, sha256_of(file.path))
         for chunk in render_file(job, file, ctx):
+            document.rows = chunk.rows
             for draft in chunk.drafts:
                 key = key_of(seed, draft.first)
                 request = build(route, draft, key=key, signature=signature)
@@ -76,6 +93,13 @@ def masked_signature(connection: Connection) -> Mapping[str, str]:
             return {}
         case auth:
             return header_of(auth).of(MASK)
+
+
+def _documents(job: Job, ctx: Context, sample: Path | None, asked: Iterable[Document]) -> Iterator[Document]:
+    if sample is None and files_of(job.source) is None:
+        yield from asked
+    else:
+        yield from (Document(file=file) for file in files_to_read(job, ctx, sample))
 
 
 def files_to_read(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:

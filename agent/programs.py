@@ -6,6 +6,7 @@ in another session, and nothing at all once the agent is gone. Blocks: for worke
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import math
@@ -14,11 +15,14 @@ import selectors
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar, cast
+
+T = TypeVar("T")
 
 _WARDEN = Path(__file__).with_name("warden.py")
 _PIECE = 65_536
@@ -68,6 +72,41 @@ def run_program(program: Program, take: Callable[[bytes], None], cancelled: Call
         finally:
             ours.close()  # whatever is left is killed
             _reap(process)
+
+
+async def in_own_thread(work: Callable[[Callable[[], bool]], T]) -> T:
+    """Do it beside the event loop, in a thread that no other work has to wait for.
+
+    `work` is given what says that it is to end: cancelled, this waits until it did.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[T] = loop.create_future()
+    ending = threading.Event()
+
+    def say(result: T | None, error: BaseException | None) -> None:
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast("T", result))
+
+    def live() -> None:
+        result, error = None, None
+        try:
+            result = work(ending.is_set)
+        except BaseException as caught:  # noqa: BLE001 - it is raised where it is waited for
+            error = caught
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(say, result, error)
+
+    threading.Thread(target=live, name="program", daemon=True).start()
+    try:
+        return await asyncio.shield(done)
+    except asyncio.CancelledError:
+        ending.set()
+        await asyncio.wait({done})
+        if not done.cancelled():
+            done.exception()  # nobody will ask for it
+        raise
 
 
 def _warden(link: socket.socket) -> subprocess.Popen[bytes]:

@@ -1,16 +1,12 @@
 """`type: token_command`: a program prints a token as JSON. Running it is the login; there is no refresh.
 
 The program gets no shell, nothing on its stdin, no file of ours but 0, 1 and 2, and only the variables that
-the config lists. It lives in a session of its own, which is killed as a whole when its time is over.
+the config lists. When it has ended, or its time is over, nothing that it started lives on.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import os
-import signal
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Collection, Mapping
 
 from agent.auth.call import Call
@@ -21,10 +17,7 @@ from agent.auth.session import Sealer, Secrets
 from agent.auth.token import Token
 from agent.config.model import TokenCommandAuth, TokenHeader
 from agent.config.programs import distrust
-
-_PIECE = 65_536
-_KEPT = 65_536
-"""Bytes of stderr that are kept: the last ones. Far more than is shown: half a secret would not be found."""
+from agent.programs import Ended, Program, in_own_thread, run_program
 
 
 class TokenCommandGrant:
@@ -59,51 +52,39 @@ class TokenCommandGrant:
         return ""
 
     async def login(self, who: Credentials) -> Exchange:
-        """Run the command once."""
+        """Run the command once, in a thread of its own."""
         del who
-        try:
-            process = await asyncio.create_subprocess_exec(
-                *self.auth.command,
-                stdin=DEVNULL,
-                stdout=PIPE,
-                stderr=PIPE,
-                cwd="/",
-                env=self._environment(),
-                start_new_session=True,
-            )
-        except (OSError, ValueError) as error:
-            why = (error.strerror or "").lower() if isinstance(error, OSError) else "an argument holds NUL"
-            return Denied(
-                status=0, text=f"{self.auth.command[0]} cannot be started: {why}", credentials=False
-            )
-        try:
-            return await self._hear(process)
-        finally:
-            await _end(process)
+        out = bytearray()
+        program = Program(
+            command=self.auth.command,
+            environment=self._environment(),
+            timeout=self.auth.timeout.total_seconds(),
+            max_bytes=MAX_ANSWER,
+        )
+        ended = await in_own_thread(lambda cancelled: run_program(program, out.extend, cancelled))
+        if ended.how == "exit" and ended.code == 0:
+            answer = judge_good("the command ended well", 0, bytes(out), self._call)
+            if isinstance(answer, Granted | Denied):
+                return answer
+            # Nothing was lost on any way: what it printed is what it prints.
+            return Denied(status=0, text=answer.text)
+        return self._failed(ended)
 
-    async def _hear(self, process: Process) -> Exchange:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        try:
-            async with asyncio.timeout(self.auth.timeout.total_seconds()):
-                out, err, code = await asyncio.gather(
-                    _all(process.stdout), _last(process.stderr), process.wait()
-                )
-        except TimeoutError:
-            seconds = self.auth.timeout.total_seconds()
-            return Lost(text=f"the command did not end within {seconds:g} s and was killed")
-        except _TooMuch:
-            return Denied(status=0, text=f"the command printed more than {MAX_ANSWER} bytes")
-        if code != 0:
-            how = (
-                f"the command ended with {code}" if code > 0 else f"the command was killed by signal {-code}"
-            )
-            return Denied(status=0, text=how + _told(err, self._hidden()))
-        answer = judge_good("the command ended well", 0, out, self._call)
-        if isinstance(answer, Granted | Denied):
-            return answer
-        # Nothing was lost on any way: what it printed is what it prints.
-        return Denied(status=0, text=answer.text)
+    def _failed(self, ended: Ended) -> Exchange:
+        match ended.how:
+            case "exit":
+                how = f"ended with {ended.code}" if ended.code > 0 else f"was killed by signal {-ended.code}"
+                return Denied(status=0, text=f"the command {how}" + _told(ended.errors, self._hidden()))
+            case "not started":
+                text = f"{self.auth.command[0]} cannot be started: {ended.why}"
+                return Denied(status=0, text=text, credentials=False)
+            case "too much":
+                return Denied(status=0, text=f"the command printed more than {MAX_ANSWER} bytes")
+            case "timeout":
+                seconds = self.auth.timeout.total_seconds()
+                return Lost(text=f"the command did not end within {seconds:g} s and was killed")
+            case _:
+                return Lost(text="the command was killed from outside")
 
     def _environment(self) -> Mapping[str, str]:
         return {name: os.environ[name] for name in self.auth.environment if name in os.environ}
@@ -114,38 +95,8 @@ class TokenCommandGrant:
         return {value for value in values if len(value) >= LEAST_SECRET and not value.startswith("/")}
 
 
-class _TooMuch(Exception):
-    """More than any token needs."""
-
-
-async def _all(stream: asyncio.StreamReader) -> bytes:
-    out = bytearray()
-    while piece := await stream.read(_PIECE):
-        out += piece
-        if len(out) > MAX_ANSWER:
-            raise _TooMuch
-    return bytes(out)
-
-
-async def _last(stream: asyncio.StreamReader) -> bytes:
-    kept = b""
-    while piece := await stream.read(_PIECE):
-        kept = (kept + piece)[-_KEPT:]
-    return kept
-
-
 def _told(err: bytes, hidden: Collection[str]) -> str:
     """The end of stderr in one line, without anything hidden and what looks like a token."""
     text = blot(err.decode("utf-8", "replace"), hidden)
     words = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return f": {words[-MAX_WORDS:]}" if words else ""
-
-
-async def _end(process: Process) -> None:
-    """Nobody of the command's session stays behind, and its pipes are closed, also when we are cancelled."""
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        # A number that is the group of somebody alive is not given to others, so this hits nobody else.
-        os.killpg(process.pid, signal.SIGKILL)
-    # Who left the session may hold the pipes for ever; only the transport closes our ends of them.
-    process._transport.close()  # type: ignore[attr-defined] # noqa: SLF001
-    await asyncio.shield(asyncio.ensure_future(process.wait()))

@@ -26,12 +26,15 @@ from agent.pull.landing import Landing
 from agent.pull.output import print_out
 from agent.pull.pages import Pages, Place, spots
 from agent.pull.tools import Tools
-from agent.pull.walk import Spot, Window
+from agent.pull.walk import Spot, window_of
 from agent.render import Chunk, Context, SourceFile, render_file
 from agent.sources.files import stamp_of
 from agent.spool import Spool
 
 log = get_log("collect")
+
+# How a run may have ended that had come to its last page and was not called done.
+_CUT_OFF = frozenset({"collecting", "interrupted", "stopped", "failed"})
 
 
 class PageRun:
@@ -48,7 +51,7 @@ class PageRun:
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
-        self._window: Window = getattr(ctx, "window", None)
+        self._window = window_of(ctx)
         self._note = ""
 
     def go(self, limit: int | None) -> RunResult:
@@ -96,8 +99,10 @@ class PageRun:
     # ------------------------------------------------------------------------------ pages
 
     def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
-        pages = Pages(source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled)
-        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+        pages = Pages(
+            source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled, run=self._run
+        )
+        place = self._place(source)
         for first in spots(source, place, self._window):
             spot: Spot | None = first
             while spot is not None:
@@ -108,9 +113,20 @@ class PageRun:
                 place = self._page(source, pages, place, spot)
                 spot = place.spot
 
+    def _place(self, source: HttpSource) -> Place:
+        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+        # a run that is done was asked for again on purpose
+        unsure = [one for one in place.finished if self._spool.state_of_run(one.run).result() in _CUT_OFF]
+        ours = [one for one in unsure if self._window is not None and one.window[0] == self._window[0]]
+        others = [one for one in unsure if one not in ours]
+        place = replace(place, finished=(*others, *(replace(one, run=self._run) for one in ours)))
+        if ours:  # from now on it is this run that has to be called done
+            self._spool.set_cursor(self._job.name, place.dump(source)).result()
+        return place.turned_to(self._window)
+
     def _page(self, source: HttpSource, pages: Pages, place: Place, spot: Spot) -> Place:
         self._hands.say(f"getting page {spot.page}")
-        with pages.page(place, spot) as page:
+        with _told_where(self._intake.records, spot), pages.page(place, spot) as page:
             if page is None:
                 self._note = "nothing has changed since the last answer (304)"
                 return replace(place, spot=None)
@@ -162,6 +178,18 @@ class PageRun:
         else:
             self._spool.release_page(row, behind).result()
         log.info("collected", job=self._job.name, source=name, records=self._intake.records - before[0])
+
+
+@contextlib.contextmanager
+def _told_where(records: int, spot: Spot) -> Iterator[None]:
+    """A page that an earlier run named may be one that the API has forgotten: say so."""
+    try:
+        yield
+    except SourceError as error:
+        if records or not spot.at or spot.page == 1 or error.lasting:
+            raise
+        where = "an earlier run was cut off before this page; a change of `query` begins anew"
+        raise SourceError(error.message, hint=f"{error.hint}; {where}" if error.hint else where) from error
 
 
 @dataclass(kw_only=True, slots=True)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import gzip
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config.model import AgentSettings, Connection, Job
+    from agent.message import Cursor
     from agent.preview import Shown
     from agent.render import Context
     from agent.stamp import FileStamp
@@ -69,20 +70,34 @@ def command(  # noqa: PLR0917 - one for each option
     """Show the exact requests of JOB: method, URL, headers (secrets masked), body, sizes and key.
 
     Nothing is sent and no state is written. The requests are those of the source's files that were not
-    read yet, or of a --sample file.
+    read yet, or of a --sample file. A source of type http or command is read as a run would, from where the
+    last one ended.
     """
+    from agent.commands.asking import documents  # noqa: PLC0415
     from agent.preview import preview  # noqa: PLC0415
 
-    settings, chosen, connection = _find(config, job)
-    known = set() if everything or sample else _known(state or settings.state, job)
+    settings, chosen, connections = _find(config, job)
+    folder = state or settings.state
+    known = set() if everything or sample else _known(folder, job)
     if as_test:
+        connection = connections[chosen.target.connection]
         return _write_test(settings, chosen, connection, sample=sample, known=known, limit=limit)
     shown = []
     with _context(settings) as context:
-        for one in preview(chosen, connection, context, sample=sample, known=known):
-            shown.append(one)
-            if len(shown) == limit:
-                break
+        cursor = None if everything else _cursor(folder, chosen)
+        allowed = settings.commands_allow
+        asked = documents(chosen, connections, context, config=config, allowed=allowed, cursor=cursor)
+        connection = connections[chosen.target.connection]
+        with (
+            closing(
+                preview(chosen, connection, context, sample=sample, known=known, documents=asked)
+            ) as requests,
+            closing(asked),
+        ):
+            for one in requests:
+                shown.append(one)
+                if len(shown) == limit:
+                    break
     if output == "json":
         print_json([_as_json(one) for one in shown])
     elif not shown:
@@ -117,8 +132,8 @@ def _write_test(
     return 0
 
 
-def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Connection]:
-    """The job and its connection; only what is wrong with them is told."""
+def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Mapping[str, Connection]]:
+    """The job and the connections there are; only what is wrong with them is told."""
     import difflib  # noqa: PLC0415 - beside its use
 
     from agent.config import load  # noqa: PLC0415
@@ -132,7 +147,7 @@ def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Connection]:
         known = ", ".join(sorted(loaded.plan.jobs)) or "none"
         hint = f"did you mean {near[0]}?" if near else f"the jobs there are: {known}"
         raise UsageError(f"there is no job {name!r} in {config}", hint=hint)
-    return loaded.plan.settings, job, loaded.plan.connections[job.target.connection]
+    return loaded.plan.settings, job, loaded.plan.connections
 
 
 def _known(state: Path, job: str) -> set[FileStamp]:
@@ -143,6 +158,18 @@ def _known(state: Path, job: str) -> set[FileStamp]:
 
     with Reader.open(state) as reader:
         return {row.stamp for row in reader.files(job, limit=100_000)}
+
+
+def _cursor(state: Path, job: Job) -> Cursor | None:
+    """How far the daemon has come with a source that is asked page by page. Only read."""
+    from agent.config.model import HttpSource  # noqa: PLC0415
+
+    if not isinstance(job.source, HttpSource) or not state.is_dir():
+        return None
+    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
+
+    with Reader.open(state) as reader:
+        return reader.cursor(job.name)
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from agent.config.model import (
     Source,
     Target,
     Where,
+    files_of,
 )
 from agent.config.view import View
 
@@ -86,6 +87,7 @@ def build_job(view: View) -> JobParts:
     _check_body(view, parts)
     _check_batch(view, parts)
     _check_templates(view, parts)
+    _check_watch(view, parts)
     return parts
 
 
@@ -110,6 +112,17 @@ def _check_batch(view: View, parts: JobParts) -> None:
         view.found.error(
             view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
         )
+
+
+def _check_watch(view: View, parts: JobParts) -> None:
+    """File events need files."""
+    if parts.source is None or files_of(parts.source) is not None:
+        return
+    for schedule in parts.schedules:
+        if schedule.watch:
+            view.found.error(
+                schedule.where, "watch is for files, and this source reads none", "write `every: 5m`"
+            )
 
 
 def _check_templates(view: View, parts: JobParts) -> None:

@@ -12,6 +12,7 @@ from agent.config.model import (
     CommandSource,
     CursorPage,
     HttpSource,
+    JsonSource,
     NextPage,
     NumberedPage,
     Paging,
@@ -42,6 +43,9 @@ def build_http(source: View, reading: Reading) -> HttpSource | None:
     connection = source.text("connection")
     headers, query = _headers(source), _query(source, words)
     _check_twice(source, paging, query)
+    if isinstance(paging, NextPage | CursorPage) and paging.pointer and not isinstance(reading, JsonSource):
+        where = source.section("paging").at("next" if isinstance(paging, NextPage) else "cursor")
+        source.found.error(where, "only a JSON answer holds the next page", "write `next: link`, or count")
     if connection is None:
         return None
     default = HttpSource(connection=connection, reading=reading, where=source.where)

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NoReturn
 
-from agent.config.model import Connection, Plan, SecretRef, TokenCommandAuth, Where
+from agent.config.model import CommandSource, Connection, Plan, SecretRef, TokenCommandAuth, Where
 from agent.config.programs import distrust
 from agent.errors import Problem, SecretError
 from agent.logs import BLOT, blotter
@@ -164,7 +164,12 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
 
     Not part of `load`: values come and go.
     """
-    found = []
+    sources = (job.source for job in plan.jobs.values())
+    found = [
+        _problem(source.program, wrong.message, wrong.hint)
+        for source in sources
+        if isinstance(source, CommandSource) and (wrong := distrust(source.command[0])) is not None
+    ]
     for connection in plan.connections.values():
         auth = connection.auth
         if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 
 from agent.config.model import Connection, CsvSource, HttpSource, NdjsonSource, NextPage
@@ -20,6 +21,23 @@ from agent.sources.pointed import value_at
 from agent.target import Got
 
 _UNCHANGED = 304
+_PARKED = 100
+"""Walks of other windows that are remembered."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finished:
+    """A window whose walk came to its end in a run that may not have been called done."""
+
+    since: str
+    until: str
+    """RFC 3339, as in a `Spot`."""
+    run: int
+
+    @property
+    def window(self) -> tuple[datetime, datetime]:
+        """As moments."""
+        return datetime.fromisoformat(self.since), datetime.fromisoformat(self.until)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +46,12 @@ class Place:
 
     spot: Spot | None = None
     """The page that was not yet there; None: the last walk came to its end."""
+    parked: tuple[Spot, ...] = ()
+    """Where walks of other windows were cut off: each goes on when its window is asked for again."""
     kept: str = ""
     """With `keep`: where the next walk begins."""
+    finished: tuple[Finished, ...] = ()
+    """Windows that were walked to the end: one whose run was killed then is asked for again."""
     etag: str = ""
     modified: str = ""
     of: str = ""
@@ -41,15 +63,45 @@ class Place:
         if not cursor or cursor.get("source") != walk.mark_of(source):
             return cls()
         texts = {key: str(cursor.get(key) or "") for key in ("kept", "etag", "modified", "of")}
-        return cls(spot=Spot.load(cursor.get("next")), **texts)
+        parked = cursor.get("parked")
+        found = [Spot.load(one) for one in parked] if isinstance(parked, list) else []
+        return cls(
+            spot=Spot.load(cursor.get("next")),
+            parked=tuple(one for one in found if one is not None),
+            finished=tuple(_finished(cursor.get("finished"))),
+            **texts,
+        )
 
     def dump(self, source: HttpSource) -> Cursor:
         """To be stored."""
         found: dict[str, JsonValue] = {"source": walk.mark_of(source)}
         if self.spot is not None:
             found["next"] = self.spot.dump()
+        if self.parked:
+            found["parked"] = [spot.dump() for spot in self.parked]
+        if self.finished:
+            found["finished"] = [[one.since, one.until, one.run] for one in self.finished]
         pairs = {"kept": self.kept, "etag": self.etag, "modified": self.modified, "of": self.of}
         return {**found, **{key: value for key, value in pairs.items() if value}}
+
+    def turned_to(self, window: Window) -> Place:
+        """With the walk of this window, where one was cut off; those of others stay parked.
+
+        Windows that are missed may have grown when they are asked for again: they begin where they began.
+        """
+        if window is None:
+            return self
+        known = [spot for spot in (*self.parked, self.spot) if spot is not None]
+        same = [spot for spot in known if spot.window is not None and spot.window[0] == window[0]]
+        others = tuple(spot for spot in known if spot not in same[-1:])
+        return replace(self, spot=same[-1] if same else None, parked=others[-_PARKED:])
+
+
+def _finished(value: JsonValue) -> Iterator[Finished]:
+    for one in value if isinstance(value, list) else ():
+        match one:
+            case [str(since), str(until), int(run)]:
+                yield Finished(since=since, until=until, run=run)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +124,7 @@ class Pages:
     temp: Path
     """A folder of its own; a page lies there until the next one comes."""
     cancelled: Callable[[], bool]
+    run: int = 0
 
     @contextmanager
     def page(self, place: Place, spot: Spot) -> Iterator[Page | None]:
@@ -137,21 +190,38 @@ class Pages:
     ) -> Place:
         source = self.source
         then = walk.after(source, spot, following, rows)
-        if source.paging is None:
-            return Place(etag=got.etag, modified=got.modified, of=of if got.etag or got.modified else "")
         if then is not None:
-            return Place(spot=then, kept=place.kept)
-        return Place(kept=walk.kept_after(source, spot, following))
+            return replace(place, spot=then)
+        finished = place.finished
+        if spot.since:
+            finished = (*finished, Finished(since=spot.since, until=spot.until, run=self.run))
+        alone = source.paging is None
+        return replace(
+            place,
+            spot=None,
+            kept=walk.kept_after(source, spot, following),
+            finished=finished,
+            etag=got.etag if alone else "",
+            modified=got.modified if alone else "",
+            of=of if alone and (got.etag or got.modified) else "",
+        )
 
 
 def spots(source: HttpSource, place: Place, window: Window) -> Iterator[Spot]:
-    """Where walks begin now: at the page that an earlier run did not get, then at that of this window."""
-    first = walk.begin(source, place.kept, window)
+    """Where walks begin now: at the page that an earlier run did not get, then at what it was not about."""
     left = place.spot
     if left is not None:
         yield left
-    if left is None or (window is not None and left.window != first.window):
-        yield first
+    rest = window
+    if window is not None:
+        behind = [one.window for one in place.finished] if left is None else [left.window]
+        for other in behind:
+            if other is not None and other[0] == window[0]:
+                rest = (other[1], window[1])
+    elif left is not None:
+        return
+    if rest is None or rest[0] < rest[1]:
+        yield walk.begin(source, place.kept, rest)
 
 
 def _form(source: HttpSource) -> str:

@@ -20,6 +20,13 @@ from agent.message import JsonValue
 Window: TypeAlias = "tuple[datetime, datetime] | None"
 """The scheduled interval: since (inclusive) and until (not)."""
 
+
+def window_of(ctx: object) -> Window:
+    """That of a run's context, if it has one."""
+    found = getattr(ctx, "window", None)
+    return None if found is None else (found.since, found.until)
+
+
 _MARK = 12
 """Hex digits of each page that was met: enough to know it again."""
 

@@ -33,6 +33,7 @@ _LATEST = Statement(
 )
 _FORGET = Statement(delete(runs).where(runs.c.id == bindparam("run"), runs.c.messages == 0))
 _NEWEST = Statement(select(func.max(runs.c.id)).where(runs.c.job == bindparam("job")))
+_STATE = Statement(select(runs.c.state).where(runs.c.id == bindparam("run")))
 _SHA = Statement(select(runs.c.job_sha).where(runs.c.id == bindparam("run")))
 _JOBS = Statement(select(jobs.c.job))
 _LIMIT_ID = Statement(
@@ -96,6 +97,12 @@ def forget(db: Database, job: str, run: int) -> None:
 def job_sha(db: Database, run: int) -> str | None:
     """Of the job's text in that run; None when the run is no longer kept."""
     row = db.execute(_SHA, run=run).fetchone()
+    return None if row is None else str(row[0])
+
+
+def state(db: Database, run: int) -> str | None:
+    """How the run ended, or `collecting`; None when it is no longer kept."""
+    row = db.execute(_STATE, run=run).fetchone()
     return None if row is None else str(row[0])
 
 

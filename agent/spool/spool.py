@@ -132,6 +132,10 @@ class Spool(FilesApi, MemoryApi, WindowsApi):
         """Which text of its job a run had; None when the run is no longer kept."""
         return self._read(lambda db: runs.job_sha(db, run))
 
+    def state_of_run(self, run: int) -> Pending[str | None]:
+        """How a run ended, or `collecting`; None when the run is no longer kept."""
+        return self._read(lambda db: runs.state(db, run))
+
     def append(
         self,
         run: int,

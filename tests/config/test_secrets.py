@@ -238,6 +238,23 @@ def test_check_secrets_names_a_program_that_others_may_change(config: ConfigFold
     assert check_secrets(config.load().plan, store) == []
 
 
+def test_check_secrets_names_a_source_whose_program_is_not_there(config: ConfigFolder, tmp_path):
+    config.connection()
+    program = tmp_path / "export"
+    config.put("agent.yaml", f"commands: {{allow: [{program}]}}\n")
+    config.put(
+        "jobs/c.yaml",
+        f"job: c\nschedule: {{every: 1h}}\nsource: {{type: command, command: [{program}]}}\n"
+        "body: {format: json}\ntarget: {connection: stg, endpoint: planning}\n",
+    )
+    loaded = config.load()
+    assert not loaded.problems
+    problems = check_secrets(loaded.plan, SecretStore(config.path.absolute(), {}))
+    assert [(one.path, one.message) for one in problems if one.file == "jobs/c.yaml"] == [
+        ("source.command[0]", f"there is no program {program}")
+    ]
+
+
 def test_a_program_is_judged_by_what_a_link_leads_to(tmp_path):
     (tmp_path / "real").mkdir()
     program = tmp_path / "real" / "get-token"

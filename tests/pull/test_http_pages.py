@@ -297,3 +297,58 @@ async def test_too_many_pages_are_an_error(world, server):
     result = await world.job(SIMPLE + "paging: {page: page, max_pages: 5}").run(limit=2)
     assert result.state == "done"
     assert world.ids() == [1, 2, 3, 4, 5]
+
+
+@pytest.fixture
+def days(world, server):
+    """Two pages of one record for each day; and the days."""
+
+    def page(request):
+        day, number = request.path.partition("=")[2].split("&page=")
+        return Answer(json=rows(int(day[-2:]) * 10 + int(number)) if int(number) <= 2 else [])
+
+    server.script("/items", page)
+    world.job(SIMPLE + "query: {day: '{since:date}'}\npaging: {page: page}")
+    assert world.loaded.plan.jobs["pulled"].source.windowed
+    return [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)]
+
+
+async def test_a_walk_that_was_cut_off_waits_for_its_own_window(world, days):
+    await world.run(limit=1, window=(days[0], days[1]))
+    assert world.ids() == [11]
+    await world.run(limit=1, window=(days[1], days[2]))
+    assert world.ids() == [11, 21]
+    await done(world, window=(days[0], days[1]))
+    assert world.ids() == [11, 21, 12]
+    await done(world, window=(days[1], days[2]))
+    assert world.ids() == [11, 21, 12, 22]
+    assert set(world.cursor) == {"source", "finished"}
+
+
+async def test_a_window_that_has_grown_is_asked_only_for_what_is_new(world, days):
+    await world.run(limit=1, window=(days[0], days[1]))
+    await done(world, window=(days[0], days[2]))
+    assert world.ids() == [11, 12, 21, 22]
+
+
+async def test_a_window_whose_run_died_behind_its_last_page_has_nothing_more(world, days):
+    await done(world, window=(days[0], days[1]), ended=False)
+    for ended in (False, True):
+        assert (await done(world, window=(days[0], days[1]), ended=ended)).records == 0
+    assert world.ids() == [11, 12]
+    await done(world, window=(days[0], days[1]))
+    assert world.ids() == [11, 12, 11, 12]
+
+
+async def test_a_window_that_is_done_can_be_asked_for_again(world, days):
+    for _ in range(2):
+        await done(world, window=(days[0], days[1]))
+    assert world.ids() == [11, 12, 11, 12]
+
+
+async def test_without_windows_a_run_goes_on_and_begins_nothing(world, server):
+    server.script("/items", [Answer(json=rows(1)), Answer(json=rows(2)), Answer(json=[])])
+    world.job(SIMPLE + "paging: {page: page}")
+    await world.run(limit=1)
+    await done(world)
+    assert asked(server) == ["/items?page=1", "/items?page=2", "/items?page=3"]

@@ -245,3 +245,14 @@ async def test_a_connection_that_is_gone_is_told(world, server):
     opened = world.opened.pop("api")
     world.opened["other"] = opened
     assert "there is no connection api now" in await failed(world)
+
+
+async def test_a_page_that_the_api_has_forgotten_is_told_with_a_way_out(world, server):
+    server.script("/items", [Answer(json={"d": rows(1), "c": "old"}), Answer(410, b"cursor expired")])
+    world.job(SIMPLE + "records: /d\npaging: {cursor: /c}")
+    await world.run(limit=1)
+    result = await world.run()
+    assert result.reason.startswith("page 2: 410 Gone: cursor expired (")
+    assert result.reason.endswith(
+        "an earlier run was cut off before this page; a change of `query` begins anew)"
+    )

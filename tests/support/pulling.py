@@ -8,6 +8,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 
 from agent.auth.fixed import NoSession
 from agent.clock import SystemClock
@@ -83,24 +84,25 @@ class PullWorld:
             allowed=lambda: self.loaded.plan.settings.commands_allow if allowed is None else allowed,
         )
 
-    async def run(self, limit=None, window=None, allowed=None):
+    async def run(self, limit=None, window=None, allowed=None, *, ended=True):
         if "api" in self.loaded.plan.connections and not self.opened:
             await self.connect()
         job, tools = self.loaded.plan.jobs["pulled"], self.tools(allowed)
-        return await asyncio.to_thread(self._run, job, tools, limit, window)
+        return await asyncio.to_thread(self._run, job, tools, limit, window, ended=ended)
 
-    def _run(self, job, tools, limit, window):
+    def _run(self, job, tools, limit, window, *, ended):
         ctx = WindowContext(
             temp=self.temp,
             memory=200_000_000,
             threads=1,
             clock=self.clock,
             cancelled=self.stopped,
-            window=window,
+            window=window and SimpleNamespace(since=window[0], until=window[1]),
         )
         run = self.spool.start_run(job.name, self.clock.now(), "test", job.sha256).result()
         result = collect_job(job, run, self.spool, ctx, hands=self.hands, limit=limit, poll=0, tools=tools)
-        self.spool.end_run(run, state=result.state, reason=result.reason).result()
+        if ended:
+            self.spool.end_run(run, state=result.state, reason=result.reason).result()
         return result
 
     def bodies(self):

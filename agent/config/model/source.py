@@ -107,6 +107,16 @@ class HttpSource:
     reading: Reading
     where: Where = field(compare=False)
 
+    @property
+    def windowed(self) -> bool:
+        """Whether it asks for the scheduled interval: its runs are then about windows of time."""
+        return any("{since" in text or "{until" in text for _, text in self.query)
+
+    @property
+    def cursor(self) -> tuple[str, ...]:
+        """What is remembered of how far it was read: a run that was cut off goes on there."""
+        return ("page",)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandSource:
