@@ -53,7 +53,12 @@ async def push_once(
     """
     chosen = loaded.plan.jobs[job]
     connection = loaded.plan.connections[chosen.target.connection]
-    plan = Plan(settings=settings, connections={connection.name: connection}, jobs={job: chosen})
+    plan = Plan(
+        settings=settings,
+        connections={connection.name: connection},
+        databases=loaded.plan.databases,
+        jobs={job: chosen},
+    )
     engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
     try:
         prepared = await engine.prepare(plan, {}, Change(added=(job,)))

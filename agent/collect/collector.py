@@ -29,6 +29,7 @@ from agent.config.model import AgentSettings, Job
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.render import Context
+from agent.sources.asking import Databases
 from agent.spool import Spool
 
 log = get_log("collect")
@@ -65,6 +66,7 @@ class Collector:
         *,
         on_settled: Callable[[], None] = lambda: None,
         poll: float = 2.0,
+        databases: Databases | None = None,
     ) -> None:
         """`on_settled` is called in the loop when files may be moved away.
 
@@ -75,6 +77,7 @@ class Collector:
         self._clock = clock
         self._on_settled = on_settled
         self._poll = poll
+        self._databases = databases
         self._jobs: Mapping[str, Job] = {}
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
@@ -217,6 +220,7 @@ class Collector:
             threads=self._settings.collect_threads,
             clock=self._clock,
             cancelled=self._stop.is_set,
+            databases=self._databases,
         )
         run = self._spool.start_run(job.name, wanted.due, wanted.trigger, job.sha256).result()
         try:

@@ -64,7 +64,9 @@ def _trouble(url: str) -> tuple[str, str] | None:  # noqa: PLR0911 - one for eac
         return "is no URL of a database", f"for example {SCHEMES['postgresql']}"
     if scheme not in SCHEMES:
         known = ", ".join(each + "://" for each in SCHEMES)
-        return f"{scheme[:30]}:// is not known", did_you_mean(scheme, SCHEMES, otherwise=f"there are: {known}")
+        return f"{scheme[:30]}:// is not known", did_you_mean(
+            scheme, SCHEMES, otherwise=f"there are: {known}"
+        )
     try:
         parts = urlsplit(url)
         _ = parts.port

@@ -90,6 +90,4 @@ def _settle(source: View, cursor: tuple[str, ...]) -> SettledRows | None:
         return None
     if section is None:
         return SettledRows(column=cursor[0], age=source.duration("settle", timedelta(0)))
-    return SettledRows(
-        column=section.text("of") or cursor[0], age=section.duration("for", timedelta(0))
-    )
+    return SettledRows(column=section.text("of") or cursor[0], age=section.duration("for", timedelta(0)))

@@ -39,7 +39,7 @@ def relate(
         _unknown(view, where.at("connection"), name, targets, broken)
 
 
-def _unknown(  # noqa: PLR0917 - the parts of one sentence
+def _unknown(
     view: View, where: Where, name: str, known: Mapping[str, object], broken: Mapping[str, str]
 ) -> None:
     if name in broken:

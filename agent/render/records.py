@@ -19,9 +19,10 @@ from agent.errors import Problem, RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
 from agent.render.feed import Feed
+from agent.render.groups import Groups
 from agent.render.interrupt import interrupted_when
 from agent.render.values import BadRecord, Chunk, Context
-from agent.sources import duck, expressions, faults
+from agent.sources import duck, expressions, faults, mark
 from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
@@ -29,6 +30,8 @@ from agent.sources.relation import Opened, Relation
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+    from agent.sources.marks import Positions
 
 ROWS = 4096
 """Rows that DuckDB hands over at once: two of its vectors, a few MB."""
@@ -69,17 +72,20 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             _go_on(feed, ctx)
             feed.recheck()
             raise faults.translated(error, found) from error
-        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
+        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row, positions=feed.positions)
+        whole = Groups(pack, feed.positions) if feed.positions is not None else pack
         try:
             for table in _stream(reading, feed, ctx):
-                yield from pack.take(table)
+                yield from whole.take(table)
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
         except (duckdb.Error, OSError, ArrowException) as error:
+            if isinstance(whole, Groups):
+                yield from whole.so_far()
             _go_on(feed, ctx)
             feed.recheck()
             raise _explained(feed, reading, error) from error
-        yield from pack.end()
+        yield from whole.end()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
@@ -171,6 +177,8 @@ class Packer:
     body: JsonBody
     reading: Reading
     start_row: int
+    positions: Positions | None = None
+    """Where rows stand, for sources with a cursor: a chunk then ends where it may (see `groups`)."""
     row: int = field(init=False)
     """The last row taken, from the start of the file."""
     done: int = field(init=False)
@@ -178,9 +186,13 @@ class Packer:
     drafts: list[Draft] = field(default_factory=list)
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
     size: int = 0
+    due: bool = False
+    """Whether there is enough for a chunk."""
+    given: int = 0
+    """The last row of the last chunk."""
 
     def __post_init__(self) -> None:
-        self.row = self.done = self.start_row
+        self.row = self.done = self.given = self.start_row
         self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
@@ -204,7 +216,7 @@ class Packer:
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
             if not self.reading.dead_letter:
-                where = faults.place(self.reading.file, self.reading.relation, row)
+                where = self._place(row)
                 raise RecordError(
                     f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
@@ -229,7 +241,7 @@ class Packer:
             yield from self._put(body, cut.last, CHUNK_BATCHES)
 
     def _too_large(self, cut: TooLarge) -> None:
-        where = faults.place(self.reading.file, self.reading.relation, cut.row)
+        where = self._place(cut.row)
         said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
         if not self.reading.dead_letter:
             raise RecordError(
@@ -237,6 +249,11 @@ class Packer:
             )
         line = self.reading.relation.line_of(cut.row)
         self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
+
+    def _place(self, row: int) -> str:
+        """A record, for people: `devices.csv record 3 (line 4)`, `fleet-db record 3 (id=17)`."""
+        where = faults.place(self.reading.file, self.reading.relation, row)
+        return f"{where} ({mark.said(self.positions.at(row))})" if self.positions is not None else where
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         names = self.reading.query.headers
@@ -261,15 +278,32 @@ class Packer:
         self.drafts.append(draft)
         self.size += draft.size
         self.done = last
-        if len(self.drafts) >= most or self.size >= CHUNK_BYTES:
+        self.due = len(self.drafts) >= most or self.size >= CHUNK_BYTES
+        if self.due and (self.positions is None or self.positions.is_end(last)):
+            yield self._chunk()
+
+    def settled(self) -> Iterator[Chunk]:
+        """The drafts there are, if a chunk may end behind them."""
+        if self.drafts and (self.positions is None or self.positions.is_end(self.done)):
+            yield self._chunk()
+
+    def flush(self) -> Iterator[Chunk]:
+        """What was taken so far, to its last row."""
+        yield from self._cut(iter(self.cutter.rest()))
+        if self.row > self.given:
+            self.done = self.row
             yield self._chunk()
 
     def _chunk(self) -> Chunk:
         """What is done. A bad record behind the last draft waits: going on from here meets it again."""
         bad = tuple(record for row, record in self.bad if row <= self.done)
         self.bad = [(row, record) for row, record in self.bad if row > self.done]
-        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad)
-        self.drafts, self.size = [], 0
+        cursor = None
+        if self.positions is not None:
+            cursor = mark.to_cursor(self.positions.at(self.done))
+            self.positions.let_go(self.done)
+        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad, cursor=cursor)
+        self.drafts, self.size, self.due, self.given = [], 0, False, self.done
         return chunk
 
     def reject(self, found: list[tuple[int, str, str]]) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.message import Cursor, Draft
+from agent.sources.asking import Databases
+from agent.window import Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +24,10 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    databases: Databases | None = None
+    """Those that SQL sources may read."""
+    window: Window | None = None
+    """The span of time that the run is about; None: it is about none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
