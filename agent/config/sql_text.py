@@ -1,7 +1,7 @@
-"""The text of a query: where its `:parameters` stand, and whether it is one statement that reads. Pure.
+r"""The text of a query: where its `:parameters` stand, and whether it is one statement that reads. Pure.
 
 What looks like a parameter inside of a text, a quoted name, a comment or a cast (`::date`) is none. The
-words of all dialects that we read from are known: `'it''s'`, `E'it\\'s'`, `"name"`, `` `name` ``,
+words of all dialects that we read from are known: `'it''s'`, `E'it\'s'`, `"name"`, `` `name` ``,
 `[name]`, `$tag$ … $tag$`, `-- …`, `/* /* nested */ */`, `q'[…]'`.
 """
 
@@ -53,7 +53,7 @@ class SqlText:
     first: str
     """Its first word, in lower case."""
     limit: int | None = None
-    """How many rows its own LIMIT, TOP or FETCH FIRST lets through; None where there is none, or no number."""
+    """How many rows its own LIMIT, TOP or FETCH FIRST lets through; None for none, or no number."""
     limited: bool = False
     """Whether it has one."""
     several: bool = False

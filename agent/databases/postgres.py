@@ -25,6 +25,7 @@ from agent.databases.values import Deadline, SignIn, cancelled, driver, identifi
 from agent.errors import SourceError
 from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
 from agent.sources.mark import Mark
+from agent.sources.relation import Opened, require
 
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Connection, Cursor
@@ -112,6 +113,9 @@ class _Answer:
         if described is None:
             con.rollback()
             self._begin()
+        else:
+            found = Opened(path=self._database.name, reading="", gzipped=False)
+            require(found, question.cursor, tuple(described.names))
         types = {field.name: _type(field) for field in described or ()}
         self._set({
             f"push_agent.{name}": _text(mark, name, types.get(name) or _usual(mark))

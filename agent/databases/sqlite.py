@@ -200,7 +200,8 @@ class _Answer:
         if mismatch is not None:
             column = self.names[int(mismatch.group(1))]
             wider = "REAL" if set(mismatch.groups()[1:]) == {"INT64", "DOUBLE"} else "TEXT"
-            said = f"{name}: the column {column} holds {mismatch.group(3)} where its first rows hold {mismatch.group(2)}"
+            first, later = mismatch.groups()[1:]
+            said = f"{name}: the column {column} holds {later} where its first rows hold {first}"
             return WiderError(said, {**self._question.wider, column: wider})
         words = re.sub(r"^[A-Z_]+: |\[SQLite\] |\[libsqlite3\] |Failed to \w+ query: ", "", str(error))
         hint = "see `read_only` of the connection" if "readonly" in words else ""
@@ -209,7 +210,7 @@ class _Answer:
 
 def _value(mark: Mark, declared: str) -> object:
     if mark.kind == "lowest":
-        # REAL comes before TEXT and BLOB; only where the column makes text of what it is compared with, '' does
+        # REAL comes before TEXT and BLOB, but a column of text makes text of what it is compared with
         return "" if _TEXT_AFFINITY.search(declared) and "INT" not in declared.upper() else float("-inf")
     if mark.kind in {"timestamptz", "timestamp"}:
         text = mark.text.removesuffix("+00:00").replace("T", " ")

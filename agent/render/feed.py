@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from agent.config.model import RecordSource
-    from agent.sources.marks import Positions
+    from agent.sources.positions import Positions
 
 
 class Feed(Protocol):

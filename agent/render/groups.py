@@ -14,11 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agent.errors import RecordError
-from agent.render.values import Chunk
+from agent.render.values import Chunk, Reading
+from agent.sources import faults
+from agent.sources.mark import said
 
 if TYPE_CHECKING:
     from agent.render.records import Packer
-    from agent.sources.marks import Positions
+    from agent.sources.positions import Positions
 
 LARGEST = 1_000_000
 """Rows of one group: they are held in memory until its end."""
@@ -72,6 +74,12 @@ class Groups:
             if end > row:
                 yield from self._pack.take(waiting.slice(0, end - row))
         yield from self._pack.flush()
+
+
+def place(reading: Reading, positions: Positions | None, row: int) -> str:
+    """A record, for people: `devices.csv record 3 (line 4)`, `fleet-db record 3 (id=17)`."""
+    where = faults.place(reading.file, reading.relation, row)
+    return f"{where} ({said(positions.at(row))})" if positions is not None else where
 
 
 def _first_bad(table: pa.RecordBatch) -> int | None:

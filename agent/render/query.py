@@ -18,7 +18,7 @@ from agent.render.query_feed import QueryFeed
 from agent.render.values import Chunk, Context
 from agent.sources.asking import Answer, Question, WiderError
 from agent.sources.mark import LOWEST, Mark, Marks, from_cursor, moment, to_cursor, written
-from agent.sources.marks import Positions
+from agent.sources.positions import Positions
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from agent.render.interrupt import interrupted_when
 from agent.render.values import Context
 from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
 from agent.sources.mark import said
-from agent.sources.marks import Positions
+from agent.sources.positions import Positions
 from agent.sources.relation import Column, Opened, Relation, Uses, require
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,23 +15,23 @@ from pyarrow.lib import ArrowException
 
 from agent.bodies import Cut, Cutter, TooLarge, gzipped
 from agent.config.model import Job, JsonBody, RecordSource
-from agent.errors import Problem, RecordError, SourceError
+from agent.errors import RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
 from agent.render.feed import Feed
-from agent.render.groups import Groups
+from agent.render.groups import Groups, place
 from agent.render.interrupt import interrupted_when
-from agent.render.values import BadRecord, Chunk, Context
+from agent.render.values import BadRecord, Chunk, Context, Reading, UnfitError
 from agent.sources import duck, expressions, faults, mark
 from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
-from agent.sources.relation import Opened, Relation
+from agent.sources.relation import Opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
 
-    from agent.sources.marks import Positions
+    from agent.sources.positions import Positions
 
 ROWS = 4096
 """Rows that DuckDB hands over at once: two of its vectors, a few MB."""
@@ -44,19 +44,6 @@ LINES_TOLD = 20
 """Bad records of a chunk that are told their line."""
 CHUNK_BYTES = 8_000_000
 """Bytes of bodies, before gzip, after which a chunk is given away."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """A feed that is open in a connection, and what is asked of it."""
-
-    con: DuckDBPyConnection
-    file: Opened
-    relation: Relation
-    query: Query
-    dead_letter: bool
-    careful: Callable[[], DuckDBPyConnection]
-    """Another connection, for looking for the record that made the stream fail."""
 
 
 def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
@@ -146,14 +133,6 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     raise UnfitError(problems, found)
 
 
-class UnfitError(SourceError):
-    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
-
-    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
-        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
-        self.problems = tuple(problems)
-
-
 def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
     tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
@@ -216,7 +195,7 @@ class Packer:
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
             if not self.reading.dead_letter:
-                where = self._place(row)
+                where = place(self.reading, self.positions, row)
                 raise RecordError(
                     f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
@@ -241,7 +220,7 @@ class Packer:
             yield from self._put(body, cut.last, CHUNK_BATCHES)
 
     def _too_large(self, cut: TooLarge) -> None:
-        where = self._place(cut.row)
+        where = place(self.reading, self.positions, cut.row)
         said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
         if not self.reading.dead_letter:
             raise RecordError(
@@ -249,11 +228,6 @@ class Packer:
             )
         line = self.reading.relation.line_of(cut.row)
         self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
-
-    def _place(self, row: int) -> str:
-        """A record, for people: `devices.csv record 3 (line 4)`, `fleet-db record 3 (id=17)`."""
-        where = faults.place(self.reading.file, self.reading.relation, row)
-        return f"{where} ({mark.said(self.positions.at(row))})" if self.positions is not None else where
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         names = self.reading.query.headers
@@ -279,12 +253,16 @@ class Packer:
         self.size += draft.size
         self.done = last
         self.due = len(self.drafts) >= most or self.size >= CHUNK_BYTES
-        if self.due and (self.positions is None or self.positions.is_end(last)):
+        if self.due and self._may_end(last):
             yield self._chunk()
+
+    def _may_end(self, row: int) -> bool:
+        """Whether a chunk may end behind this row: not between rows with equal values of the cursor."""
+        return self.positions is None or self.positions.is_end(row)
 
     def settled(self) -> Iterator[Chunk]:
         """The drafts there are, if a chunk may end behind them."""
-        if self.drafts and (self.positions is None or self.positions.is_end(self.done)):
+        if self.drafts and self._may_end(self.done):
             yield self._chunk()
 
     def flush(self) -> Iterator[Chunk]:

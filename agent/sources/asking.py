@@ -36,7 +36,7 @@ class Question:
 
 
 class Answer(Protocol):
-    """An open result, read once. Its columns are called c0, c1, …"""
+    """An open result, read once. Its columns are called c0, c1 and so on."""
 
     @property
     def names(self) -> tuple[str, ...]:

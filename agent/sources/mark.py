@@ -65,7 +65,7 @@ def _micros(text: str) -> str:
     return head + dot + rest[: min(digits, 6)] + rest[digits:]
 
 
-def mark_of(scalar: pa.Scalar, *, name: str) -> Mark:
+def mark_of(scalar: pa.Scalar, *, name: str) -> Mark:  # noqa: C901, PLR0911 - a table of types
     """The mark of an Arrow value. Raises RecordError for NULL and for types that no cursor can have."""
     kind = str(scalar.type)
     if not scalar.is_valid:

@@ -95,7 +95,7 @@ class SqlSource:
     connection: str
     query: str
     cursor: tuple[str, ...] = ()
-    """Columns whose last values are bound to the `:parameters` of the same names; empty: all rows each run."""
+    """Columns whose last values are bound to the `:parameters` of their names; empty: all rows each run."""
     start: Literal["beginning", "now"] | Mapping[str, JsonScalar] = "beginning"
     """Where the first run of the job starts; or the values to start behind."""
     settle: SettledRows | None = None
