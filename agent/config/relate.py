@@ -23,6 +23,10 @@ def relate(
             view.found.error(at, f"the connection {name} is no database", hint)
         elif name not in databases:
             _unknown(view, at, name, databases, broken)
+        for schedule in parts.schedules:
+            if schedule.watch:
+                hint = "write `every: 30s`, or a cron line"
+                view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
     if parts.target is None:
         return
     where = view.section("target")
