@@ -14,7 +14,7 @@ from agent.config.build_job import JobParts, build_job
 from agent.config.document import Document, scan
 from agent.config.files import Found, Kind, Unreadable, read
 from agent.config.model import AgentSettings, Connection, Database, Job
-from agent.config.relate import relate
+from agent.config.relate import relate, relate_source
 from agent.config.schema import check
 from agent.config.view import Findings, View
 from agent.errors import Problem
@@ -52,9 +52,17 @@ class Piece:
         else:
             self.found.problems.append(Problem(file=self.shown, message=message, hint=hint))
 
-    def relate(self, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]) -> None:
-        """Check a job against the connections."""
+    def relate(
+        self,
+        connections: Mapping[str, Connection | Database],
+        broken: Mapping[str, str],
+        *,
+        reads: bool = True,
+    ) -> None:
+        """Check a job against the connections. `reads`: whether it will also read its source."""
         if self.view is not None and isinstance(self.value, JobParts):
+            if reads:
+                relate_source(self.view, self.value, connections, broken)
             relate(self.view, self.value, connections, broken)
 
     def job(self) -> Job | None:

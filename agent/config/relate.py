@@ -15,18 +15,6 @@ def relate(
     view: View, parts: JobParts, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]
 ) -> None:
     """Check a job against the connections there are. `broken`: name → file of those that have errors."""
-    if isinstance(parts.source, SqlSource):
-        at, name = view.section("source").at("connection"), parts.source.connection
-        databases = {key: one for key, one in connections.items() if isinstance(one, Database)}
-        if isinstance(connections.get(name), Connection):
-            hint = did_you_mean(name, databases, otherwise="a SQL source needs a connection of type database")
-            view.found.error(at, f"the connection {name} is no database", hint)
-        elif name not in databases:
-            _unknown(view, at, name, databases, broken)
-        for schedule in parts.schedules:
-            if schedule.watch:
-                hint = "write `every: 30s`, or a cron line"
-                view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
     if parts.target is None:
         return
     where = view.section("target")
@@ -41,6 +29,25 @@ def relate(
         view.found.error(where.at("connection"), f"the connection {name} is a database", hint)
     else:
         _unknown(view, where.at("connection"), name, targets, broken)
+
+
+def relate_source(
+    view: View, parts: JobParts, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]
+) -> None:
+    """Check where a job reads from."""
+    if not isinstance(parts.source, SqlSource):
+        return
+    at, name = view.section("source").at("connection"), parts.source.connection
+    databases = {key: one for key, one in connections.items() if isinstance(one, Database)}
+    if isinstance(connections.get(name), Connection):
+        hint = did_you_mean(name, databases, otherwise="a SQL source needs a connection of type database")
+        view.found.error(at, f"the connection {name} is no database", hint)
+    elif name not in databases:
+        _unknown(view, at, name, databases, broken)
+    for schedule in parts.schedules:
+        if schedule.watch:
+            hint = "write `every: 30s`, or a cron line"
+            view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
 
 
 def _unknown(

@@ -14,7 +14,7 @@ from pathlib import Path
 from agent.clock import Clock, SystemClock
 from agent.collect import RunResult, collect_job
 from agent.config import SecretStore
-from agent.config.model import Batch, Database, Job, SettledRows, SqlSource
+from agent.config.model import Batch, Database, Job, SecretRef, SettledRows, SqlSource
 from agent.databases import KnownDatabases
 from agent.render import Context
 from agent.spool import Spool
@@ -29,6 +29,10 @@ def database(url: str, *, name: str = "db", **more) -> Database:
     username = "postgres" if url.startswith(("postgresql", "other")) else None
     more = {"username": username, "timeout": timedelta(seconds=30), **more}
     return Database(name=name, url=url, where=where("connection"), **more)
+
+
+def secret(name: str) -> SecretRef:
+    return SecretRef(kind="secret", name=name, where=where("connection"))
 
 
 def sql_job(
