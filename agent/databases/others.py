@@ -231,7 +231,7 @@ def _for_sqlalchemy(question: Question) -> str:
 
 
 def _value(mark: Mark) -> Plain:
-    """As these drivers take it: most know no time zones, so a time with one is what its clock shows in UTC."""
+    """As these drivers take it: most know no time zones, so a time with one becomes that of UTC."""
     value = mark.plain
     if mark.kind == "timestamptz" and isinstance(value, datetime):
         return value.astimezone(UTC).replace(tzinfo=None)
