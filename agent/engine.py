@@ -22,6 +22,7 @@ from agent.collect import Backfills, Collector
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, HttpSource, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
+from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
@@ -67,7 +68,15 @@ class Engine:
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
         self._allowed = settings.commands_allow
-        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake, tools=self._tools)
+        self.databases = KnownDatabases(secrets)
+        self.collector = Collector(
+            spool,
+            settings,
+            clock,
+            on_settled=self.finisher.wake,
+            tools=self._tools,
+            databases=self.databases,
+        )
         self.backfills = Backfills(self.collector, spool, clock)
 
     @classmethod
@@ -180,6 +189,7 @@ class Engine:
         self.connections = {name: connection for name, connection in after.items() if connection is not None}
         self.deliverer.set_routes(prepared.parts.routes)
         self._allowed = plan.settings.commands_allow
+        self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():

@@ -106,7 +106,9 @@ async def _engine_of(
     connections = {connection.name: connection}
     if isinstance(chosen.source, HttpSource):
         connections[chosen.source.connection] = loaded.plan.connections[chosen.source.connection]
-    plan = Plan(settings=settings, connections=connections, jobs={job: chosen})
+    plan = Plan(
+        settings=settings, connections=connections, databases=loaded.plan.databases, jobs={job: chosen}
+    )
     engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
     try:
         prepared = await engine.prepare(plan, {}, Change(added=(job,)))

@@ -32,6 +32,7 @@ from agent.config.model import AgentSettings, Job, uses_window
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.pull.tools import Tools
+from agent.sources.asking import Databases
 from agent.spool import Spool
 from agent.window import Window
 
@@ -53,6 +54,7 @@ class Collector:
         on_settled: Callable[[], None] = lambda: None,
         poll: float = 2.0,
         tools: Callable[[], Tools] | None = None,
+        databases: Databases | None = None,
     ) -> None:
         """`on_settled` is called in the loop when files may be moved away.
 
@@ -72,7 +74,9 @@ class Collector:
         self._quarantine = Quarantine(spool)
         self._tally = Tally(spool)
         self._stop = threading.Event()
-        self._worker = Worker(spool=spool, settings=settings, clock=clock, stop=self._stop, poll=poll)
+        self._worker = Worker(
+            spool=spool, settings=settings, clock=clock, stop=self._stop, poll=poll, databases=databases
+        )
         self._pool: ThreadPoolExecutor | None = None
 
     # ------------------------------------------------------------------------------ from outside

@@ -15,6 +15,7 @@ from agent.config.model import AgentSettings, Job, holds_window
 from agent.errors import AgentError
 from agent.pull.tools import Tools
 from agent.render import Context
+from agent.sources.asking import Databases
 from agent.spool import Spool
 
 # What tells that files changed, not that a time has come: never worth a record of its own.
@@ -36,6 +37,7 @@ class Worker:
     clock: Clock
     stop: threading.Event
     poll: float
+    databases: Databases | None = None
 
     @property
     def temp(self) -> Path:
@@ -51,6 +53,7 @@ class Worker:
             clock=self.clock,
             cancelled=lambda: self.stop.is_set() or wanted.cancelled(),
             window=wanted.window,
+            databases=self.databases,
         )
         run, ends = self._start(job, wanted), wanted.window is not None
         try:

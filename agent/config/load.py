@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal
 
 from agent.config.files import FOLDERS, Kind, Listing, find, shown
-from agent.config.model import AgentSettings, Connection, Job, Plan
+from agent.config.model import AgentSettings, Connection, Database, Job, Plan
 from agent.config.piece import Piece, digest, piece_of
 from agent.errors import Problem
 
@@ -83,6 +83,7 @@ class _Loading:
         self._pieces: list[Piece] = []
         self._kept: list[Piece] = []
         self._connections: dict[str, Connection] = {}
+        self._databases: dict[str, Database] = {}
         self._jobs: dict[str, Job] = {}
         self._settings = AgentSettings()
 
@@ -134,18 +135,21 @@ class _Loading:
         for piece in self._without_clash(pieces, kept):
             if isinstance(piece.value, Connection):
                 self._connections[piece.value.name] = piece.value
+            elif isinstance(piece.value, Database):
+                self._databases[piece.value.name] = piece.value
 
     def _choose_jobs(self) -> None:
         pieces = self._of("job")
         broken = {piece.name: piece.shown for piece in self._of("connection") if piece.bad}
+        every: dict[str, Connection | Database] = {**self._connections, **self._databases}
         for piece in pieces:
-            piece.relate(self._connections, broken, self._settings.commands_allow)
+            piece.relate(every, broken, self._settings.commands_allow)
         _refuse_twins(pieces)
         kept = []
         for piece in pieces:
             last = self._last(piece) if piece.bad else None
             if last is not None:
-                last.relate(self._connections, broken, self._settings.commands_allow)
+                last.relate(every, broken, self._settings.commands_allow)
                 kept += [] if last.bad else [last]
         for piece in self._without_clash(pieces, kept):
             job = piece.job()
@@ -186,7 +190,12 @@ class _Loading:
         for piece in self._pieces:
             accepted |= {} if piece.bad else _schemas_of(piece)
         return Loaded(
-            plan=Plan(settings=self._settings, connections=self._connections, jobs=self._jobs),
+            plan=Plan(
+                settings=self._settings,
+                connections=self._connections,
+                databases=self._databases,
+                jobs=self._jobs,
+            ),
             problems=tuple(dict.fromkeys(problems)),
             accepted=accepted,
             kept=frozenset(piece.relative for piece in self._kept),

@@ -122,7 +122,7 @@ class Texts:
             schemas = self._schemas_of(row.path)
             kept = {path.partition(SCHEMA_OF)[2]: self._rows[path].text for path in schemas}
             piece = digest(row.path, "job", row.text, row.path, self._root, kept=kept)
-            piece.relate(connections, {})
+            piece.relate(connections, {}, reads=False)
             if (job := piece.job()) is not None:
                 return job
         return None

@@ -12,14 +12,16 @@ from agent.config.model import Job, RecordBody
 from agent.errors import RecordError
 from agent.message import Draft
 from agent.render.contract import contract_check
+from agent.render.groups import place
 from agent.render.lanes import Dealt, Lanes, aligned
 from agent.render.values import LINES_TOLD, BadRecord, Chunk
-from agent.sources import faults
+from agent.sources import faults, mark
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from agent.render.reading import Reading
+    from agent.sources.positions import Positions
 
 CHUNK_BATCHES = 50
 CHUNK_RECORDS = 1000
@@ -36,7 +38,9 @@ class Packer:
     body: RecordBody
     reading: Reading
     start_row: int
-    thorough: bool
+    thorough: bool = False
+    positions: Positions | None = None
+    """Where rows stand, for sources with a cursor: a chunk then ends where it may (see `groups`)."""
     row: int = field(init=False)
     """The last row taken, from the start of the file."""
     done: int = field(init=False)
@@ -44,9 +48,13 @@ class Packer:
     drafts: list[Draft] = field(default_factory=list)
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
     size: int = 0
+    due: bool = False
+    """Whether there is enough for a chunk."""
+    given: int = 0
+    """The last row of the last chunk."""
 
     def __post_init__(self) -> None:
-        self.row = self.done = self.start_row
+        self.row = self.done = self.given = self.start_row
         query, batch, per_batch = self.reading.query, self.job.batch, self.body.per == "batch"
         cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=query.frame)
         self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
@@ -75,17 +83,22 @@ class Packer:
         else:
             yield from self._cut(self.lanes.feed(table, rows))
             if self.lanes.apart and self.lanes.edge(texts, self.row):
-                yield from self._all()
+                yield from self._edge()
         if len(self.bad) >= CHUNK_RECORDS and not self.lanes.pending:
-            self.done = self.row
-            yield self._chunk()
+            yield from self._edge()
+
+    def _edge(self) -> Iterator[Chunk]:
+        """There is enough for a chunk, at a row where one may end or not."""
+        self.due = True
+        if self._may_end(self.row):
+            yield from self.flush()
 
     def _refuse(self, table: pa.RecordBatch, which: list[int], rows: Sequence[int]) -> None:
         refused = table.select(["why", "shown"]).take(which).to_pylist()
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
             if not self.reading.dead_letter:
-                where = faults.place(self.reading.file, self.reading.relation, row)
+                where = place(self.reading, self.positions, row)
                 raise RecordError(
                     f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
@@ -115,7 +128,7 @@ class Packer:
                 yield from self._put(body, cut.last, CHUNK_BATCHES)
 
     def _too_large(self, cut: TooLarge) -> None:
-        where = faults.place(self.reading.file, self.reading.relation, cut.row)
+        where = place(self.reading, self.positions, cut.row)
         said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
         if not self.reading.dead_letter:
             raise RecordError(
@@ -152,15 +165,36 @@ class Packer:
         self.drafts.append(draft)
         self.size += draft.size
         self.done = last
-        if len(self.drafts) >= most or self.size >= CHUNK_BYTES:
+        self.due = len(self.drafts) >= most or self.size >= CHUNK_BYTES
+        if self.due and self._may_end(last):
+            yield self._chunk()
+
+    def _may_end(self, row: int) -> bool:
+        """Whether a chunk may end behind this row: not between rows with equal values of the cursor."""
+        return self.positions is None or self.positions.is_end(row)
+
+    def settled(self) -> Iterator[Chunk]:
+        """The drafts there are, if a chunk may end behind them."""
+        if self.drafts and not self.lanes.apart and self._may_end(self.done):
+            yield self._chunk()
+
+    def flush(self) -> Iterator[Chunk]:
+        """A chunk of everything that was taken, also what fills no batch."""
+        yield from self._cut(self.lanes.rest())
+        if self.row > self.given or self.drafts or self.bad:
+            self.done = self.row
             yield self._chunk()
 
     def _chunk(self) -> Chunk:
         """What is done. A bad record behind the last draft waits: going on from here meets it again."""
         bad = tuple(record for row, record in self.bad if row <= self.done)
         self.bad = [(row, record) for row, record in self.bad if row > self.done]
-        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad)
-        self.drafts, self.size = [], 0
+        cursor = None
+        if self.positions is not None:
+            cursor = mark.to_cursor(self.positions.at(self.done))
+            self.positions.let_go(self.done)
+        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad, cursor=cursor)
+        self.drafts, self.size, self.due, self.given = [], 0, False, self.done
         return chunk
 
     def reject(self, found: list[tuple[int, str, str]]) -> None:
@@ -169,11 +203,4 @@ class Packer:
 
     def end(self) -> Iterator[Chunk]:
         """The last chunk, unless there is nothing in it."""
-        yield from self._all()
-
-    def _all(self) -> Iterator[Chunk]:
-        """A chunk of everything that was taken, also what fills no batch."""
-        yield from self._cut(self.lanes.rest())
-        self.done = self.row
-        if self.drafts or self.bad:
-            yield self._chunk()
+        yield from self.flush()

@@ -15,6 +15,7 @@ from agent.config.model import Job, RawBody, RecordSource
 from agent.errors import SourceError
 from agent.render.ahead import ahead
 from agent.render.feed import Feed
+from agent.render.groups import Groups
 from agent.render.pack import Packer
 from agent.render.reading import Reading, open_feed
 from agent.render.values import Chunk, Context
@@ -42,17 +43,27 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             _go_on(feed, ctx)
             feed.recheck()
             raise faults.translated(error, found) from error
-        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row, thorough=ctx.thorough)
+        pack = Packer(
+            job=job,
+            body=job.body,
+            reading=reading,
+            start_row=start_row,
+            thorough=ctx.thorough,
+            positions=feed.positions,
+        )
+        whole = Groups(pack, feed.positions) if feed.positions is not None else pack
         try:
             for table in _stream(reading, feed, ctx):
-                yield from pack.take(table)
+                yield from whole.take(table)
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
         except (duckdb.Error, OSError, ArrowException) as error:
+            if isinstance(whole, Groups):
+                yield from whole.so_far()
             _go_on(feed, ctx)
             feed.recheck()
             raise _explained(feed, reading, error) from error
-        yield from pack.end()
+        yield from whole.end()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:

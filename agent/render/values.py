@@ -9,6 +9,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
+from agent.sources.asking import Databases
 from agent.sources.relation import Opened
 from agent.window import Window
 
@@ -28,6 +29,8 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    databases: Databases | None = None
+    """Those that SQL sources may read."""
     window: Window | None = None
     """The span of time that the run is about; None: it is about none."""
     thorough: bool = False

@@ -46,6 +46,7 @@ from agent.config.model.body import (
     XmlRoot,
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
+from agent.config.model.database import Database
 from agent.config.model.job import (
     SPREAD,
     ByKey,
@@ -97,7 +98,9 @@ from agent.config.model.source import (
     Reading,
     RecordFiles,
     RecordSource,
+    SettledRows,
     Source,
+    SqlSource,
     files_of,
     reading_of,
 )
@@ -126,6 +129,7 @@ __all__ = [
     "CsvBody",
     "CsvSource",
     "CursorPage",
+    "Database",
     "Delivery",
     "Dialect",
     "Document",
@@ -174,7 +178,9 @@ __all__ = [
     "Schedule",
     "SchemaFile",
     "SecretRef",
+    "SettledRows",
     "Source",
+    "SqlSource",
     "Strict",
     "Target",
     "Template",
