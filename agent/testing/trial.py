@@ -71,9 +71,11 @@ def _chunks(job: Job, given: GivenRows | GivenFile, temp: Path, ctx: Context) ->
     else:
         assert not isinstance(job.source, FileSource), "refused when the config was built"
         # pyarrow, when a source is read that needs it
-        from agent.sources.given import write_given  # noqa: PLC0415
+        from agent.sources.given import stand_in, write_given  # noqa: PLC0415
 
-        path = write_given(job.source, given.rows, temp)
+        source = stand_in(job.source)
+        job = dataclasses.replace(job, source=source)
+        path = write_given(source, given.rows, temp)
     stamp = stamp_of(path)
     if stamp is None:
         said = f"{path} is not a regular file that can be read"
