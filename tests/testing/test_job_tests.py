@@ -259,7 +259,10 @@ def test_values_that_yaml_readers_disagree_about_are_errors_at_their_place(teste
 def test_the_rows_of_a_query_are_given_with_the_types_of_their_values(tmp_path):
     """A source that reads no text file, as the four things that a stand-in needs of it."""
     source = SimpleNamespace(
-        on_bad_row="dead_letter", columns=("id",), types={"seen": "TIMESTAMPTZ", "flag": "BOOLEAN"}, where=None
+        on_bad_row="dead_letter",
+        columns=("id",),
+        types={"seen": "TIMESTAMPTZ", "flag": "BOOLEAN"},
+        where=None,
     )
     reads = stand_in(source)
     path = write_given(
