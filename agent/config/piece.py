@@ -55,9 +55,9 @@ class Piece:
         self,
         connections: Mapping[str, Connection],
         broken: Mapping[str, str],
-        allowed: Collection[str] = (),
+        allowed: Collection[str] | None = None,
     ) -> None:
-        """Check a job against the connections, and the programs that may run."""
+        """Check a job against the connections, and the programs that may run (None: it is never run)."""
         if self.view is not None and isinstance(self.value, JobParts):
             relate(self.view, self.value, connections, broken, allowed)
 

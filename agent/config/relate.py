@@ -16,17 +16,18 @@ def relate(
     parts: JobParts,
     connections: Mapping[str, Connection],
     broken: Mapping[str, str],
-    allowed: Collection[str] = (),
+    allowed: Collection[str] | None = None,
 ) -> None:
     """Check a job against the connections there are and the programs that it may run.
 
-    `broken`: name → file of those connections that have errors.
+    `broken`: name → file of those connections that have errors. `allowed`: None for a job that is only
+    delivered and never run.
     """
     if parts.target is not None:
         _way(view.section("target"), parts.target, connections, broken)
     if isinstance(parts.source, HttpSource):
         _way(view.section("source"), parts.source, connections, broken)
-    elif isinstance(parts.source, CommandSource):
+    elif isinstance(parts.source, CommandSource) and allowed is not None:
         program = parts.source.command[0]
         if program in allowed or not program.startswith("/"):
             return
