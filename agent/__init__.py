@@ -8,6 +8,7 @@ swaps the plan when a file changes.
     errors.py       the exception tree
     logs.py         structured logs; clock.py: time, passed in
     config/         file → frozen values: find, read, scan, check, build, relate
+    databases/      SQL sources: a query → Arrow batches
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
     mapping.py      map tree → SQL text
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from agent.config.model import FileSource, Job, JsonBody, RecordSource, files_of
 from agent.errors import Problem, SourceError
-from agent.render.values import Context
+from agent.render.values import Context, UnfitError
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, list_files, opened
 
@@ -66,7 +66,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415
-    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
+    from agent.render.records import open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 

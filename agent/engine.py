@@ -22,6 +22,7 @@ from agent.collect import Backfills, Collector
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
+from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
@@ -64,7 +65,10 @@ class Engine:
         self._closing: dict[asyncio.Task[None], OpenConnection] = {}
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
-        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake)
+        self.databases = KnownDatabases(secrets)
+        self.collector = Collector(
+            spool, settings, clock, on_settled=self.finisher.wake, databases=self.databases
+        )
         self.backfills = Backfills(self.collector, spool, clock)
 
     @classmethod
@@ -163,6 +167,7 @@ class Engine:
         after = {name: opened.get(name) or before.get(name) for name in plan.connections}
         self.connections = {name: connection for name, connection in after.items() if connection is not None}
         self.deliverer.set_routes(prepared.parts.routes)
+        self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():

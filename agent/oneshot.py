@@ -103,7 +103,12 @@ async def _engine_of(
     """An engine for one job, started. Whoever uses it stops it; here the state folder is let go."""
     chosen = loaded.plan.jobs[job]
     connection = loaded.plan.connections[chosen.target.connection]
-    plan = Plan(settings=settings, connections={connection.name: connection}, jobs={job: chosen})
+    plan = Plan(
+        settings=settings,
+        connections={connection.name: connection},
+        databases=loaded.plan.databases,
+        jobs={job: chosen},
+    )
     engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
     try:
         prepared = await engine.prepare(plan, {}, Change(added=(job,)))

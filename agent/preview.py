@@ -17,14 +17,15 @@ from agent.config.model import (
     HeaderAuth,
     Job,
     NoAuth,
+    SqlSource,
     files_of,
     header_of,
 )
 from agent.errors import SourceError
-from agent.keys import key_of, seed_of
-from agent.message import Draft
-from agent.render import BadRecord, Context, SourceFile, render_file
-from agent.request import MASK, Request, build, resolve
+from agent.keys import key_of, seed_of, seed_of_query
+from agent.message import Cursor, Draft
+from agent.render import BadRecord, Chunk, Context, SourceFile, render_file
+from agent.request import MASK, Request, Route, build, resolve
 from agent.sources.files import list_files, sha256_of, stamp_of
 from agent.stamp import FileStamp
 
@@ -41,26 +42,55 @@ class Shown:
 
 
 def preview(
-    job: Job, connection: Connection, ctx: Context, *, sample: Path | None, known: Collection[FileStamp]
+    job: Job,
+    connection: Connection,
+    ctx: Context,
+    *,
+    sample: Path | None,
+    known: Collection[FileStamp],
+    cursor: Cursor | None = None,
 ) -> Iterator[Shown]:
     """The requests in the order in which they would leave.
 
     `sample` is read instead of the job's own files; `known` are files that were read already and are
-    passed over. Raises SourceError and ConfigError as the daemon would.
+    passed over; `cursor` is how far a query was read. Raises SourceError and ConfigError as the daemon would.
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
+    if isinstance(job.source, SqlSource):
+        if sample is not None:
+            raise SourceError("a query takes no sample file", hint="leave --sample out: the database is read")
+        for seed, chunk in _of_query(job, job.source, ctx, cursor):
+            yield from _shown(route, signature, Path(job.source.connection), seed, chunk)
+        return
     for file in _files(job, ctx, sample):
         if sample is None and file.stamp in known:
             continue
         seed = seed_of(job.name, file.stamp, sha256_of(file.path))
         for chunk in render_file(job, file, ctx):
-            for draft in chunk.drafts:
-                key = key_of(seed, draft.first)
-                request = build(route, draft, key=key, signature=signature)
-                yield Shown(file=file.path, draft=draft, request=request, key=key)
-            for record in chunk.bad:
-                yield Shown(file=file.path, bad=record)
+            yield from _shown(route, signature, file.path, seed, chunk)
+
+
+def _shown(
+    route: Route, signature: Mapping[str, str], file: Path, seed: str, chunk: Chunk
+) -> Iterator[Shown]:
+    for draft in chunk.drafts:
+        key = key_of(seed, draft.first)
+        request = build(route, draft, key=key, signature=signature)
+        yield Shown(file=file, draft=draft, request=request, key=key)
+    for record in chunk.bad:
+        yield Shown(file=file, bad=record)
+
+
+def _of_query(
+    job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None
+) -> Iterator[tuple[str, Chunk]]:
+    """Seeds and chunks, as a run would have them; for `start: now`, those of the rows there are."""
+    from agent.render.query import legs  # noqa: PLC0415 - Arrow, when a job needs it
+
+    yield from (
+        (seed_of_query(job.name, place, again=0), chunk) for place, chunk in legs(job, source, ctx, cursor)
+    )
 
 
 def masked_signature(connection: Connection) -> Mapping[str, str]:

@@ -32,6 +32,7 @@ from agent.config.model import AgentSettings, Job, holds_window, uses_window
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.render import Context
+from agent.sources.asking import Databases
 from agent.spool import Spool
 from agent.window import Window
 
@@ -55,6 +56,7 @@ class Collector:
         *,
         on_settled: Callable[[], None] = lambda: None,
         poll: float = 2.0,
+        databases: Databases | None = None,
     ) -> None:
         """`on_settled` is called in the loop when files may be moved away.
 
@@ -65,6 +67,7 @@ class Collector:
         self._clock = clock
         self._on_settled = on_settled
         self._poll = poll
+        self._databases = databases
         self._jobs: Mapping[str, Job] = {}
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
@@ -236,6 +239,7 @@ class Collector:
             threads=self._settings.collect_threads,
             clock=self._clock,
             cancelled=lambda: self._stop.is_set() or wanted.cancelled(),
+            databases=self._databases,
             window=wanted.window,
         )
         run, ends = self._start(job, wanted), wanted.window is not None

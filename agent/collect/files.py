@@ -20,7 +20,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TypeAlias
 
-from agent.config.model import FileSource, Job
+from agent.config.model import FileSource, Job, RecordFiles, files_of
 from agent.logs import get_log
 from agent.message import Cursor, JsonValue
 from agent.sources.files import SourceFile, opened, pieces
@@ -94,13 +94,14 @@ def _is_settled_for(job: Job, row: FileRow, spool: Spool) -> bool:
         return spool.job_sha_of_run(row.run).result() == job.sha256
     if reads_always(job):
         # A file that is moved away once it is delivered is read once, however often it is looked at.
-        return bool(job.source.files.done) and row.settled_at is None
+        files = files_of(job.source)
+        return files is not None and bool(files.done) and row.settled_at is None
     return True
 
 
 def reads_always(job: Job) -> bool:
     """`reread: always`."""
-    return not isinstance(job.source, FileSource) and job.source.reread == "always"
+    return isinstance(job.source, RecordFiles) and job.source.reread == "always"
 
 
 def _sent_before(job: Job, file: SourceFile, sha256: str, spool: Spool) -> str:
@@ -114,7 +115,7 @@ def _sent_before(job: Job, file: SourceFile, sha256: str, spool: Spool) -> str:
         rows = [row for row in spool.files_by_content(job.name, sha256).result() if row.state != "failed"]
         row = _first_sent(rows[::-1])
         return f"the same content as {row.path} of {_time(row.seen_at)}" if row else ""
-    if job.source.reread == "always":
+    if reads_always(job):
         return ""
     row = _first_sent(spool.files_by_path(job.name, path, duplicates=False).result())
     same = row is not None and row.sha256 == sha256

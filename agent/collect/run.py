@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.collect.by_file import FileRun
 from agent.collect.result import Hands, RunResult
-from agent.config.model import Job, files_of
+from agent.config.model import Job, SqlSource, files_of
 from agent.render import Context
 from agent.spool import Spool
 
@@ -24,6 +24,10 @@ def collect_job(
     `poll`: seconds between two looks at a full spool. What is wrong with the source is in the result, not
     raised; StateError when the spool cannot be used.
     """
+    if isinstance(job.source, SqlSource):
+        from agent.collect.by_query import QueryRun  # noqa: PLC0415 - Arrow, when a job needs it
+
+        return QueryRun(job, job.source, run, spool, ctx, hands=hands, poll=poll).go(limit)
     files = files_of(job.source)
     assert files is not None
     return FileRun(job, files, run, spool, ctx, hands=hands, poll=poll).go(limit)

@@ -18,10 +18,13 @@ from agent.errors import ConfigError, UsageError
 from agent.status import counted
 
 if TYPE_CHECKING:
-    from agent.config.model import AgentSettings, Connection, Job
+    from agent.config.model import AgentSettings, Connection, Job, Plan
+    from agent.databases import KnownDatabases
+    from agent.message import Cursor
     from agent.preview import Shown
     from agent.render import Context
     from agent.stamp import FileStamp
+    from agent.window import Window
 
 BODY_SHOWN = 2_000
 
@@ -46,7 +49,7 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="At most so many requests."
 )
-@click.option("--all", "everything", is_flag=True, help="Also files that were read already.")
+@click.option("--all", "everything", is_flag=True, help="Also what was read already.")
 @click.option("--curl", is_flag=True, help="As curl commands.")
 def command(  # noqa: PLR0917 - one for each option
     job: str,
@@ -66,11 +69,13 @@ def command(  # noqa: PLR0917 - one for each option
     """
     from agent.preview import preview  # noqa: PLC0415
 
-    settings, chosen, connection = _find(config, job)
+    settings, chosen, connection, databases = _find(config, job)
     known = set() if everything or sample else _known(state or settings.state, job)
     shown = []
-    with _context(settings) as context:
-        for one in preview(chosen, connection, context, sample=sample, known=known):
+    cursor = None if everything else _cursor(state or settings.state, chosen)
+    window = _window(state or settings.state, chosen)
+    with _context(settings, databases, window) as context:
+        for one in preview(chosen, connection, context, sample=sample, known=known, cursor=cursor):
             shown.append(one)
             if len(shown) == limit:
                 break
@@ -86,7 +91,7 @@ def command(  # noqa: PLR0917 - one for each option
     return 0
 
 
-def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Connection]:
+def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Connection, KnownDatabases | None]:
     """The job and its connection; only what is wrong with them is told."""
     import difflib  # noqa: PLC0415 - beside its use
 
@@ -101,7 +106,52 @@ def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Connection]:
         known = ", ".join(sorted(loaded.plan.jobs)) or "none"
         hint = f"did you mean {near[0]}?" if near else f"the jobs there are: {known}"
         raise UsageError(f"there is no job {name!r} in {config}", hint=hint)
-    return loaded.plan.settings, job, loaded.plan.connections[job.target.connection]
+    plan = loaded.plan
+    return plan.settings, job, plan.connections[job.target.connection], _databases(config, plan, job)
+
+
+def _databases(config: Path, plan: Plan, job: Job) -> KnownDatabases | None:
+    """What a SQL source may read; None for jobs that have none."""
+    from agent.config.model import SqlSource  # noqa: PLC0415
+
+    if not isinstance(job.source, SqlSource):
+        return None
+    from agent.config import SecretStore  # noqa: PLC0415
+    from agent.databases import KnownDatabases  # noqa: PLC0415
+
+    return KnownDatabases(SecretStore(config.absolute()), plan.databases)
+
+
+def _cursor(state: Path, job: Job) -> Cursor | None:
+    """How far the daemon has read a query."""
+    from agent.config.model import SqlSource  # noqa: PLC0415
+
+    if not isinstance(job.source, SqlSource) or not state.is_dir():
+        return None
+    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
+
+    with Reader.open(state) as reader:
+        return reader.cursor(job.name)
+
+
+def _window(state: Path, job: Job) -> Window | None:
+    """What the next run is about; where nothing is due, the last one was."""
+    from agent.config.model import uses_window  # noqa: PLC0415
+
+    if not uses_window(job.source):
+        return None
+    import time  # noqa: PLC0415 - beside its use
+
+    from agent.collect.windows import Grid, next_window, one_by_one  # noqa: PLC0415
+    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
+
+    marks = []
+    if state.is_dir():
+        with Reader.open(state) as reader:
+            marks = [mark for mark in reader.window_marks() if mark.job == job.name]
+    grid, now = Grid.of(job), time.time()
+    due = next_window(grid, marks[0] if marks else None, now, each=one_by_one(job))
+    return due or next_window(grid, None, now, each=False)
 
 
 def _known(state: Path, job: str) -> set[FileStamp]:
@@ -115,7 +165,9 @@ def _known(state: Path, job: str) -> set[FileStamp]:
 
 
 @contextmanager
-def _context(settings: AgentSettings) -> Iterator[Context]:
+def _context(
+    settings: AgentSettings, databases: KnownDatabases | None, window: Window | None
+) -> Iterator[Context]:
     from agent.clock import SystemClock  # noqa: PLC0415
     from agent.render import Context  # noqa: PLC0415
 
@@ -126,6 +178,8 @@ def _context(settings: AgentSettings) -> Iterator[Context]:
             threads=settings.collect_threads,
             clock=SystemClock(),
             cancelled=lambda: False,
+            databases=databases,
+            window=window,
         )
 
 

@@ -51,7 +51,7 @@ def command(paths: tuple[Path, ...], config: Path, output: str, *, strict: bool,
             {
                 "ok": not wrong,
                 "jobs": sorted(loaded.plan.jobs),
-                "connections": sorted(loaded.plan.connections),
+                "connections": sorted([*loaded.plan.connections, *loaded.plan.databases]),
                 "problems": [dataclasses.asdict(problem) for problem in problems],
             }
         )
@@ -108,7 +108,8 @@ def _tell(loaded: Loaded, problems: list[Problem]) -> None:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     plan = loaded.plan
-    what = f"{counted(len(plan.jobs), 'job')}, {counted(len(plan.connections), 'connection')}"
+    connections = len(plan.connections) + len(plan.databases)
+    what = f"{counted(len(plan.jobs), 'job')}, {counted(connections, 'connection')}"
     if errors:
         click.echo(bad(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}") + f"; good: {what}")
     else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
 
+from agent.config.build_sql import build_sql
 from agent.config.model import (
     CsvSource,
     Files,
@@ -33,6 +34,8 @@ def build_source(source: View) -> Source | None:
         )
     if kind == "csv":
         return _csv(source)
+    if kind == "sql":
+        return build_sql(source)
     kinds = {"ndjson": NdjsonSource, "json": JsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None

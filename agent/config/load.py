@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.files import FOLDERS, Kind, Listing, find, shown
-from agent.config.model import AgentSettings, Connection, Job, Plan
+from agent.config.model import AgentSettings, Connection, Database, Job, Plan
 from agent.config.piece import Piece, digest, piece_of
 from agent.errors import Problem
 
@@ -75,6 +75,7 @@ class _Loading:
         self._pieces: list[Piece] = []
         self._kept: list[Piece] = []
         self._connections: dict[str, Connection] = {}
+        self._databases: dict[str, Database] = {}
         self._jobs: dict[str, Job] = {}
         self._settings = AgentSettings()
 
@@ -122,18 +123,21 @@ class _Loading:
         for piece in self._without_clash(pieces, kept):
             if isinstance(piece.value, Connection):
                 self._connections[piece.value.name] = piece.value
+            elif isinstance(piece.value, Database):
+                self._databases[piece.value.name] = piece.value
 
     def _choose_jobs(self) -> None:
         pieces = self._of("job")
         broken = {piece.name: piece.shown for piece in self._of("connection") if piece.bad}
+        every: dict[str, Connection | Database] = {**self._connections, **self._databases}
         for piece in pieces:
-            piece.relate(self._connections, broken)
+            piece.relate(every, broken)
         _refuse_twins(pieces)
         kept = []
         for piece in pieces:
             last = self._last(piece) if piece.bad else None
             if last is not None:
-                last.relate(self._connections, broken)
+                last.relate(every, broken)
                 kept += [] if last.bad else [last]
         for piece in self._without_clash(pieces, kept):
             job = piece.job()
@@ -172,7 +176,12 @@ class _Loading:
             if not piece.bad
         }
         return Loaded(
-            plan=Plan(settings=self._settings, connections=self._connections, jobs=self._jobs),
+            plan=Plan(
+                settings=self._settings,
+                connections=self._connections,
+                databases=self._databases,
+                jobs=self._jobs,
+            ),
             problems=tuple(dict.fromkeys(problems)),
             accepted=accepted,
             kept=frozenset(piece.relative for piece in self._kept),

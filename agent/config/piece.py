@@ -9,11 +9,12 @@ from pathlib import Path
 
 from agent.config.build_agent import build_settings
 from agent.config.build_connection import build_connection
+from agent.config.build_database import build_database
 from agent.config.build_job import JobParts, build_job
 from agent.config.document import Document, scan
 from agent.config.files import Found, Kind, Unreadable, read
-from agent.config.model import AgentSettings, Connection, Job
-from agent.config.relate import relate
+from agent.config.model import AgentSettings, Connection, Database, Job
+from agent.config.relate import relate, relate_source
 from agent.config.schema import check
 from agent.config.view import Findings, View
 from agent.errors import Problem
@@ -31,7 +32,7 @@ class Piece:
     """Of the bytes; empty when the file was not read."""
     found: Findings = field(default_factory=Findings)
     view: View | None = None
-    value: AgentSettings | Connection | JobParts | None = None
+    value: AgentSettings | Connection | Database | JobParts | None = None
 
     @property
     def bad(self) -> bool:
@@ -51,9 +52,17 @@ class Piece:
         else:
             self.found.problems.append(Problem(file=self.shown, message=message, hint=hint))
 
-    def relate(self, connections: Mapping[str, Connection], broken: Mapping[str, str]) -> None:
-        """Check a job against the connections."""
+    def relate(
+        self,
+        connections: Mapping[str, Connection | Database],
+        broken: Mapping[str, str],
+        *,
+        reads: bool = True,
+    ) -> None:
+        """Check a job against the connections. `reads`: whether it will also read its source."""
         if self.view is not None and isinstance(self.value, JobParts):
+            if reads:
+                relate_source(self.view, self.value, connections, broken)
             relate(self.view, self.value, connections, broken)
 
     def job(self) -> Job | None:
@@ -96,10 +105,12 @@ def _of(document: Document) -> list[Problem]:
     return list(document.problems)
 
 
-def _build(view: View, kind: Kind) -> AgentSettings | Connection | JobParts | None:
+def _build(view: View, kind: Kind) -> AgentSettings | Connection | Database | JobParts | None:
     if kind == "agent":
         return build_settings(view)
-    return build_connection(view) if kind == "connection" else build_job(view)
+    if kind == "job":
+        return build_job(view)
+    return build_database(view) if view.text("type") == "database" else build_connection(view)
 
 
 def _merge(schema: list[Problem], logic: list[Problem]) -> list[Problem]:

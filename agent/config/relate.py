@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from agent.config.build_job import JobParts
-from agent.config.model import Connection, NoAuth, Target
+from agent.config.model import Connection, Database, NoAuth, SqlSource, Target, Where
 from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, origin
 from agent.config.view import View
 from agent.config.words import did_you_mean
 
 
 def relate(
-    view: View, parts: JobParts, connections: Mapping[str, Connection], broken: Mapping[str, str]
+    view: View, parts: JobParts, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]
 ) -> None:
     """Check a job against the connections there are. `broken`: name → file of those that have errors."""
     if parts.target is None:
@@ -20,17 +20,46 @@ def relate(
     where = view.section("target")
     name = parts.target.connection
     connection = connections.get(name)
-    if connection is not None:
+    targets = {key: one for key, one in connections.items() if isinstance(one, Connection)}
+    if isinstance(connection, Connection):
         _endpoint(where, parts.target, connection)
         _origin(where, parts.target, connection)
-    elif name in broken:
-        hint = "repair that file first"
-        view.found.error(where.at("connection"), f"the connection {name} has errors: {broken[name]}", hint)
+    elif isinstance(connection, Database):
+        hint = did_you_mean(name, targets, otherwise="a target needs a connection of type http")
+        view.found.error(where.at("connection"), f"the connection {name} is a database", hint)
     else:
-        have = ", ".join(sorted(connections)[:20])
-        other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
-        hint = did_you_mean(name, connections, otherwise=other)
-        view.found.error(where.at("connection"), f"there is no connection {name}", hint)
+        _unknown(view, where.at("connection"), name, targets, broken)
+
+
+def relate_source(
+    view: View, parts: JobParts, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]
+) -> None:
+    """Check where a job reads from."""
+    if not isinstance(parts.source, SqlSource):
+        return
+    at, name = view.section("source").at("connection"), parts.source.connection
+    databases = {key: one for key, one in connections.items() if isinstance(one, Database)}
+    if isinstance(connections.get(name), Connection):
+        hint = did_you_mean(name, databases, otherwise="a SQL source needs a connection of type database")
+        view.found.error(at, f"the connection {name} is no database", hint)
+    elif name not in databases:
+        _unknown(view, at, name, databases, broken)
+    for schedule in parts.schedules:
+        if schedule.watch:
+            hint = "write `every: 30s`, or a cron line"
+            view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
+
+
+def _unknown(
+    view: View, where: Where, name: str, known: Mapping[str, object], broken: Mapping[str, str]
+) -> None:
+    if name in broken:
+        hint = "repair that file first"
+        view.found.error(where, f"the connection {name} has errors: {broken[name]}", hint)
+        return
+    have = ", ".join(sorted(known)[:20])
+    other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
+    view.found.error(where, f"there is no connection {name}", did_you_mean(name, known, otherwise=other))
 
 
 def _endpoint(where: View, target: Target, connection: Connection) -> None:

@@ -102,7 +102,7 @@ class Texts:
         rows = [row for row in self._rows.values() if row.kind == "job" and row.name == name]
         for row in sorted(rows, key=lambda row: row.deleted):
             piece = digest(row.path, "job", row.text, row.path, self._root)
-            piece.relate(connections, {})
+            piece.relate(connections, {}, reads=False)
             if (job := piece.job()) is not None:
                 return job
         return None

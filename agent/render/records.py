@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,20 +15,23 @@ from pyarrow.lib import ArrowException
 
 from agent.bodies import Cut, Cutter, TooLarge, gzipped
 from agent.config.model import Job, JsonBody, RecordSource
-from agent.errors import Problem, RecordError, SourceError
+from agent.errors import RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
 from agent.render.feed import Feed
+from agent.render.groups import Groups, place
 from agent.render.interrupt import interrupted_when
-from agent.render.values import BadRecord, Chunk, Context
-from agent.sources import duck, expressions, faults
+from agent.render.values import BadRecord, Chunk, Context, Reading, UnfitError
+from agent.sources import duck, expressions, faults, mark
 from agent.sources.expressions import wrong_types
 from agent.sources.query import Query, Wanted, build, parsed
-from agent.sources.relation import Opened, Relation
+from agent.sources.relation import Opened
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from duckdb import DuckDBPyConnection
+
+    from agent.sources.positions import Positions
 
 ROWS = 4096
 """Rows that DuckDB hands over at once: two of its vectors, a few MB."""
@@ -41,19 +44,6 @@ LINES_TOLD = 20
 """Bad records of a chunk that are told their line."""
 CHUNK_BYTES = 8_000_000
 """Bytes of bodies, before gzip, after which a chunk is given away."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """A feed that is open in a connection, and what is asked of it."""
-
-    con: DuckDBPyConnection
-    file: Opened
-    relation: Relation
-    query: Query
-    dead_letter: bool
-    careful: Callable[[], DuckDBPyConnection]
-    """Another connection, for looking for the record that made the stream fail."""
 
 
 def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
@@ -69,17 +59,20 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             _go_on(feed, ctx)
             feed.recheck()
             raise faults.translated(error, found) from error
-        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
+        pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row, positions=feed.positions)
+        whole = Groups(pack, feed.positions) if feed.positions is not None else pack
         try:
             for table in _stream(reading, feed, ctx):
-                yield from pack.take(table)
+                yield from whole.take(table)
             if reading.relation.rejects:
                 pack.reject(faults.rejected(reading.con))
         except (duckdb.Error, OSError, ArrowException) as error:
+            if isinstance(whole, Groups):
+                yield from whole.so_far()
             _go_on(feed, ctx)
             feed.recheck()
             raise _explained(feed, reading, error) from error
-        yield from pack.end()
+        yield from whole.end()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
@@ -140,14 +133,6 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     raise UnfitError(problems, found)
 
 
-class UnfitError(SourceError):
-    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
-
-    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
-        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
-        self.problems = tuple(problems)
-
-
 def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
     tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
@@ -171,6 +156,8 @@ class Packer:
     body: JsonBody
     reading: Reading
     start_row: int
+    positions: Positions | None = None
+    """Where rows stand, for sources with a cursor: a chunk then ends where it may (see `groups`)."""
     row: int = field(init=False)
     """The last row taken, from the start of the file."""
     done: int = field(init=False)
@@ -178,9 +165,13 @@ class Packer:
     drafts: list[Draft] = field(default_factory=list)
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
     size: int = 0
+    due: bool = False
+    """Whether there is enough for a chunk."""
+    given: int = 0
+    """The last row of the last chunk."""
 
     def __post_init__(self) -> None:
-        self.row = self.done = self.start_row
+        self.row = self.done = self.given = self.start_row
         self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
@@ -204,7 +195,7 @@ class Packer:
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
             if not self.reading.dead_letter:
-                where = faults.place(self.reading.file, self.reading.relation, row)
+                where = place(self.reading, self.positions, row)
                 raise RecordError(
                     f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
@@ -229,7 +220,7 @@ class Packer:
             yield from self._put(body, cut.last, CHUNK_BATCHES)
 
     def _too_large(self, cut: TooLarge) -> None:
-        where = faults.place(self.reading.file, self.reading.relation, cut.row)
+        where = place(self.reading, self.positions, cut.row)
         said = f"{cut.size} bytes: larger than batch.bytes ({self.job.batch.bytes})"
         if not self.reading.dead_letter:
             raise RecordError(
@@ -261,15 +252,36 @@ class Packer:
         self.drafts.append(draft)
         self.size += draft.size
         self.done = last
-        if len(self.drafts) >= most or self.size >= CHUNK_BYTES:
+        self.due = len(self.drafts) >= most or self.size >= CHUNK_BYTES
+        if self.due and self._may_end(last):
+            yield self._chunk()
+
+    def _may_end(self, row: int) -> bool:
+        """Whether a chunk may end behind this row: not between rows with equal values of the cursor."""
+        return self.positions is None or self.positions.is_end(row)
+
+    def settled(self) -> Iterator[Chunk]:
+        """The drafts there are, if a chunk may end behind them."""
+        if self.drafts and self._may_end(self.done):
+            yield self._chunk()
+
+    def flush(self) -> Iterator[Chunk]:
+        """What was taken so far, to its last row."""
+        yield from self._cut(iter(self.cutter.rest()))
+        if self.row > self.given:
+            self.done = self.row
             yield self._chunk()
 
     def _chunk(self) -> Chunk:
         """What is done. A bad record behind the last draft waits: going on from here meets it again."""
         bad = tuple(record for row, record in self.bad if row <= self.done)
         self.bad = [(row, record) for row, record in self.bad if row > self.done]
-        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad)
-        self.drafts, self.size = [], 0
+        cursor = None
+        if self.positions is not None:
+            cursor = mark.to_cursor(self.positions.at(self.done))
+            self.positions.let_go(self.done)
+        chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad, cursor=cursor)
+        self.drafts, self.size, self.due, self.given = [], 0, False, self.done
         return chunk
 
     def reject(self, found: list[tuple[int, str, str]]) -> None:

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from agent.config import load
+from agent.config.build_database import OF_DATABASE
 from agent.config.schema import read_schema
 
 CONNECTION = {"connection": "platform", "type": "http", "url": "https://api.example.com"}
@@ -17,6 +18,8 @@ PASSWORD = {
     "username": {"secret": "user"},
     "password": {"secret": "password"},
 }
+DATABASE = {"connection": "db", "type": "database", "url": "postgresql://db.example.com/fleet"}
+SQL = {"type": "sql", "connection": "db", "query": "SELECT id FROM t WHERE id > :id", "cursor": ["id"]}
 TOKEN = "https://auth.example.com/oauth/token"
 OAUTH = {**PASSWORD, "type": "oauth_password", "url": TOKEN, "client": {"id": "c"}}
 CLIENT = {"type": "client_credentials", "url": TOKEN, "client": {"id": "c", "secret": {"secret": "s"}}}
@@ -32,6 +35,7 @@ JOB = {
 PLACES = {
     ("agent", ""): ({}, []),
     ("connection", ""): (CONNECTION, []),
+    ("job", "source_sql"): ({**JOB, "source": SQL}, ["source"]),
     **{
         ("connection", f"auth_{name}"): ({**CONNECTION, "auth": auth}, ["auth", *place])
         for name, auth, place in [
@@ -98,8 +102,13 @@ ALL = list(cases())
 
 
 def plan_of(folder, kind, document):
-    files = {"connection": CONNECTION, kind: document}
-    names = {"agent": "agent.yaml", "connection": "connections/platform.yaml", "job": "jobs/one.yaml"}
+    files = {"connection": CONNECTION, "database": DATABASE, kind: document}
+    names = {
+        "agent": "agent.yaml",
+        "connection": "connections/platform.yaml",
+        "database": "connections/db.yaml",
+        "job": "jobs/one.yaml",
+    }
     for each, content in files.items():
         path = folder / names[each]
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -108,12 +117,14 @@ def plan_of(folder, kind, document):
     assert not loaded.problems, loaded.problems
     jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery)
             for name, job in loaded.plan.jobs.items()}  # fmt: skip
-    return loaded.plan.settings, dict(loaded.plan.connections), jobs
+    return loaded.plan.settings, dict(loaded.plan.connections), dict(loaded.plan.databases), jobs
 
 
 @pytest.mark.parametrize(("kind", "name", "path", "value"), ALL)
 def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind, name, path, value):
     document, place = PLACES[kind, name]
+    if kind == "connection" and not name and path[0] in OF_DATABASE:
+        document = {**DATABASE, "connection": "other"}
     with_default = copy.deepcopy(document)
     spot = with_default
     for key in (*place, *path[:-1]):

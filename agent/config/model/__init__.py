@@ -39,6 +39,7 @@ from agent.config.model.body import (
     RawBody,
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
+from agent.config.model.database import Database
 from agent.config.model.job import (
     Delivery,
     Job,
@@ -65,7 +66,9 @@ from agent.config.model.source import (
     ParquetSource,
     RecordFiles,
     RecordSource,
+    SettledRows,
     Source,
+    SqlSource,
     files_of,
 )
 from agent.config.model.windowed import (
@@ -87,6 +90,7 @@ __all__ = [
     "Connection",
     "Constant",
     "CsvSource",
+    "Database",
     "Delivery",
     "Dialect",
     "Expr",
@@ -117,7 +121,9 @@ __all__ = [
     "RenewedAuth",
     "Schedule",
     "SecretRef",
+    "SettledRows",
     "Source",
+    "SqlSource",
     "Target",
     "Template",
     "Tls",

@@ -1,4 +1,4 @@
-"""Sources: files, and how records are read from them."""
+"""Sources: files and queries, and how records are read from them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from agent.config.model.body import JsonScalar
 from agent.config.model.place import Where
 
 
@@ -78,10 +79,38 @@ class ParquetSource(RecordFiles):
     """Apache Parquet."""
 
 
-RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettledRows:
+    """Rows younger than this wait for the next run, or their window does: what commits late is not lost."""
+
+    column: str
+    """Holds the time at which a row was written; "" for a window, which waits as a whole."""
+    age: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqlSource:
+    """`type: sql`: the rows of a query."""
+
+    connection: str
+    query: str
+    cursor: tuple[str, ...] = ()
+    """Columns whose last values are bound to the `:parameters` of their names; empty: all rows each run."""
+    start: Literal["beginning", "now"] | Mapping[str, JsonScalar] = "beginning"
+    """Where the first run of the job starts; or the values to start behind."""
+    settle: SettledRows | None = None
+    on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    columns: tuple[str, ...] = ()
+    """Names that the result must have."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Column → DuckDB type."""
+    where: Where = field(compare=False)
+
+
+RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource | SqlSource"
 Source: TypeAlias = "FileSource | RecordSource"
 
 
 def files_of(source: Source) -> Files | None:
     """The files that a source reads; None for one that reads none."""
-    return source.files
+    return None if isinstance(source, SqlSource) else source.files
