@@ -147,27 +147,35 @@ def test_ctrl_c_and_kill_lose_nothing_and_send_nothing_twice(trips):
     assert trips.arrived() == list(range(1, 481))
 
 
-@pytest.mark.parametrize(
-    ("options", "message", "hint"),
-    [
-        (("--from", "2026-01-01"), "--to is missing", "both, --from and --to"),
-        (("--step", "1d"), "--from is missing", "both, --from and --to"),
-        ((*JANUARY, "--limit", "3"), "--limit cannot stand beside", "leave one of them out"),
-        (("--from", "now", "--to", "2026-01-01"), "--from now is no date or time", "write 2026-01-31"),
-        (("--from", "2026-01-02", "--to", "2026-01-01"), "is not before", "left out"),
-        (("--from", "2026-01-02", "--to", "2999-01-01"), "lies in the future", "the latest that is possible"),
-    ],
-)
+BAD_WORDS = [
+    (("--from", "2026-01-01"), "--to is missing", "both, --from and --to"),
+    (("--step", "1d"), "--from is missing", "both, --from and --to"),
+    ((*JANUARY, "--limit", "3"), "--limit cannot stand beside", "leave one of them out"),
+    (("--from", "now", "--to", "2026-01-01"), "--from now is no date or time", "write 2026-01-31"),
+    (("--from", "2026-01-02", "--to", "2026-01-01"), "is not before", "left out"),
+    (("--from", "2026-01-02", "--to", "2999-01-01"), "lies in the future", "the latest that is possible"),
+]
+
+
 @pytest.mark.parametrize("daemon", [False, True])
-def test_bad_words_are_exit_code_2_with_a_hint_whoever_would_do_it(  # noqa: PLR0917
-    call, trips, options, message, hint, daemon
-):
+def test_bad_words_are_exit_code_2_with_a_hint_whoever_would_do_it(call, trips, daemon):
     if daemon:
         trips.world.start()
-    code, _, err = push(call, trips, *options)
-    assert code == 2
-    assert message in err
-    assert f"hint: {hint}" in err or hint in err
+    for options, message, hint in BAD_WORDS:
+        code, _, err = push(call, trips, *options)
+        assert code == 2
+        assert message in err
+        assert hint in err.partition("hint: ")[2]
+
+
+def test_a_dry_run_shows_the_window_that_comes_next(call, trips):
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    trips.add([today - timedelta(days=1, seconds=1), today - timedelta(hours=12), today])
+    for _ in range(2):  # the last one that is over, also when it was pulled
+        code, out, err = call("dry-run", "trips", *where(trips), "--output", "json")
+        assert code == 0, err
+        assert [json.loads(each["body"]) for each in json.loads(out)] == [[{"id": 2}]]
+        assert push(call, trips)[0] == 0
 
 
 def test_a_job_that_reads_the_same_whatever_the_window_is_cannot_be_backfilled(call, trips):
