@@ -5,12 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.dry_world import World, cursor_of, find, known_files
+from agent.commands.dry_world import World, cursor_of, find, known_files, window_of
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
 from agent.errors import SourceError
@@ -70,22 +71,37 @@ def command(  # noqa: PLR0917 - one for each option
     read yet, or of a --sample file. A source of type http or command is read as a run would, from where the
     last one ended.
     """
-    from agent.commands.asking import documents  # noqa: PLC0415
-    from agent.preview import preview  # noqa: PLC0415
-
     world = find(config, job)
     folder = state or world.plan.settings.state
     known = set() if everything or sample else known_files(folder, job)
     if as_test:
         return _write_test(world, sample=sample, known=known, limit=limit)
-    shown = []
+    shown = _shown(world, folder, sample=sample, known=known, limit=limit, everything=everything)
+    if output == "json":
+        print_json([_as_json(one) for one in shown])
+    elif not shown:
+        click.echo(_nothing(world.job, known))
+    else:
+        texts = [_as_curl(one) if curl else _as_text(one, number) for number, one in enumerate(shown, 1)]
+        click.echo("\n\n".join(texts))
+        if len(shown) == limit and not curl:
+            click.echo(f"\n(the first {limit}; more with --limit N)", err=True)
+    return 0
+
+
+def _shown(
+    world: World, folder: Path, *, sample: Path | None, known: set[FileStamp], limit: int, everything: bool
+) -> list[Shown]:
+    from agent.commands.asking import documents  # noqa: PLC0415
+    from agent.preview import preview  # noqa: PLC0415
+
     cursor = None if everything else cursor_of(folder, world.job)
-    with world.context() as context:
+    with world.context(window_of(folder, world.job)) as context:
         asked = documents(
             world.job,
             world.plan.connections,
             context,
-            config=config,
+            config=world.config,
             allowed=world.plan.settings.commands_allow,
             cursor=cursor,
         )
@@ -99,20 +115,7 @@ def command(  # noqa: PLR0917 - one for each option
             cursor=cursor,
         )
         with closing(previewed) as requests, closing(asked):
-            for one in requests:
-                shown.append(one)
-                if len(shown) == limit:
-                    break
-    if output == "json":
-        print_json([_as_json(one) for one in shown])
-    elif not shown:
-        click.echo(_nothing(world.job, known))
-    else:
-        texts = [_as_curl(one) if curl else _as_text(one, number) for number, one in enumerate(shown, 1)]
-        click.echo("\n\n".join(texts))
-        if len(shown) == limit and not curl:
-            click.echo(f"\n(the first {limit}; more with --limit N)", err=True)
-    return 0
+            return list(islice(requests, limit))
 
 
 def _write_test(
