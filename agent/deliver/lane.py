@@ -14,10 +14,11 @@ A message leaves only when its ack is committed, and only then the lane's next o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from agent.connections import OpenConnection
+from agent.deliver.ahead import PlainAhead
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, receipt_of, unsendable
 from agent.deliver.waiting import StoppingError, Waiting, first_of
@@ -54,6 +55,9 @@ class Lane:
         self.waiting = Waiting(job, number, house)
         self._house = house
         self._gone = gone
+        self._following: Message | None = None
+        """The message behind the one in hand."""
+        self._ahead = PlainAhead()
         self._failures = 0
         """Of the message in hand, in this process."""
         self._mishaps = 0
@@ -91,7 +95,8 @@ class Lane:
         self.woken = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
-        for message in window:
+        for place, message in enumerate(window, 1):
+            self._following = window[place] if place < len(window) else None
             self._failures = 0
             self._told = False
             await self._send(message)
@@ -145,7 +150,9 @@ class Lane:
             except ValueError as error:
                 return self._unsendable(way, message, error)
             self.waiting.busy = True
-            return request, await self._timed(way, request, signed.generation)
+            plain = self._ahead.take(message)
+            self._ahead.begin(self._following, way)
+            return request, await self._timed(way, request, signed.generation, plain)
         finally:
             connection.leave()
 
@@ -169,13 +176,20 @@ class Lane:
         if not entering.cancelled() and entering.exception() is None:
             connection.leave()  # it got in at the very moment in which it was called back
 
-    async def _timed(self, way: Way, request: Request, generation: int) -> Outcome:
+    async def _timed(
+        self, way: Way, request: Request, generation: int, plain: Awaitable[bytes] | None
+    ) -> Outcome:
         house, connection = self._house, way.connection
         began = house.clock.monotonic()
         house.tally.in_flight += 1
         try:
             outcome = await attempt(
-                connection.client, request, terms=way.terms, generation=generation, now=house.clock.now
+                connection.client,
+                request,
+                terms=way.terms,
+                generation=generation,
+                now=house.clock.now,
+                plain=None if request.gzip else plain,
             )
         finally:
             house.tally.in_flight -= 1

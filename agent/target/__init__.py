@@ -7,13 +7,14 @@ words       answers as they may be shown
 
 from __future__ import annotations
 
-from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Terms, attempt
+from agent.target.attempt import INLINE, KEEP_LIMIT, READ_LIMIT, Terms, attempt, gunzip
 from agent.target.connector import Client, open_client, renew_tls
 from agent.target.proxy import Proxies, environment, proxies_of
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import printable, shown
 
 __all__ = [
+    "INLINE",
     "KEEP_LIMIT",
     "READ_LIMIT",
     "Client",
@@ -21,6 +22,7 @@ __all__ = [
     "Terms",
     "attempt",
     "environment",
+    "gunzip",
     "open_client",
     "outcome_of",
     "outcome_of_error",
