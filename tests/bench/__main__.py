@@ -22,7 +22,6 @@ from pathlib import Path
 
 from tests.bench import life, scale, w1, w2, w3
 from tests.bench.plot import svg
-from tests.bench.processes import FailedError
 from tests.bench.result import Facts, Race
 from tests.bench.table import machine, markdown
 
@@ -58,9 +57,9 @@ def measure(options):
         print(f"{time.monotonic() - began:5.0f} s  {work}", file=sys.stderr, flush=True)
         try:
             results += run(work, options)
-        except (FailedError, OSError, ValueError) as error:
+        except Exception as error:
             if options.work != "all":
-                raise SystemExit(f"{work}: {error}") from error
+                raise
             results.append(Facts(title=work, note=f"Not measured: {error}"))
     print(f"{time.monotonic() - began:5.0f} s  done", file=sys.stderr, flush=True)
     return results

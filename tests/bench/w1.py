@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
 import tempfile
 from contextlib import contextmanager
 from functools import partial
@@ -62,7 +63,7 @@ def attempt(race, name, run):
         return
     try:
         race.add(name, run())
-    except FailedError as error:
+    except (FailedError, OSError, subprocess.SubprocessError) as error:
         race.missing[name] = str(error)
 
 
