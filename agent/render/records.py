@@ -73,6 +73,8 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             feed.recheck()
             raise _explained(feed, reading, error) from error
         yield from whole.end()
+        if feed.once:  # what came before an error is given away first
+            feed.recheck()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
@@ -194,14 +196,14 @@ class Packer:
         refused = table.select(["why", "shown"]).take(which).to_pylist()
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
+            reason = found["why"] or "the map cannot be computed for this record"
             if not self.reading.dead_letter:
                 where = place(self.reading, self.positions, row)
                 raise RecordError(
-                    f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
+                    f"{where}: {reason}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
             # a line costs reading the file again up to it: only the first bad rows are told theirs
             line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
-            reason = found["why"] or "the map cannot be computed for this record"
             self.bad.append((row, BadRecord(line=line, text=found["shown"] or "", reason=reason)))
 
     def _cut(self, cuts: Iterator[Cut | TooLarge]) -> Iterator[Chunk]:
