@@ -41,7 +41,7 @@ def add(path, *statements):
 
 
 def with_sql(world, path):
-    world.connection("data", DATABASE.format(path=path))
+    (world.config / "connections/data.yaml").write_text(DATABASE.format(path=path))
     world.job("positions", JOB)
     return ("--config", world.config, "--state", world.state)
 
@@ -81,7 +81,7 @@ def test_push_goes_on_behind_what_was_sent_and_dry_run_knows_it(call, world, san
     result = json.loads(out)
     assert (result["state"], result["records"], result["messages"], result["delivered"]) == ("done", 3, 2, 3)
     for key in keys:  # a dry run showed the very keys
-        assert key in call("find", key, *where)[1]
+        assert key in call("find", key, "--state", world.state)[1]
     assert "nothing to send" in call("dry-run", "positions", *where)[1]
     assert len(json.loads(call("dry-run", "positions", *where, "--all", "--output", "json")[1])) == 2
     add(path, "INSERT INTO position VALUES (4, 'D')")
@@ -101,8 +101,9 @@ def test_a_query_that_fails_is_shown_by_push_and_by_status(call, world, sandbox,
 
 
 def test_the_secret_of_a_database_is_looked_for_by_validate(call, folder, path):
-    folder.connection("data", "connection: data\ntype: database\nurl: postgresql://127.0.0.1/x\nusername: me\n"
-                      "password: {secret: nowhere}\n")  # fmt: skip
+    (folder.config / "connections/data.yaml").write_text(
+        "connection: data\ntype: database\nurl: postgresql://127.0.0.1/x\nusername: me\npassword: {secret: nowhere}\n"
+    )
     folder.job("positions", JOB)
     code, _, err = call("validate", "--config", folder.config)
     assert code == 78
