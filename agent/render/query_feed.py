@@ -90,14 +90,13 @@ class QueryFeed:
             raise self._error
 
     def _batches(self, answer: Answer) -> Iterator[pa.RecordBatch]:
+        """All before the first error. DuckDB hears of none: it would throw away what it holds."""
         try:
             yield from self._passed(answer)
         except AgentError as error:
             self._error = error
-            raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - it is raised by `recheck`
             self._error = SourceError(f"{self.name}: {type(error).__name__}: {error}")
-            raise
 
     def _passed(self, answer: Answer) -> Iterator[pa.RecordBatch]:
         at = [answer.names.index(name) for name in self.source.cursor]
