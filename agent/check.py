@@ -66,7 +66,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415
-    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
+    from agent.render.reading import UnfitError, open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 

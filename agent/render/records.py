@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,20 +14,18 @@ from pyarrow.lib import ArrowException
 
 from agent.bodies import Cut, Cutter, TooLarge, gzipped
 from agent.config.model import Job, JsonBody, RecordSource
-from agent.errors import Problem, RecordError, SourceError
+from agent.errors import RecordError, SourceError
 from agent.message import Draft
 from agent.render.ahead import ahead
+from agent.render.changed import changed_of
 from agent.render.feed import Feed
-from agent.render.interrupt import interrupted_when
+from agent.render.reading import Reading, open_feed
 from agent.render.values import BadRecord, Chunk, Context
-from agent.sources import duck, expressions, faults
-from agent.sources.expressions import wrong_types
-from agent.sources.query import Query, Wanted, build, parsed
-from agent.sources.relation import Opened, Relation
+from agent.sources import duck, faults
+from agent.sources.seen import Seen
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from duckdb import DuckDBPyConnection
 
 ROWS = 4096
 """Rows that DuckDB hands over at once: two of its vectors, a few MB."""
@@ -43,20 +40,9 @@ CHUNK_BYTES = 8_000_000
 """Bytes of bodies, before gzip, after which a chunk is given away."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Reading:
-    """A feed that is open in a connection, and what is asked of it."""
-
-    con: DuckDBPyConnection
-    file: Opened
-    relation: Relation
-    query: Query
-    dead_letter: bool
-    careful: Callable[[], DuckDBPyConnection]
-    """Another connection, for looking for the record that made the stream fail."""
-
-
-def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
+def records(
+    job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int, seen: Seen
+) -> Iterator[Chunk]:
     """See `render_feed`."""
     assert isinstance(job.body, JsonBody), "the schema lets raw bodies stand with whole files only"
     with ExitStack() as stack:
@@ -71,15 +57,20 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             raise faults.translated(error, found) from error
         pack = Packer(job=job, body=job.body, reading=reading, start_row=start_row)
         try:
-            for table in _stream(reading, feed, ctx):
-                yield from pack.take(table)
-            if reading.relation.rejects:
-                pack.reject(faults.rejected(reading.con))
+            tables = stack.enter_context(closing(_stream(reading, feed, ctx)))
+            changed = changed_of(job, source, seen, ctx, reading, stack, start_row)
+            if changed is not None:
+                yield from changed.through(tables, pack)
+            else:
+                for table in tables:
+                    yield from pack.take(table)
+            rejected = faults.rejected(reading.con) if reading.relation.rejects else []
+            pack.reject(rejected)
+            yield from changed.rest(pack, blind=bool(rejected)) if changed is not None else pack.end()
         except (duckdb.Error, OSError, ArrowException) as error:
             _go_on(feed, ctx)
             feed.recheck()
             raise _explained(feed, reading, error) from error
-        yield from pack.end()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
@@ -88,67 +79,7 @@ def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
     return faults.of_record(reading.careful(), error, reading.file, reading.relation, reading.query)
 
 
-def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
-    job: Job,
-    source: RecordSource,
-    feed: Feed,
-    found: Opened,
-    ctx: Context,
-    stack: ExitStack,
-    temp: Path,
-    *,
-    start_row: int,
-) -> Reading:
-    """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
-    assert isinstance(job.body, JsonBody)
-    dead_letter = source.on_bad_row == "dead_letter"
-
-    def connect(*, careful: bool) -> DuckDBPyConnection:
-        con = duck.connect(
-            file=found.reading,
-            temp=temp,
-            memory=ctx.memory,
-            threads=ctx.threads,
-            timezone=job.schedules[0].timezone if job.schedules else "UTC",
-            careful=careful,
-        )
-        stack.enter_context(closing(con))
-        stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
-        return con
-
-    explained = dead_letter or feed.once
-    con = connect(careful=explained)
-    wrong = wrong_types(con, job.file, source)
-    if wrong:
-        raise UnfitError(wrong, found)
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained)
-    leaves, fillings, problems = parsed(con, wanted)
-    if not problems:
-        uses = expressions.uses(leaves, fillings, record=job.body.map is None)
-        relation = feed.relation(con, found, uses)
-        query = build(con, relation, wanted, leaves, start_row=start_row)
-        if isinstance(query, Query):
-            return Reading(
-                con=con,
-                file=found,
-                relation=relation,
-                query=query,
-                dead_letter=dead_letter,
-                careful=partial(connect, careful=True),
-            )
-        problems = query
-    raise UnfitError(problems, found)
-
-
-class UnfitError(SourceError):
-    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
-
-    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
-        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
-        self.problems = tuple(problems)
-
-
-def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
+def _stream(reading: Reading, feed: Feed, ctx: Context) -> Generator[pa.RecordBatch, None, None]:
     tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
     with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:
@@ -177,17 +108,24 @@ class Packer:
     """The last row that is in a chunk, as a draft or as a bad record."""
     drafts: list[Draft] = field(default_factory=list)
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    """Rows that are larger than any batch."""
     size: int = 0
 
     def __post_init__(self) -> None:
         self.row = self.done = self.start_row
         self.cutter = Cutter(records=self.job.batch.records, size=self.job.batch.bytes)
 
-    def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
-        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
+    def take(self, table: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch.
+
+        `rows`: their numbers; None: those that follow the last one.
+        """
         texts = table.column("body")
-        rows: Sequence[int] = range(self.row + 1, self.row + 1 + table.num_rows)
-        self.row += table.num_rows
+        if rows is None:
+            rows = range(self.row + 1, self.row + 1 + table.num_rows)
+        if rows:
+            self.row = rows[-1]
         if texts.null_count:
             good = texts.is_valid().to_pylist()
             self._refuse(table, [number for number, fine in enumerate(good) if not fine], rows)
@@ -235,8 +173,17 @@ class Packer:
             raise RecordError(
                 f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`"
             )
-        line = self.reading.relation.line_of(cut.row)
-        self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
+        self.refused.append(cut.row)
+        self.put_aside(cut.row, cut.text, said)
+
+    def put_aside(self, row: int, text: str, reason: str) -> None:
+        """A record that is not sent, and why."""
+        line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
+        self.bad.append((row, BadRecord(line=line, text=text, reason=reason)))
+
+    def follow(self, reading: Reading, body: JsonBody, row: int) -> Packer:
+        """The packer of what comes behind row `row`, of another query."""
+        return Packer(job=self.job, body=body, reading=reading, start_row=row)
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         names = self.reading.query.headers

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from agent.clock import Clock
 from agent.message import Cursor, Draft
+from agent.sources.seen import Marks
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,5 +44,7 @@ class Chunk:
     rows: int
     """Rows of the feed done so far, from its start: the `start_row` to go on from."""
     bad: tuple[BadRecord, ...] = ()
+    marks: Marks | None = None
+    """For `only: {changed_by: …}`: what is known of the keys behind these rows."""
     cursor: Cursor | None = None
     """Where the source stands behind these rows, for sources whose rows say so."""

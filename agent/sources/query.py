@@ -33,6 +33,8 @@ class Query:
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
     """The names of `h0`, `h1`, …"""
+    paths: bool
+    """Whether there is a `path`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -204,7 +206,8 @@ def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], sta
         f"SELECT {ours}n, {_why(ours, exprs, extras)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
-    return Query(stream=stream, first_bad=first_bad, headers=names)
+    paths = any(name == "path" for name, _ in extras)
+    return Query(stream=stream, first_bad=first_bad, headers=names, paths=paths)
 
 
 def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> str:

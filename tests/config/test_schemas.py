@@ -191,6 +191,5 @@ def test_none_of_the_keys_of_later_versions_is_accepted():
         "tests",
         "root",
         "each",
-        "only",
         "dry_run",
     }

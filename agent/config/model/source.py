@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from agent.config.model.body import MapNode
 from agent.config.model.place import Where
 
 
@@ -38,12 +39,26 @@ class FileSource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Only:
+    """Which records are sent: new and changed ones, told by a key."""
+
+    changed_by: tuple[str, ...]
+    """The columns of the key."""
+    deleted: Literal["ignore", "send"] = "ignore"
+    deleted_map: MapNode | None = None
+    """The document for a key that is gone, over the key columns; None: the key columns as they are."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RecordFiles:
     """What `csv`, `ndjson`, `json` and `parquet` have in common."""
 
     files: Files
     reread: Literal["changed", "always"] = "changed"
     on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    only: Only | None = None
+    """None: all records are sent."""
     columns: tuple[str, ...] = ()
     """Names that the file must have."""
     types: Mapping[str, str] = field(default_factory=dict)

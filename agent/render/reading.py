@@ -1,0 +1,132 @@
+"""A feed that is open in DuckDB, and what a job asks of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from agent.config.model import Job, JsonBody, Only, RecordSource
+from agent.errors import Problem, SourceError
+from agent.render.feed import Feed
+from agent.render.interrupt import interrupted_when
+from agent.render.values import Context
+from agent.sources import duck, expressions
+from agent.sources.expressions import wrong_types
+from agent.sources.keyed import Keyed, gone, keyed, wanting
+from agent.sources.query import Query, Wanted, build, parsed
+from agent.sources.relation import Opened, Relation
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """A feed that is open in a connection, and what is asked of it."""
+
+    con: DuckDBPyConnection
+    file: Opened
+    relation: Relation
+    query: Query
+    dead_letter: bool
+    careful: Callable[[], DuckDBPyConnection]
+    """Another connection, for looking for the record that made the stream fail."""
+    keyed: Keyed | None = None
+    """With `only: {changed_by: …}`."""
+
+
+def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
+    job: Job,
+    source: RecordSource,
+    feed: Feed,
+    found: Opened,
+    ctx: Context,
+    stack: ExitStack,
+    temp: Path,
+    *,
+    start_row: int,
+) -> Reading:
+    """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
+    assert isinstance(job.body, JsonBody)
+    dead_letter = source.on_bad_row == "dead_letter"
+
+    def connect(*, careful: bool) -> DuckDBPyConnection:
+        con = duck.connect(
+            file=found.reading,
+            temp=temp,
+            memory=ctx.memory,
+            threads=ctx.threads,
+            timezone=job.schedules[0].timezone if job.schedules else "UTC",
+            careful=careful,
+        )
+        stack.enter_context(closing(con))
+        stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
+        return con
+
+    explained = dead_letter or feed.once
+    con = connect(careful=explained)
+    wrong = wrong_types(con, job.file, source)
+    if wrong:
+        raise UnfitError(wrong, found)
+    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained)
+    leaves, fillings, problems = parsed(con, wanted)
+    if not problems:
+        uses = expressions.uses(leaves, fillings, record=job.body.map is None)
+        relation = feed.relation(con, found, uses if source.only is None else wanting(uses, source.only))
+        key = None
+        if source.only is not None:  # what is picked is known only when all of it was seen
+            start_row = 0
+            relation, key = keyed(con, found, relation, source.only)
+            wanted = replace(wanted, carried=(*wanted.carried, *key.carried))
+            problems = _deletions(con, job, source.only, key)
+        query = problems or build(con, relation, wanted, leaves, start_row=start_row)
+        if isinstance(query, Query):
+            if key is not None:
+                query = replace(query, stream=key.marked(query))
+            return Reading(
+                con=con,
+                file=found,
+                relation=relation,
+                query=query,
+                dead_letter=dead_letter,
+                careful=partial(connect, careful=True),
+                keyed=key,
+            )
+        problems = query
+    raise UnfitError(problems, found)
+
+
+def _deletions(con: DuckDBPyConnection, job: Job, only: Only, key: Keyed) -> list[Problem]:
+    """What is wrong with the job's expressions for keys that are gone."""
+    if only.deleted == "ignore":
+        return []
+    texts = ", ".join(f"CAST(NULL AS VARCHAR) AS {text}" for text in key.texts)
+    query = gone_query(con, job, only, gone(key, f"SELECT {texts}"), dead_letter=False, start_row=0)
+    return [] if isinstance(query, Query) else query
+
+
+class UnfitError(SourceError):
+    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
+
+    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
+        self.problems = tuple(problems)
+
+
+def gone_body(job: Job, only: Only) -> JsonBody:
+    """The job's body with the map for keys that are gone."""
+    assert isinstance(job.body, JsonBody)
+    return replace(job.body, map=only.deleted_map)
+
+
+def gone_query(
+    con: DuckDBPyConnection, job: Job, only: Only, relation: Relation, *, dead_letter: bool, start_row: int
+) -> Query | list[Problem]:
+    """The query over the keys that are gone; or what is wrong with the expressions of the job for them."""
+    wanted = Wanted(body=gone_body(job, only), target=job.target, dead_letter=dead_letter)
+    leaves, _, problems = parsed(con, wanted)
+    return problems or build(con, relation, wanted, leaves, start_row=start_row)
