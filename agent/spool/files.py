@@ -12,9 +12,10 @@ from typing import Literal
 
 from sqlalchemy import bindparam, delete, or_, select, update
 
-from agent.message import DeadLetter
+from agent.message import Cursor, DeadLetter
 from agent.spool import counters
 from agent.spool.database import Database, Statement, Value, insert_all, rows_of
+from agent.spool.memory import set_cursor
 from agent.spool.queue import remove_of_file
 from agent.spool.rows import file_of, letter_of
 from agent.spool.tables import dead, files
@@ -186,9 +187,11 @@ def _waiting(row: dict[str, Value]) -> tuple[int, int, int]:
     return messages, records, size
 
 
-def release(db: Database, file: int) -> None:
+def release(db: Database, file: int, cursor: Cursor | None = None, now: float = 0.0) -> None:
     """All of it is in the spool. Twice is fine. Raises LookupError for a file that was given up."""
     row = _row(db, file)
+    if cursor is not None:
+        set_cursor(db, str(row["job"]), cursor, now)
     if row["state"] == "spooled":
         return
     if row["state"] not in {"reading", "streaming"}:
@@ -200,9 +203,11 @@ def release(db: Database, file: int) -> None:
         db.appended.append(job)
 
 
-def abandon(db: Database, file: int, reason: str) -> None:
+def abandon(db: Database, file: int, reason: str, cursor: Cursor | None = None, now: float = 0.0) -> None:
     """Send nothing of it; what streamed already stays in the queue. Twice is fine."""
     row = _row(db, file)
+    if cursor is not None:
+        set_cursor(db, str(row["job"]), cursor, now)
     if row["state"] not in {"reading", "streaming"}:
         return
     db.execute(_STATE, file=file, new_state="failed", why=reason)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from agent.message import DeadLetter
+from agent.message import Cursor, DeadLetter
 from agent.spool import files
 from agent.spool.desk import Desk
 from agent.spool.thread import Pending
@@ -36,13 +36,16 @@ class FilesApi(Desk):
             lambda db: files.open_file(db, job, run, stamp, sha256, hold=hold, now=self._clock.now())
         )
 
-    def release_file(self, file: int) -> Pending[None]:
-        """All of it is in the spool, durably. Raises LookupError for a file that was given up."""
-        return self._durably(lambda db: files.release(db, file))
+    def release_file(self, file: int, *, cursor: Cursor | None = None) -> Pending[None]:
+        """All of it is in the spool, durably, and the job's cursor moves with it, in one transaction.
 
-    def abandon_file(self, file: int, reason: str) -> Pending[None]:
+        Raises LookupError for a file that was given up.
+        """
+        return self._durably(lambda db: files.release(db, file, cursor, self._clock.now()))
+
+    def abandon_file(self, file: int, reason: str, *, cursor: Cursor | None = None) -> Pending[None]:
         """Nothing more of it is sent; held messages go, which no lane ever saw."""
-        return self._durably(lambda db: files.abandon(db, file, reason))
+        return self._durably(lambda db: files.abandon(db, file, reason, cursor, self._clock.now()))
 
     def note_file(  # noqa: PLR0917
         self,
