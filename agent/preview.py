@@ -26,6 +26,7 @@ from agent.message import Draft
 from agent.render import BadRecord, Context, SourceFile, render_file
 from agent.request import MASK, Request, build, resolve
 from agent.sources.files import list_files, sha256_of, stamp_of
+from agent.sources.seen import NOTHING, Seen
 from agent.stamp import FileStamp
 
 
@@ -41,20 +42,27 @@ class Shown:
 
 
 def preview(
-    job: Job, connection: Connection, ctx: Context, *, sample: Path | None, known: Collection[FileStamp]
+    job: Job,
+    connection: Connection,
+    ctx: Context,
+    *,
+    sample: Path | None,
+    known: Collection[FileStamp],
+    seen: Seen = NOTHING,
 ) -> Iterator[Shown]:
     """The requests in the order in which they would leave.
 
     `sample` is read instead of the job's own files; `known` are files that were read already and are
-    passed over. Raises SourceError and ConfigError as the daemon would.
+    passed over; `seen` is what was sent before (`only: {changed_by: …}`). Raises SourceError and ConfigError
+    as the daemon would.
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
     for file in _files(job, ctx, sample):
         if sample is None and file.stamp in known:
             continue
-        seed = seed_of(job.name, file.stamp, sha256_of(file.path))
-        for chunk in render_file(job, file, ctx):
+        seed = seed_of(job.name, file.stamp, sha256_of(file.path), known=seen.seed)
+        for chunk in render_file(job, file, ctx, seen=seen):
             for draft in chunk.drafts:
                 key = key_of(seed, draft.first)
                 request = build(route, draft, key=key, signature=signature)

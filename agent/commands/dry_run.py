@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from agent.config.model import AgentSettings, Connection, Job
     from agent.preview import Shown
     from agent.render import Context
+    from agent.sources.seen import Seen
     from agent.stamp import FileStamp
 
 BODY_SHOWN = 2_000
@@ -46,7 +47,7 @@ Examples:
 @click.option(
     "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="At most so many requests."
 )
-@click.option("--all", "everything", is_flag=True, help="Also files that were read already.")
+@click.option("--all", "everything", is_flag=True, help="Also what was read or sent already.")
 @click.option("--curl", is_flag=True, help="As curl commands.")
 def command(  # noqa: PLR0917 - one for each option
     job: str,
@@ -65,12 +66,14 @@ def command(  # noqa: PLR0917 - one for each option
     read yet, or of a --sample file.
     """
     from agent.preview import preview  # noqa: PLC0415
+    from agent.sources.seen import NOTHING  # noqa: PLC0415
 
     settings, chosen, connection = _find(config, job)
     known = set() if everything or sample else _known(state or settings.state, job)
+    seen = NOTHING if everything else _seen(state or settings.state, chosen)
     shown = []
     with _context(settings) as context:
-        for one in preview(chosen, connection, context, sample=sample, known=known):
+        for one in preview(chosen, connection, context, sample=sample, known=known, seen=seen):
             shown.append(one)
             if len(shown) == limit:
                 break
@@ -112,6 +115,21 @@ def _known(state: Path, job: str) -> set[FileStamp]:
 
     with Reader.open(state) as reader:
         return {row.stamp for row in reader.files(job, limit=100_000)}
+
+
+def _seen(state: Path, job: Job) -> Seen:
+    """What was sent for each key, of a job that sends new and changed records only."""
+    from agent.collect.known import FOLDER, layer_of, layers_of, only_of  # noqa: PLC0415 - needs the spool
+    from agent.sources.seen import Seen  # noqa: PLC0415
+    from agent.spool import Reader  # noqa: PLC0415
+
+    only = only_of(job)
+    if only is None or not state.is_dir():
+        return Seen()
+    folder = state / FOLDER / job.name
+    with Reader.open(state) as reader:
+        layers, _ = layers_of((reader.cursor(job.name) or {}).get("seen"), folder, only.changed_by)
+    return Seen(layers=tuple(layer_of(folder, one) for one in layers))
 
 
 @contextmanager
