@@ -87,7 +87,7 @@ def _csv(source: View) -> CsvSource:
         delimiter=source.text("delimiter") or default.delimiter,
         quote=source.text("quote") or default.quote,
         header=source.flag("header", default=default.header),
-        encoding=source.word("encoding", default.encoding),
+        encoding=source.text("encoding") or default.encoding,
         sniff=source.text("types") == "auto",
     )
     for key in ("delimiter", "quote"):

@@ -39,7 +39,10 @@ _PIECE = 1 << 20
 
 
 def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
-    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies."""
+    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies.
+
+    Raises RecordError naming the line of a byte that is nothing in the encoding.
+    """
     if source.encoding == "utf-8":
         return None
     check_packed(file)
@@ -51,13 +54,22 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
             piece = binary.read(1 << 20)
             try:
                 text = decoder.decode(piece, final=not piece)
-            except UnicodeError as error:
-                said = f"{file.name} line {lines} or later: not {source.encoding}: {error}"
-                raise RecordError(said, hint="check `encoding` of the source") from error
+            except UnicodeDecodeError as error:
+                raise _undecodable(file, source, error, lines) from error
             out.write(text)
             lines += text.count("\n")
             if not piece:
                 return target
+
+
+def _undecodable(file: Opened, source: CsvSource, error: UnicodeDecodeError, lines: int) -> RecordError:
+    """`lines`: the line in which the piece begins that could not be decoded."""
+    before = error.object[: error.start].decode(error.encoding, "replace")
+    wrong = error.object[error.start : error.end].hex(" ")
+    return RecordError(
+        f"{file.name} line {lines + before.count(chr(10))}: the byte {wrong} is not {source.encoding}",
+        hint="check `encoding` of the source",
+    )
 
 
 def _codec(file: Opened, source: CsvSource) -> str:

@@ -73,7 +73,8 @@ class CsvSource(RecordFiles):
     delimiter: str = ","
     quote: str = '"'
     header: bool = True
-    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    encoding: str = "utf-8"
+    """One that the schema lists; Python's codec of that name."""
     sniff: bool = False
     """`types: auto`."""
 
