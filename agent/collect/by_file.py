@@ -25,11 +25,11 @@ from agent.collect.files import (
     StoppedError,
     changed_since,
     decide,
-    is_text,
     load_progress,
     reads_always,
 )
 from agent.collect.intake import Intake
+from agent.collect.listing import is_text, unsettled
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room, StepBackError
 from agent.config.model import Files, FileSource, Job
@@ -78,7 +78,7 @@ class FileRun:
             self._again.append(listing.again)
         self._progress = load_progress(self._job, self._spool)
         try:
-            for file in listing.files:
+            for file in unsettled(self._job, listing.files, self._spool):
                 self._intake.stop_if_asked()
                 if limit is not None and self._intake.records >= limit:
                     self._notes.append(f"stopped before {file.path.name}: the limit of {limit} is reached")

@@ -73,7 +73,7 @@ def decide(
     Raises SourceError when it cannot be read, StoppedError when cancelled meanwhile.
     """
     row = spool.file_by_stamp(job.name, file.stamp).result()
-    if row is not None and _is_settled_for(job, row, spool):
+    if row is not None and is_settled_for(job, row, spool):
         return Skip()
     sha256 = content_of(file, cancelled)
     _give_up_others(job, file, sha256, spool, progress)
@@ -92,7 +92,7 @@ def content_of(file: SourceFile, cancelled: Callable[[], bool]) -> str:
     return digest.hexdigest()
 
 
-def _is_settled_for(job: Job, row: FileRow, spool: Spool) -> bool:
+def is_settled_for(job: Job, row: FileRow, spool: Spool) -> bool:
     """Whether the row says that there is nothing to do for the file as it stands."""
     if row.state in OPEN or row.reason.startswith(AGAIN):
         return False
@@ -288,11 +288,3 @@ def changed_since(file: SourceFile) -> bool:
     stamp = file.stamp
     now = (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns)
     return now != (stamp.device, stamp.inode, stamp.size, stamp.mtime_ns)
-
-
-def is_text(path: str) -> bool:
-    """Whether a path is text: no bytes that are not UTF-8 (surrogates), no control characters."""
-    return not any(
-        character < " " or "\x7f" <= character <= "\x9f" or "\ud800" <= character <= "\udfff"
-        for character in path
-    )

@@ -1,9 +1,9 @@
 """Packed files: what DuckDB says nothing of in a gzipped one, and unpacking a zstd one.
 
 Both is done before any of its records is read. Of gzip, DuckDB does not compare the checksum, so that a
-damaged file gives some of its records, or other ones. And its reader of compressed text works in buffers of 16
-times the longest line: a record that is longer than that is no error, it is left out. A zstd file is unpacked
-beside: any record fits then, and its end is checked.
+damaged file gives some of its records, or other ones. And its reader of compressed text works in buffers of
+16 times the longest line: a record that is longer than that is no error, it is left out. A zstd file is
+unpacked beside: any record fits then, and its end is checked.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from agent.message import Cursor, DeadLetter
@@ -18,6 +19,10 @@ class FilesApi(Desk):
     def file_by_stamp(self, job: str, stamp: FileStamp) -> Pending[FileRow | None]:
         """The newest row of a file that was not touched since: known and unchanged."""
         return self._read(lambda db: files.by_stamp(db, job, stamp))
+
+    def files_by_stamps(self, job: str, stamps: Sequence[FileStamp]) -> Pending[list[FileRow | None]]:
+        """The same for many files, in one trip. An ack waits as long: give some hundreds at once."""
+        return self._read(lambda db: [files.by_stamp(db, job, stamp) for stamp in stamps])
 
     def files_by_content(self, job: str, sha256: str) -> Pending[list[FileRow]]:
         """The last 50 rows with this content that are no duplicates, newest first."""

@@ -307,3 +307,22 @@ def write(kind, path, records):
         path.write_text(json.dumps(records))
     else:
         path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_a_deletion_knows_the_key_columns_only_and_says_so_before_anything_is_sent(place, inbox):
+    path = inbox / "a.csv"
+    devices(path, ("1", "AA"))
+    result = place.run(job(path, only=only(deleted_map={"id": "=id", "plate": "=plate"})))
+    assert result.state == "failed"
+    assert "source.only.deleted.map.plate: =plate: there is no column plate" in result.reason
+    assert sent(place) == []
+
+
+def test_records_of_a_line_cannot_be_larger_than_a_batch_and_stay_unknown(place, inbox):
+    path = inbox / "a.csv"
+    one = replace(job(path, per="batch", on_bad_row="dead_letter"), batch=Batch(bytes=60))
+    devices(path, ("1", "x" * 100), ("2", "BB"))
+    place.run(one)
+    devices(path, ("1", "x" * 100), ("2", "BB"), ("3", "CC"))
+    place.run(replace(one, batch=Batch(bytes=600)))
+    assert [key for key, _ in sent(place)] == ["2", "1", "3"]
