@@ -16,13 +16,15 @@ from agent.stamp import FileStamp
 _BYTES = 16  # 128 bits: no two files share a seed by chance
 
 
-def seed_of(job: str, stamp: FileStamp, sha256: str, *, again: int = 0) -> str:
+def seed_of(job: str, stamp: FileStamp, sha256: str, *, again: int = 0, known: str = "") -> str:
     """What all keys of one reading of a file begin with: 32 hex digits.
 
     The device and inode are left out (another host has others). `again` tells readings of an
-    unchanged file apart, where the job asks for that (`reread: always`): the id of the run.
+    unchanged file apart, where the job asks for that (`reread: always`): the id of the run. `known` tells
+    apart what is picked of the same file (`only: {changed_by: …}`): what was known when it was read.
     """
-    words = (job, stamp.path, str(stamp.mtime_ns), str(stamp.size), sha256, str(again))
+    words = [job, stamp.path, str(stamp.mtime_ns), str(stamp.size), sha256, str(again)]
+    words += [known] if known else []
     digest = hashlib.blake2b(digest_size=_BYTES)
     for word in words:
         raw = word.encode("utf-8", "surrogateescape")

@@ -27,6 +27,7 @@ from agent.message import Cursor, Draft
 from agent.render import BadRecord, Chunk, Context, SourceFile, render_file
 from agent.request import MASK, Request, Route, build, resolve
 from agent.sources.files import list_files, sha256_of, stamp_of
+from agent.sources.seen import NOTHING, Seen
 from agent.stamp import FileStamp
 
 
@@ -58,13 +59,14 @@ def preview(
     known: Collection[FileStamp],
     documents: Iterable[Document] = (),
     cursor: Cursor | None = None,
+    seen: Seen = NOTHING,
 ) -> Generator[Shown, None, None]:
     """The requests in the order in which they would leave.
 
     `sample` is read instead of the job's own files; `known` are files that were read already and are
     passed over. `documents` of a source that reads no files: they come from outside, since nothing here
-    knows a network. `cursor` is how far a query was read. Raises SourceError and ConfigError as the daemon
-    would.
+    knows a network. `cursor` is how far a query was read; `seen` what was sent before (`only: {changed_by:
+    …}`). Raises SourceError and ConfigError as the daemon would.
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
@@ -78,8 +80,8 @@ def preview(
         file = document.file
         if sample is None and file.stamp in known:
             continue
-        seed = seed_of(job.name, file.stamp, sha256_of(file.path))
-        for chunk in render_file(job, file, ctx):
+        seed = seed_of(job.name, file.stamp, sha256_of(file.path), known=seen.seed)
+        for chunk in render_file(job, file, ctx, seen=seen):
             document.rows = chunk.rows
             yield from _shown(route, signature, file.path, seed, chunk)
 

@@ -17,6 +17,7 @@ from functools import partial
 
 from agent.collect.files import (
     AGAIN,
+    AGAIN_IN_PART,
     NOT_SENT,
     Duplicate,
     Progress,
@@ -24,11 +25,11 @@ from agent.collect.files import (
     StoppedError,
     changed_since,
     decide,
-    is_text,
     load_progress,
     reads_always,
 )
 from agent.collect.intake import Intake
+from agent.collect.listing import is_text, unsettled
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room, StepBackError
 from agent.config.model import Files, Job, reading_of
@@ -38,6 +39,7 @@ from agent.logs import get_log
 from agent.message import Cursor
 from agent.render import Chunk, Context, render_file
 from agent.sources.files import SourceFile, list_files
+from agent.sources.seen import NOTHING, Seen
 from agent.spool import Spool
 
 log = get_log("collect")
@@ -76,7 +78,7 @@ class FileRun:
             self._again.append(listing.again)
         self._progress = load_progress(self._job, self._spool)
         try:
-            for file in listing.files:
+            for file in unsettled(self._job, listing.files, self._spool):
                 self._intake.stop_if_asked()
                 if limit is not None and self._intake.records >= limit:
                     self._notes.append(f"stopped before {file.path.name}: the limit of {limit} is reached")
@@ -106,7 +108,7 @@ class FileRun:
             return
         self._hands.say(f"reading {file.path.name}")
         try:
-            decision = decide(self._job, file, self._spool, self._ctx.cancelled)
+            decision = decide(self._job, file, self._spool, self._ctx.cancelled, self._progress)
             if isinstance(decision, Duplicate):
                 self._duplicate(file, decision)
             elif isinstance(decision, Read):
@@ -142,18 +144,19 @@ class FileRun:
         # A whole file is one message: holding it back until its row is released costs nothing.
         hold = source is None or source.on_bad_row == "fail"
         row = self._spool.open_file(job.name, self._run, file.stamp, sha256, hold=hold).result()
+        self._alone(row)
         start = self._progress.begin(row, str(file.path), sha256)
         # Where an unchanged file is read again on purpose, its requests are new ones.
         again = self._run if reads_always(job) else 0
-        seed = seed_of(job.name, file.stamp, sha256, again=again)
+        seen = self._progress.known.seen() if self._progress.known else NOTHING
+        seed = seed_of(job.name, file.stamp, sha256, again=again, known=seen.seed)
         place = _Place(name=file.path.name, file=row, seed=seed, hold=hold, progress=self._progress)
         intake, before = self._intake, (self._intake.records, self._intake.messages)
         self._room.begin(hold=hold, row=start)
         try:
-            intake.take(place, partial(_rendering, job, file, self._ctx, start))
+            intake.take(place, partial(_rendering, job, file, self._ctx, start, seen))
         except StepBackError as error:
-            self._spool.abandon_file(row, AGAIN + error.message).result()
-            self._spool.set_cursor(job.name, self._progress.end(row)).result()
+            self._spool.abandon_file(row, AGAIN + error.message, cursor=self._progress.drop(row)).result()
             intake.records, intake.messages = before
             raise
         except SourceError as error:
@@ -163,9 +166,8 @@ class FileRun:
             if hold:
                 intake.records, intake.messages = before
             return
-        released = self._spool.release_file(row)
-        self._spool.set_cursor(job.name, self._progress.end(row)).result()
-        released.result()
+        self._spool.release_file(row, cursor=self._progress.end(row)).result()
+        self._progress.sweep()
         self._settled = True  # its last message may have been delivered before the file was released
         log.info(
             "collected",
@@ -175,13 +177,20 @@ class FileRun:
             messages=intake.messages - before[1],
         )
 
+    def _alone(self, row: int) -> None:
+        """With `only`, a file that was read in part is begun anew behind this one: what left last counts."""
+        if self._progress.known is None:
+            return
+        for other in [one for one in self._progress.entries if one != row]:
+            why = f"{AGAIN_IN_PART}another file was read before the rest of it"
+            self._spool.abandon_file(other, why, cursor=self._progress.drop(other)).result()
+
     def _abandon(self, file: SourceFile, row: int, error: SourceError, *, hold: bool) -> None:
         why = NOT_SENT if hold else "sent in part: "
         hint = f" ({error.hint})" if error.hint else ""
         name = file.path.name
         message = error.message if name in error.message else f"{name}: {error.message}"
-        self._spool.abandon_file(row, f"{why}{message}{hint}").result()
-        self._spool.set_cursor(self._job.name, self._progress.end(row)).result()
+        self._spool.abandon_file(row, f"{why}{message}{hint}", cursor=self._progress.drop(row)).result()
         self._problems.append(message)
         self._settled = True
         log.error(
@@ -205,7 +214,7 @@ class _Place:
 
     def cursor_at(self, chunk: Chunk) -> Cursor:
         """With the file at the chunk's end."""
-        return self.progress.cursor_at(self.file, chunk.rows)
+        return self.progress.cursor_at(self.file, chunk.rows, chunk.marks)
 
     def reached(self, chunk: Chunk) -> None:
         """So much of the file is durable."""
@@ -213,9 +222,9 @@ class _Place:
 
 
 @contextlib.contextmanager
-def _rendering(job: Job, file: SourceFile, ctx: Context, start: int) -> Iterator[Iterator[Chunk]]:
+def _rendering(job: Job, file: SourceFile, ctx: Context, start: int, seen: Seen) -> Iterator[Iterator[Chunk]]:
     """The chunks of a file; what the rendering holds open is let go at the end, however it ends."""
-    chunks = render_file(job, file, ctx, start_row=start)
+    chunks = render_file(job, file, ctx, start_row=start, seen=seen)
     try:
         yield chunks
     finally:

@@ -176,7 +176,7 @@ class PageRun:
         if behind is None:
             self._spool.release_file(row).result()
         else:
-            self._spool.release_page(row, behind).result()
+            self._spool.release_file(row, cursor=behind).result()
         log.info("collected", job=self._job.name, source=name, records=self._intake.records - before[0])
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.dry_world import World, cursor_of, find, known_files, window_of
+from agent.commands.dry_world import World, cursor_of, find, known_files, seen_of, window_of
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
 from agent.errors import SourceError
@@ -50,7 +50,7 @@ Examples:
     show_default=True,
     help="At most so many requests; with --as-test, records.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also what was read already.")
+@click.option("--all", "everything", is_flag=True, help="Also what was read or sent already.")
 @click.option("--curl", is_flag=True, help="As curl commands.")
 @click.option("--as-test", is_flag=True, help="As a test to paste into the job's file; it passes as it is.")
 def command(  # noqa: PLR0917 - one for each option
@@ -94,6 +94,7 @@ def _shown(
 ) -> list[Shown]:
     from agent.commands.asking import documents  # noqa: PLC0415
     from agent.preview import preview  # noqa: PLC0415
+    from agent.sources.seen import NOTHING  # noqa: PLC0415
 
     cursor = None if everything else cursor_of(folder, world.job)
     with world.context(window_of(folder, world.job)) as context:
@@ -113,6 +114,7 @@ def _shown(
             known=known,
             documents=asked,
             cursor=cursor,
+            seen=seen_of(folder, world.job) if not everything else NOTHING,
         )
         with closing(previewed) as requests, closing(asked):
             return list(islice(requests, limit))

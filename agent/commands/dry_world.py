@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from agent.databases import KnownDatabases
     from agent.message import Cursor
     from agent.render import Context
+    from agent.sources.seen import Seen
     from agent.stamp import FileStamp
     from agent.window import Window
 
@@ -102,6 +103,22 @@ def cursor_of(state: Path, job: Job) -> Cursor | None:
 
     with Reader.open(state) as reader:
         return reader.cursor(job.name)
+
+
+def seen_of(state: Path, job: Job) -> Seen:
+    """What was sent for each key, of a job that sends new and changed records only."""
+    from agent.collect.known import FOLDER, layer_of, layers_of  # noqa: PLC0415 - needs the spool
+    from agent.config.model import only_of  # noqa: PLC0415
+    from agent.sources.seen import Seen  # noqa: PLC0415
+    from agent.spool import Reader  # noqa: PLC0415
+
+    only = only_of(job.source)
+    if only is None or not state.is_dir():
+        return Seen()
+    folder = state / FOLDER / job.name
+    with Reader.open(state) as reader:
+        layers, _ = layers_of((reader.cursor(job.name) or {}).get("seen"), folder, only.changed_by)
+    return Seen(layers=tuple(layer_of(folder, one) for one in layers))
 
 
 def window_of(state: Path, job: Job) -> Window | None:

@@ -7,12 +7,14 @@ from typing import Literal, TypedDict, cast
 
 from agent.config.build_pull import build_command, build_http
 from agent.config.build_sql import build_sql
+from agent.config.map_tree import build_map
 from agent.config.model import (
     CsvSource,
     Files,
     FileSource,
     JsonSource,
     NdjsonSource,
+    Only,
     ParquetSource,
     Reading,
     RecordFiles,
@@ -73,6 +75,7 @@ class _Common(TypedDict):
     files: Files
     reread: Literal["changed", "always"]
     on_bad_row: Literal["fail", "dead_letter"]
+    only: Only | None
     columns: tuple[str, ...]
     types: Mapping[str, str]
     where: Where
@@ -85,9 +88,26 @@ def _common(source: View) -> _Common:
         files=_files(source),
         reread=source.word("reread", default.reread),
         on_bad_row=source.word("on_bad_row", default.on_bad_row),
+        only=build_only(source),
         columns=source.texts("columns"),
         types={name: kind for name in types.tree.entries if (kind := types.text(name))},
         where=source.where,
+    )
+
+
+def build_only(source: View) -> Only | None:
+    """`only:`; None where it is not written."""
+    only = source.view("only")
+    if only is None:
+        return None
+    default = Only(changed_by=(), where=only.where)
+    own = only.view("deleted")
+    node = own.node("map") if own is not None else None
+    return Only(
+        changed_by=only.texts("changed_by"),
+        deleted="send" if own is not None else only.word("deleted", default.deleted),
+        deleted_map=build_map(node, own.at("map"), own.found) if own and node is not None else None,
+        where=only.where,
     )
 
 
@@ -98,7 +118,7 @@ def _csv(source: View) -> CsvSource:
         delimiter=source.text("delimiter") or default.delimiter,
         quote=source.text("quote") or default.quote,
         header=source.flag("header", default=default.header),
-        encoding=source.word("encoding", default.encoding),
+        encoding=source.text("encoding") or default.encoding,
         sniff=source.text("types") == "auto",
     )
     for key in ("delimiter", "quote"):

@@ -17,15 +17,18 @@ from agent.message import Draft
 from agent.render.values import BadRecord, Chunk, Context
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, opened
+from agent.sources.seen import NOTHING, Seen
 
 if TYPE_CHECKING:
     from agent.render.feed import Feed
 
-__all__ = ["BadRecord", "Chunk", "Context", "SourceFile", "render_feed", "render_file"]
+__all__ = ["BadRecord", "Chunk", "Context", "Seen", "SourceFile", "render_feed", "render_file"]
 
 
-def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0) -> Iterator[Chunk]:
-    """Read a file and give its drafts in order.
+def render_file(
+    job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0, seen: Seen = NOTHING
+) -> Iterator[Chunk]:
+    """Read a file and give its drafts in order. `seen`: what was sent before (`only: {changed_by: …}`).
 
     Raises RecordError when a record is bad and the job says `on_bad_row: fail`; SourceError when the file
     cannot be read, changed since it was listed or while it was read, or does not hold what the job says.
@@ -39,16 +42,22 @@ def render_file(job: Job, file: SourceFile, ctx: Context, *, start_row: int = 0)
 
     reading = reading_of(job.source)
     assert reading is not None
-    yield from render_feed(job, reading, file_feed(reading, file), ctx, start_row=start_row)
+    yield from render_feed(job, reading, file_feed(reading, file), ctx, start_row=start_row, seen=seen)
 
 
 def render_feed(
-    job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int = 0
+    job: Job,
+    source: RecordSource,
+    feed: Feed,
+    ctx: Context,
+    *,
+    start_row: int = 0,
+    seen: Seen = NOTHING,
 ) -> Iterator[Chunk]:
     """Read a feed and give its drafts in order. Raises as `render_file` does."""
     from agent.render.records import records  # noqa: PLC0415
 
-    yield from records(job, source, feed, ctx, start_row=start_row)
+    yield from records(job, source, feed, ctx, start_row=start_row, seen=seen)
 
 
 def _whole(job: Job, source: FileSource, file: SourceFile, start_row: int) -> Iterator[Chunk]:

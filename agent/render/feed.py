@@ -11,6 +11,7 @@ from agent.config.model import RecordFiles
 from agent.sources import reader
 from agent.sources.duck import descriptor_path
 from agent.sources.files import SourceFile, opened, unchanged
+from agent.sources.packed import unpack_zstd
 from agent.sources.relation import Opened, Relation, Uses
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ class FileFeed:
         self._descriptor = stack.enter_context(opened(self.file))
         path = str(self.file.path)
         found = Opened(path=path, reading=descriptor_path(self._descriptor), gzipped=path.endswith(".gz"))
+        if path.endswith(".zst"):
+            found = unpack_zstd(found, temp)
         kind = reader(self.source)
         rewritten = kind.prepare(found, self.source, temp) if hasattr(kind, "prepare") else None
         return found if rewritten is None else Opened(path=path, reading=str(rewritten), gzipped=False)

@@ -47,6 +47,8 @@ class Packer:
     """The last row that is in a chunk, as a draft or as a bad record."""
     drafts: list[Draft] = field(default_factory=list)
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
+    refused: list[int] = field(default_factory=list)
+    """Rows that are larger than any batch, or that the target's schema does not take."""
     size: int = 0
     due: bool = False
     """Whether there is enough for a chunk."""
@@ -60,15 +62,21 @@ class Packer:
         self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
         self.contract = contract_check(self.body, self.reading.relation, query.frame, thorough=self.thorough)
 
-    def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
-        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
-        for part in aligned(table, self.row, apart=self.lanes.apart):
-            yield from self._take(part)
+    def take(self, table: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[Chunk]:
+        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch.
 
-    def _take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
+        `rows`: their numbers; None: those that follow the last one.
+        """
+        if rows is not None:
+            yield from self._take(table, rows)
+            return
+        for part in aligned(table, self.row, apart=self.lanes.apart):
+            yield from self._take(part, range(self.row + 1, self.row + 1 + part.num_rows))
+
+    def _take(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         texts = table.column("body")
-        rows: Sequence[int] = range(self.row + 1, self.row + 1 + table.num_rows)
-        self.row += table.num_rows
+        if rows:
+            self.row = rows[-1]
         if texts.null_count:
             good = texts.is_valid().to_pylist()
             self._refuse(table, [number for number, fine in enumerate(good) if not fine], rows)
@@ -76,7 +84,9 @@ class Packer:
             table = table.filter(texts.is_valid())
             texts = table.column("body")
         if self.contract is not None:
+            before = len(self.bad)
             table, rows = self.contract.sift(table, rows, self.bad)
+            self.refused += [row for row, _ in self.bad[before:]]
             texts = table.column("body")
         if self.body.per == "record":
             yield from self._each(table, rows)
@@ -134,8 +144,17 @@ class Packer:
             raise RecordError(
                 f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`"
             )
-        line = self.reading.relation.line_of(cut.row)
-        self.bad.append((cut.row, BadRecord(line=line, text=cut.text, reason=said)))
+        self.refused.append(cut.row)
+        self.put_aside(cut.row, cut.text, said)
+
+    def put_aside(self, row: int, text: str, reason: str) -> None:
+        """A record that is not sent, and why."""
+        line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
+        self.bad.append((row, BadRecord(line=line, text=text, reason=reason)))
+
+    def follow(self, reading: Reading, body: RecordBody, row: int) -> Packer:
+        """The packer of what comes behind row `row`, of another query."""
+        return Packer(job=self.job, body=body, reading=reading, start_row=row, thorough=self.thorough)
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         names, frame = self.reading.query.headers, self.reading.query.frame
@@ -181,7 +200,7 @@ class Packer:
     def flush(self) -> Iterator[Chunk]:
         """A chunk of everything that was taken, also what fills no batch."""
         yield from self._cut(self.lanes.rest())
-        if self.row > self.given or self.drafts or self.bad:
+        if self.drafts or self.bad or (self.positions is not None and self.row > self.given):
             self.done = self.row
             yield self._chunk()
 

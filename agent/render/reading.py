@@ -1,20 +1,22 @@
-"""A feed that is open, with the job bound to it: ready to be streamed."""
+"""A feed that is open in DuckDB, and what a job asks of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import Job, RawBody, RecordSource
+from agent.config.model import Job, Only, RawBody, RecordBody, RecordSource, only_of
+from agent.errors import Problem
 from agent.render.feed import Feed
 from agent.render.interrupt import interrupted_when
 from agent.render.values import Context, UnfitError
 from agent.sources import duck, expressions
 from agent.sources.expressions import wrong_types
+from agent.sources.keyed import Keyed, gone, keyed, wanting
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
 
@@ -33,6 +35,8 @@ class Reading:
     dead_letter: bool
     careful: Callable[[], DuckDBPyConnection]
     """Another connection, for looking for the record that made the stream fail."""
+    keyed: Keyed | None = None
+    """With `only: {changed_by: …}`."""
 
 
 def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
@@ -72,9 +76,18 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, job.body)
-        relation = feed.relation(con, found, uses)
-        query = build(con, relation, wanted, leaves, start_row=start_row)
+        only = only_of(source)
+        relation = feed.relation(con, found, uses if only is None else wanting(uses, only))
+        key = None
+        if only is not None:  # what is picked is known only when all of it was seen
+            start_row = 0
+            relation, key = keyed(con, found, relation, only)
+            wanted = replace(wanted, carried=(*wanted.carried, *key.carried))
+            problems = _deletions(con, job, only, key)
+        query = problems or build(con, relation, wanted, leaves, start_row=start_row)
         if isinstance(query, Query):
+            if key is not None:
+                query = replace(query, stream=key.marked(query))
             return Reading(
                 con=con,
                 file=found,
@@ -82,6 +95,37 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
                 query=query,
                 dead_letter=dead_letter,
                 careful=partial(connect, careful=True),
+                keyed=key,
             )
         problems = query
     raise UnfitError(problems, found)
+
+
+def _deletions(con: DuckDBPyConnection, job: Job, only: Only, key: Keyed) -> list[Problem]:
+    """What is wrong with the job's expressions for keys that are gone."""
+    if only.deleted == "ignore":
+        return []
+    texts = ", ".join(f"CAST(NULL AS VARCHAR) AS {text}" for text in key.texts)
+    query = gone_query(con, job, only, gone(key, f"SELECT {texts}"), dead_letter=False, start_row=0)
+    return [] if isinstance(query, Query) else query
+
+
+def gone_body(job: Job, only: Only) -> RecordBody:
+    """The job's body with the map for keys that are gone."""
+    assert not isinstance(job.body, RawBody)
+    return replace(job.body, map=only.deleted_map)
+
+
+def gone_query(
+    con: DuckDBPyConnection, job: Job, only: Only, relation: Relation, *, dead_letter: bool, start_row: int
+) -> Query | list[Problem]:
+    """The query over the keys that are gone; or what is wrong with the expressions of the job for them."""
+    # a key has no time: it is as old as its message
+    wanted = Wanted(
+        body=gone_body(job, only),
+        target=job.target,
+        dead_letter=dead_letter,
+        delivery=replace(job.delivery, expire=None),
+    )
+    leaves, _, problems = parsed(con, wanted)
+    return problems or build(con, relation, wanted, leaves, start_row=start_row)

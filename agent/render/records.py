@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +14,14 @@ from pyarrow.lib import ArrowException
 from agent.config.model import Job, RawBody, RecordSource
 from agent.errors import SourceError
 from agent.render.ahead import ahead
+from agent.render.changed import changed_of
 from agent.render.feed import Feed
 from agent.render.groups import Groups
 from agent.render.pack import Packer
 from agent.render.reading import Reading, open_feed
 from agent.render.values import Chunk, Context
 from agent.sources import duck, faults
+from agent.sources.seen import Seen
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +32,9 @@ AHEAD = 4
 """Arrow batches that wait for the cutter at most."""
 
 
-def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int) -> Iterator[Chunk]:
+def records(
+    job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_row: int, seen: Seen
+) -> Iterator[Chunk]:
     """See `render_feed`."""
     assert not isinstance(job.body, RawBody), "the schema lets raw bodies stand with whole files only"
     with ExitStack() as stack:
@@ -53,17 +57,22 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
         )
         whole = Groups(pack, feed.positions) if feed.positions is not None else pack
         try:
-            for table in _stream(reading, feed, ctx):
-                yield from whole.take(table)
-            if reading.relation.rejects:
-                pack.reject(faults.rejected(reading.con))
+            tables = stack.enter_context(closing(_stream(reading, feed, ctx)))
+            changed = changed_of(job, source, seen, ctx, reading, stack, start_row)
+            if changed is not None:
+                yield from changed.through(tables, pack)
+            else:
+                for table in tables:
+                    yield from whole.take(table)
+            rejected = faults.rejected(reading.con) if reading.relation.rejects else []
+            pack.reject(rejected)
+            yield from changed.rest(pack, blind=bool(rejected)) if changed is not None else whole.end()
         except (duckdb.Error, OSError, ArrowException) as error:
             if isinstance(whole, Groups):
                 yield from whole.so_far()
             _go_on(feed, ctx)
             feed.recheck()
             raise _explained(feed, reading, error) from error
-        yield from whole.end()
         if feed.once:  # what came before an error is given away first
             feed.recheck()
 
@@ -74,7 +83,7 @@ def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
     return faults.of_record(reading.careful(), error, reading.file, reading.relation, reading.query)
 
 
-def _stream(reading: Reading, feed: Feed, ctx: Context) -> Iterator[pa.RecordBatch]:
+def _stream(reading: Reading, feed: Feed, ctx: Context) -> Generator[pa.RecordBatch, None, None]:
     tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
     with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:

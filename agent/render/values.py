@@ -11,6 +11,7 @@ from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
 from agent.sources.asking import Databases
 from agent.sources.relation import Opened
+from agent.sources.seen import Marks
 from agent.window import Window
 
 LINES_TOLD = 20
@@ -56,6 +57,8 @@ class Chunk:
     rows: int
     """Rows of the feed done so far, from its start: the `start_row` to go on from."""
     bad: tuple[BadRecord, ...] = ()
+    marks: Marks | None = None
+    """For `only: {changed_by: …}`: what is known of the keys behind these rows."""
     cursor: Cursor | None = None
     """Where the source stands behind these rows, for sources whose rows say so."""
 

@@ -31,10 +31,18 @@ if TYPE_CHECKING:
 
 LONGEST_LINE = 256_000_000
 """Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
+USUAL_LINE = 16_000_000
+"""DuckDB takes memory for several of the longest line there may be: a file with longer ones gets more."""
+BUFFER = 4_000_000
+"""Bytes of the file that DuckDB reads at once, beside the longest line."""
+_PIECE = 1 << 20
 
 
 def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
-    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies."""
+    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies.
+
+    Raises RecordError naming the line of a byte that is nothing in the encoding.
+    """
     if source.encoding == "utf-8":
         return None
     check_packed(file)
@@ -46,13 +54,22 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
             piece = binary.read(1 << 20)
             try:
                 text = decoder.decode(piece, final=not piece)
-            except UnicodeError as error:
-                said = f"{file.name} line {lines} or later: not {source.encoding}: {error}"
-                raise RecordError(said, hint="check `encoding` of the source") from error
+            except UnicodeDecodeError as error:
+                raise _undecodable(file, source, error, lines) from error
             out.write(text)
             lines += text.count("\n")
             if not piece:
                 return target
+
+
+def _undecodable(file: Opened, source: CsvSource, error: UnicodeDecodeError, lines: int) -> RecordError:
+    """`lines`: the line in which the piece begins that could not be decoded."""
+    before = error.object[: error.start].decode(error.encoding, "replace")
+    wrong = error.object[error.start : error.end].hex(" ")
+    return RecordError(
+        f"{file.name} line {lines + before.count(chr(10))}: the byte {wrong} is not {source.encoding}",
+        hint="check `encoding` of the source",
+    )
 
 
 def _codec(file: Opened, source: CsvSource) -> str:
@@ -131,7 +148,25 @@ def storage(file: Opened) -> str:
     """Options of read_csv about how the text is stored."""
     if file.gzipped:
         return f"max_line_size={LONGEST_UNPACKED}, compression='gzip'"
-    return f"max_line_size={LONGEST_LINE}, compression='none'"
+    longest = longest_line(Path(file.reading))
+    return f"max_line_size={longest}, buffer_size={longest + BUFFER}, compression='none'"
+
+
+def longest_line(path: Path) -> int:
+    """Bytes that a line of the file may have: many files have none that is long, and cost little memory then.
+
+    It looks for the ends of lines in each piece of the file once from either side, not for every line.
+    """
+    if path.stat().st_size <= USUAL_LINE:
+        return USUAL_LINE
+    longest = line = 0
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE):
+            first = piece.find(b"\n")
+            line += len(piece) if first < 0 else first
+            longest = max(longest, line)
+            line = line if first < 0 else len(piece) - piece.rfind(b"\n")
+    return min(max(2 * longest, USUAL_LINE), LONGEST_LINE)
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:

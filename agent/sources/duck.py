@@ -5,6 +5,7 @@ Imported only for sources that are read record by record; whole-file jobs never 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -74,9 +75,15 @@ MACROS = (
 
 
 def connect(
-    *, file: str, temp: Path, memory: int, threads: int, timezone: str, careful: bool = False
+    *,
+    file: str | Sequence[str],
+    temp: Path,
+    memory: int,
+    threads: int,
+    timezone: str,
+    careful: bool = False,
 ) -> DuckDBPyConnection:
-    """Open a connection that can read `file` and nothing else.
+    """Open a connection that can read `file` (or each of several) and nothing else.
 
     `memory` is in bytes. `temp` is the folder it may spill to: DuckDB lets SQL reach what lies in it, so it
     must belong to this connection alone. `timezone` is how naive times are read. `careful` is for queries
@@ -89,6 +96,7 @@ def connect(
         "allow_unsigned_extensions": "false",
         "python_enable_replacements": "false",
     }
+    allowed = [file] if isinstance(file, str) else file
     con = duckdb.connect(":memory:", config=settings)
     try:
         for statement in (
@@ -97,7 +105,7 @@ def connect(
             f"SET temp_directory={literal(str(temp))}",
             f"SET TimeZone={literal(timezone)}",
             "SET preserve_insertion_order=true",
-            f"SET allowed_paths=[{literal(file)}]",
+            f"SET allowed_paths=[{', '.join(literal(path) for path in allowed)}]",
             *MACROS,
             f"SET disabled_optimizers={literal('common_subexpressions' if careful else '')}",
             # From here on nothing can be reached and nothing can be set back.

@@ -24,8 +24,8 @@ from agent.sources.relation import Opened, Relation, Uses
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-LARGEST_OBJECT = 64_000_000
-"""Bytes of one record. DuckDB's own limit is 16 MB."""
+USUAL_OBJECT, LARGEST_OBJECT = 16_000_000, 64_000_000
+"""Bytes of one record. DuckDB takes memory for several of the largest there may be."""
 SPACE = b" \t\r\n"
 
 
@@ -81,10 +81,16 @@ def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Us
     shape = "array" if first == b"[" else "unstructured"
     texts = (
         f"SELECT CAST(json AS VARCHAR) AS __l FROM read_json_objects({literal(file.reading)}, "
-        f"format={literal(shape)}, maximum_object_size={LARGEST_OBJECT}, "
+        f"format={literal(shape)}, maximum_object_size={_largest(file)}, "
         f"compression={literal('gzip' if file.gzipped else 'none')})"
     )
     return documents.over(con, file, source, uses, texts, lambda _row: None)
+
+
+def _largest(file: Opened) -> int:
+    if file.gzipped:
+        return LARGEST_OBJECT
+    return min(max(Path(file.reading).stat().st_size, USUAL_OBJECT), LARGEST_OBJECT)
 
 
 def _first_byte(file: Opened) -> bytes:

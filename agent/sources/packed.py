@@ -1,8 +1,9 @@
-"""What DuckDB says nothing of in a gzipped file, found before any of its records is read.
+"""Packed files: what DuckDB says nothing of in a gzipped one, and unpacking a zstd one.
 
-It does not compare the checksum, so that a damaged file gives some of its records, or other ones. And its
-reader of compressed text works in buffers of 16 times the longest line: a record that is longer than that
-is no error, it is left out.
+Both is done before any of its records is read. Of gzip, DuckDB does not compare the checksum, so that a
+damaged file gives some of its records, or other ones. And its reader of compressed text works in buffers of
+16 times the longest line: a record that is longer than that is no error, it is left out. A zstd file is
+unpacked beside: any record fits then, and its end is checked.
 """
 
 from __future__ import annotations
@@ -18,7 +19,46 @@ from agent.sources.relation import Opened
 
 LONGEST_UNPACKED = 4_000_000
 """Bytes of one record in a gzipped file. DuckDB takes memory for 16 such."""
+LARGEST = 20_000_000_000
+"""Bytes that a zstd file may unpack to: they need room on the disk."""
+MOST_TIMES, ALWAYS_FINE = 2_000, 256_000_000
+"""Beyond so many bytes, it may not unpack to more than so many times its own size: a bomb does."""
 _PIECE = 1 << 20
+
+
+def unpack_zstd(file: Opened, temp: Path) -> Opened:
+    """The file unpacked into `temp`. Raises SourceError where it is damaged, not complete, or a bomb."""
+    import pyarrow as pa  # noqa: PLC0415 - whole-file jobs do without
+
+    target = temp / "unpacked"
+    packed = Path(file.reading).stat().st_size
+    most = min(LARGEST, max(ALWAYS_FINE, packed * MOST_TIMES))
+    size = 0
+    try:
+        with (
+            pa.OSFile(file.reading, "rb") as plain,
+            pa.CompressedInputStream(plain, "zstd") as unpacked,
+            target.open("wb") as out,
+        ):
+            while piece := unpacked.read(_PIECE):
+                size += len(piece)
+                if size > most:
+                    raise SourceError(
+                        f"{file.name}: unpacks to more than {most // 1_000_000} MB, {size // max(packed, 1)} "
+                        "times its size",
+                        hint="is it what it should be? a file that is not packed may be larger",
+                        lasting=True,
+                    )
+                out.write(piece)
+    except OSError as error:
+        if error.errno is not None:  # of the disk, not of Arrow
+            raise SourceError(f"{file.name}: cannot be unpacked: {error.strerror}") from error
+        raise SourceError(
+            f"{file.name}: cannot be read: {error}", hint="the zstd file is damaged, or still being written"
+        ) from error
+    if not packed:
+        raise SourceError(f"{file.name} is empty: no zstd file", lasting=True)
+    return Opened(path=file.path, reading=str(target), gzipped=False)
 
 
 def check_packed(file: Opened) -> None:

@@ -49,6 +49,8 @@ class Query:
     """The names of `h0`, `h1`, …"""
     frame: Frame
     """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
+    paths: bool
+    """Whether there is a `path`."""
     types: Mapping[str, SqlType] = field(default_factory=dict)
     """Of each expression, by its SQL."""
 
@@ -234,7 +236,8 @@ def _query(  # noqa: PLR0917 - the parts of one sentence
         f"SELECT {ours}n, {why(ours, whys, extras)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
-    return Query(stream=stream, first_bad=first_bad, headers=names, frame=frame)
+    paths = any(name == "path" for name, _ in extras)
+    return Query(stream=stream, first_bad=first_bad, headers=names, frame=frame, paths=paths)
 
 
 def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> str:

@@ -195,9 +195,11 @@ def _waiting(row: dict[str, Value]) -> tuple[int, int, int]:
     return messages, records, size
 
 
-def release(db: Database, file: int) -> None:
+def release(db: Database, file: int, cursor: Cursor | None = None, now: float = 0.0) -> None:
     """All of it is in the spool. Twice is fine. Raises LookupError for a file that was given up."""
     row = _row(db, file)
+    if cursor is not None:
+        set_cursor(db, str(row["job"]), cursor, now)
     if row["state"] == "spooled":
         return
     if row["state"] not in {"reading", "streaming"}:
@@ -209,21 +211,16 @@ def release(db: Database, file: int) -> None:
         db.appended.append(job)
 
 
-def release_page(db: Database, file: int, cursor: Cursor, now: float) -> None:
-    """`release`, and the job's cursor behind it: one piece. Raises LookupError as that."""
-    job = str(_row(db, file)["job"])
-    release(db, file)
-    set_cursor(db, job, cursor, now)
-
-
 def forget(db: Database, file: int) -> None:
     """A page that was dealt with: there is no file that could be met again. One that is open stays."""
     db.execute(_FORGET, file=file)
 
 
-def abandon(db: Database, file: int, reason: str) -> None:
+def abandon(db: Database, file: int, reason: str, cursor: Cursor | None = None, now: float = 0.0) -> None:
     """Send nothing of it; what streamed already stays in the queue. Twice is fine."""
     row = _row(db, file)
+    if cursor is not None:
+        set_cursor(db, str(row["job"]), cursor, now)
     if row["state"] not in {"reading", "streaming"}:
         return
     db.execute(_STATE, file=file, new_state="failed", why=reason)

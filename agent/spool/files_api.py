@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 from agent.message import Cursor, DeadLetter
@@ -18,6 +19,10 @@ class FilesApi(Desk):
     def file_by_stamp(self, job: str, stamp: FileStamp) -> Pending[FileRow | None]:
         """The newest row of a file that was not touched since: known and unchanged."""
         return self._read(lambda db: files.by_stamp(db, job, stamp))
+
+    def files_by_stamps(self, job: str, stamps: Sequence[FileStamp]) -> Pending[list[FileRow | None]]:
+        """The same for many files, in one trip. An ack waits as long: give some hundreds at once."""
+        return self._read(lambda db: [files.by_stamp(db, job, stamp) for stamp in stamps])
 
     def files_by_content(self, job: str, sha256: str) -> Pending[list[FileRow]]:
         """The last 50 rows with this content that are no duplicates, newest first."""
@@ -36,21 +41,20 @@ class FilesApi(Desk):
             lambda db: files.open_file(db, job, run, stamp, sha256, hold=hold, now=self._clock.now())
         )
 
-    def release_file(self, file: int) -> Pending[None]:
-        """All of it is in the spool, durably. Raises LookupError for a file that was given up."""
-        return self._durably(lambda db: files.release(db, file))
+    def release_file(self, file: int, *, cursor: Cursor | None = None) -> Pending[None]:
+        """All of it is in the spool, durably, and the job's cursor moves with it, in one transaction.
 
-    def release_page(self, file: int, cursor: Cursor) -> Pending[None]:
-        """`release_file` and `set_cursor` in one transaction: visible and never asked for again."""
-        return self._durably(lambda db: files.release_page(db, file, cursor, self._clock.now()))
+        Raises LookupError for a file that was given up.
+        """
+        return self._durably(lambda db: files.release(db, file, cursor, self._clock.now()))
 
     def forget_file(self, file: int) -> Pending[None]:
         """Nothing of it waits and nobody can meet it again: its row goes. One that is open stays."""
         return self._write(lambda db: files.forget(db, file))
 
-    def abandon_file(self, file: int, reason: str) -> Pending[None]:
+    def abandon_file(self, file: int, reason: str, *, cursor: Cursor | None = None) -> Pending[None]:
         """Nothing more of it is sent; held messages go, which no lane ever saw."""
-        return self._durably(lambda db: files.abandon(db, file, reason))
+        return self._durably(lambda db: files.abandon(db, file, reason, cursor, self._clock.now()))
 
     def note_file(  # noqa: PLR0917
         self,

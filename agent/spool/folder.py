@@ -21,6 +21,7 @@ class StateLock:
     """flock on `lock`, with the pid in it. Held until `release` or the end of the process."""
 
     def __init__(self, folder: Path, owner: str) -> None:
+        self.folder = folder
         self._path = folder / LOCK
         self._owner = owner
         self._fd: int | None = None

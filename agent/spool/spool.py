@@ -83,6 +83,11 @@ class Spool(FilesApi, MemoryApi, WindowsApi):
         self._lock.release()
 
     @property
+    def folder(self) -> Path:
+        """The state folder: for files that a cursor names."""
+        return self._lock.folder
+
+    @property
     def is_alive(self) -> bool:
         """Whether work that is submitted will be done."""
         return self._thread.is_alive

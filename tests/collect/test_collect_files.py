@@ -210,3 +210,15 @@ def test_a_file_touched_any_number_of_times_is_not_sent_again(place, inbox):
         touch(path, seconds)
         place.run(job)
     assert place.ids() == [1, 2, 3]
+
+
+def test_a_thousand_known_files_are_asked_about_together(place, inbox, monkeypatch):
+    for number in range(1000):
+        (inbox / f"{number:04}.csv").write_text(f"id\n{number}\n")
+    job = job_of("file", inbox / "*.csv")
+    assert place.run(job).messages == 1000
+    trips = []
+    real = place.spool._thread.submit
+    monkeypatch.setattr(place.spool._thread, "submit", lambda *a, **o: (trips.append(1), real(*a, **o))[1])
+    assert place.run(job).messages == 0
+    assert len(trips) < 20

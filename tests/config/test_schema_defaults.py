@@ -68,6 +68,10 @@ PLACES = {
         ["tests", 0],
     ),
     ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
+    ("job", "only"): (
+        {**JOB, "source": {"type": "json", "path": "/a", "only": {"changed_by": ["id"]}}},
+        ["source", "only"],
+    ),
     ("job", "body_json"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["body"]),
     ("job", "body_raw"): (
         {**JOB, "source": {"type": "file", "path": "/a"}, "body": {"format": "raw"}},

@@ -197,4 +197,4 @@ def test_sec_19_a_list_as_long_as_a_file_can_hold_is_checked_in_one_pass(twice):
 
 def test_none_of_the_keys_of_later_versions_is_accepted():
     keys = {path.rpartition(".")[2] for _, path, _ in all_properties()}
-    assert not keys & {"only", "dry_run"}
+    assert not keys & {"dry_run"}

@@ -140,7 +140,7 @@ def test_a_bad_file_is_named_with_its_line(csv_file, content, message):
 def test_wrong_encoding_names_the_file(csv_file):
     path = csv_file(b"a,b\n1,\xe9\n\n")
     assert failure(make_job("csv", path, encoding="utf-16"), path).message.startswith(
-        "devices.csv line 1 or later: not utf-16"
+        "devices.csv line 1: the byte 0a is not utf-16"
     )
 
 

@@ -17,10 +17,10 @@ from pathlib import Path
 
 from agent.clock import Clock, SystemClock
 from agent.collect import Collector, RunResult, collect_job
-from agent.config.model import AgentSettings, Batch, Job
+from agent.config.model import AgentSettings, Batch, Job, Only
 from agent.render import Context
 from agent.spool import Spool
-from tests.support.rendering import make_job
+from tests.support.rendering import make_job, where
 
 ROOT = Path(__file__).parents[2]
 ROWS_A_REQUEST = 10
@@ -92,7 +92,13 @@ def csv_text(rows: int, start: int = 1) -> str:
 
 
 def die_at(moment: str) -> None:
-    """SIGKILL before the SQL statement with this number, or with this text; whichever thread runs it."""
+    """SIGKILL before the SQL statement with this number, or with this text; whichever thread runs it.
+
+    `fsync:3`: before the third time that a file is made durable by us.
+    """
+    if moment.startswith("fsync:"):
+        die_at_fsync(int(moment.removeprefix("fsync:")))
+        return
     seen = 0
     real = sqlite3.connect
 
@@ -110,10 +116,24 @@ def die_at(moment: str) -> None:
     sqlite3.connect = connect
 
 
-def run_child(state, pattern, die_at=0):
-    """`child` in a process of its own."""
+def die_at_fsync(number: int) -> None:
+    real, seen = os.fsync, 0
+
+    def fsync(descriptor):
+        nonlocal seen
+        seen += 1
+        if seen == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real(descriptor)
+
+    os.fsync = fsync
+
+
+def run_child(state, pattern, die_at=0, *, job=job_of, **options):
+    """`child` in a process of its own. `options` are those of `keyed_job`, where that is the job."""
+    words = [job.__name__, json.dumps(options)]
     return subprocess.run(
-        [sys.executable, "-m", "tests.support.collecting", str(state), str(pattern), str(die_at)],
+        [sys.executable, "-m", "tests.support.collecting", str(state), str(pattern), str(die_at), *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -122,11 +142,17 @@ def run_child(state, pattern, die_at=0):
     )
 
 
-async def child(state: Path, pattern: str) -> None:
+def keyed_job(kind: str, pattern: Path | str, *, on_bad_row: str = "fail", deleted: str = "ignore") -> Job:
+    """A job that sends new and changed records only."""
+    only = Only(changed_by=("id",), deleted=deleted, where=where("source.only"))
+    return job_of(kind, pattern, map={"id": "=id", "v": "=v"}, on_bad_row=on_bad_row, only=only)
+
+
+async def child(state: Path, pattern: str, kind: str, options: str) -> None:
     """One run of a CSV job in a collector."""
     spool = await asyncio.to_thread(Spool.open, state, max_bytes=10**9, clock=SystemClock())
     collector = Collector(spool, AgentSettings(state=state, collect_memory=200_000_000), SystemClock())
-    job = job_of("csv", pattern)
+    job = {"job_of": job_of, "keyed_job": keyed_job}[kind]("csv", pattern, **json.loads(options))
     collector.set_jobs({job.name: job})
     await collector.start()
     result = await collector.run_now(job.name)
@@ -137,4 +163,4 @@ async def child(state: Path, pattern: str) -> None:
 
 if __name__ == "__main__":
     die_at(sys.argv[3])
-    asyncio.run(child(Path(sys.argv[1]), sys.argv[2]))
+    asyncio.run(child(Path(sys.argv[1]), sys.argv[2], *sys.argv[4:]))

@@ -93,6 +93,7 @@ from agent.config.model.source import (
     HttpSource,
     JsonSource,
     NdjsonSource,
+    Only,
     ParquetSource,
     PulledSource,
     Reading,
@@ -102,6 +103,7 @@ from agent.config.model.source import (
     Source,
     SqlSource,
     files_of,
+    only_of,
     reading_of,
 )
 from agent.config.model.windowed import (
@@ -161,6 +163,7 @@ __all__ = [
     "NoAuth",
     "NumberedPage",
     "OAuthPasswordAuth",
+    "Only",
     "Order",
     "Paging",
     "ParquetSource",
@@ -194,6 +197,7 @@ __all__ = [
     "files_of",
     "header_of",
     "holds_window",
+    "only_of",
     "reading_of",
     "uses_window",
     "window_delay",

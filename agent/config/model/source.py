@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
-from agent.config.model.body import JsonScalar
+from agent.config.model.body import JsonScalar, MapNode
 from agent.config.model.paging import Paging
 from agent.config.model.place import Where
 from agent.config.sql_text import read_sql
@@ -41,12 +41,26 @@ class FileSource:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Only:
+    """Which records are sent: new and changed ones, told by a key."""
+
+    changed_by: tuple[str, ...]
+    """The columns of the key."""
+    deleted: Literal["ignore", "send"] = "ignore"
+    deleted_map: MapNode | None = None
+    """The document for a key that is gone, over the key columns; None: the key columns as they are."""
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class RecordFiles:
     """What `csv`, `ndjson`, `json` and `parquet` have in common."""
 
     files: Files
     reread: Literal["changed", "always"] = "changed"
     on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    only: Only | None = None
+    """None: all records are sent."""
     columns: tuple[str, ...] = ()
     """Names that the file must have."""
     types: Mapping[str, str] = field(default_factory=dict)
@@ -61,7 +75,8 @@ class CsvSource(RecordFiles):
     delimiter: str = ","
     quote: str = '"'
     header: bool = True
-    encoding: Literal["utf-8", "utf-16", "latin-1"] = "utf-8"
+    encoding: str = "utf-8"
+    """One that the schema lists; Python's codec of that name."""
     sniff: bool = False
     """`types: auto`."""
 
@@ -187,3 +202,8 @@ def reading_of(source: Source) -> RecordSource | None:
     if isinstance(source, HttpSource | CommandSource):
         return source.reading
     return None if isinstance(source, FileSource) else source
+
+
+def only_of(source: Source) -> Only | None:
+    """What of the records is sent; None: all of them."""
+    return source.only if isinstance(source, RecordFiles) else None
