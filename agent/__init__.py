@@ -8,10 +8,13 @@ swaps the plan when a file changes.
     errors.py       the exception tree
     logs.py         structured logs; clock.py: time, passed in
     config/         file → frozen values: find, read, scan, check, build, relate
+    databases/      SQL sources: a query → Arrow batches
     sources/        one file per kind of source; duck.py: the locked-down DuckDB
-    mapping.py      map tree → SQL text
+    mapping/        map tree → SQL text, a file per format
     render.py       a source file → drafts (bodies ready to send); bodies.py cuts the batches
-    collect/        one run: render → spool, the cursor in the same transaction
+    contracts/      what a target takes: JSON Schema, XSD; `body.schema`
+    testing/        job tests: given records, expected requests
+    collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
     request.py      message + route → the exact HTTP request
@@ -25,7 +28,7 @@ swaps the plan when a file changes.
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
     doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
     finish.py       a file is moved when what it held was delivered or refused
-    schedule/       announces `due(job, time)`; watch.py: folders
+    schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
     status.py       what is going on, as values; web/ shows it: pages, metrics, control socket

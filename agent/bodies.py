@@ -1,7 +1,8 @@
-"""From a column of JSON texts to bodies: the cutting and the gzip. No Python per record in a batch.
+"""From a column of texts to bodies: the cutting and the gzip. No Python per record in a batch.
 
-An Arrow column of text is one buffer and its offsets. Each text of a batch ends with a comma, so a JSON
-array is `[`, a slice of that buffer without its last byte, and `]`:
+An Arrow column of text is one buffer and its offsets. Each text of a batch ends with the separator of the
+body's frame (a comma in JSON), so a body is the frame's head, a slice of that buffer without its last
+separator, and the frame's tail:
 
     offsets   0      7      14        24
     buffer    {"a":1},{"a":2},{"a":333},
@@ -16,6 +17,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
 from isal import igzip_lib, isal_zlib
+
+from agent.mapping import Frame
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -57,7 +60,7 @@ class Cut:
     """A batch."""
 
     body: bytes
-    """A JSON array, not yet gzipped."""
+    """Not yet gzipped."""
     records: int
     first: int
     """The row of its first record, from 1."""
@@ -71,15 +74,16 @@ class TooLarge:
     row: int
     text: str
     size: int
-    """Bytes, with the brackets around it."""
+    """Bytes, with the frame around it."""
 
 
 @dataclass(kw_only=True, slots=True)
 class Cutter:
-    """Cuts texts into JSON arrays of at most `records` texts and `size` bytes, in order."""
+    """Cuts texts into bodies of at most `records` texts and `size` bytes, frame included, in order."""
 
     records: int
     size: int
+    frame: Frame
     _parts: list[memoryview | bytes] = field(default_factory=list)
     _bytes: int = 0
     _count: int = 0
@@ -87,14 +91,15 @@ class Cutter:
     _last: int = 0
 
     def feed(self, texts: pa.Array, rows: Sequence[int]) -> Iterator[Cut | TooLarge]:
-        """Take a column without nulls whose texts end with a comma; `rows` are their numbers."""
+        """Take a column without nulls whose texts end with the separator; `rows` are their numbers."""
         offsets, data = buffers(texts)
         count = len(texts)
         at = 0
+        # the last separator is left out
+        most = self.size - self.frame.size + len(self.frame.separator)
         while at < count:
-            # the opening bracket is the one byte more: the closing one replaces the last comma
-            room = self.size - 1 - self._bytes
-            stop = bisect_right(offsets, offsets[at] + room, at, count + 1) - 1
+            room = most - self._bytes
+            stop = max(at, bisect_right(offsets, offsets[at] + room, at, count + 1) - 1)
             stop = min(stop, at + self.records - self._count)
             if stop > at:
                 self._take(data[offsets[at] : offsets[stop]], stop - at, rows[at], rows[stop - 1])
@@ -104,12 +109,17 @@ class Cutter:
             elif self._count:
                 yield self._flush()
             else:
-                text = bytes(data[offsets[at] : offsets[at + 1] - 1])
-                yield TooLarge(row=rows[at], text=text.decode(), size=len(text) + 2)
+                text = bytes(data[offsets[at] : offsets[at + 1] - len(self.frame.separator)])
+                yield TooLarge(row=rows[at], text=text.decode(), size=len(text) + self.frame.size)
                 at += 1
         if self._parts:
             # the buffer is let go: a copy of less than a batch, once per Arrow batch
             self._parts = [b"".join(self._parts)]
+
+    @property
+    def pending(self) -> bool:
+        """Whether texts wait for others to be cut with."""
+        return self._count > 0
 
     def rest(self) -> Iterator[Cut]:
         """The last batch, which may be a small one."""
@@ -125,8 +135,9 @@ class Cutter:
 
     def _flush(self) -> Cut:
         *parts, end = self._parts
+        frame = self.frame
         cut = Cut(
-            body=b"".join([b"[", *parts, end[:-1], b"]"]),
+            body=b"".join((frame.head, *parts, end[: len(end) - len(frame.separator)], frame.tail)),
             records=self._count,
             first=self._first,
             last=self._last,

@@ -7,14 +7,44 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from agent.config.model import FileSource, Job, JsonBody, RecordSource, files_of, reading_of
+from agent.config.model import (
+    FileSource,
+    Job,
+    JsonBody,
+    NdjsonBody,
+    RawBody,
+    RecordBody,
+    RecordSource,
+    files_of,
+    reading_of,
+)
 from agent.errors import Problem, SourceError
-from agent.render.values import Context
+from agent.render.values import Context, UnfitError
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, list_files, opened
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from duckdb import DuckDBPyConnection
+
+    from agent.mapping import SqlType
+
+
+_NUMBER = frozenset({"number", "integer"})
+_JSON_TYPES = {
+    **dict.fromkeys(("tinyint", "smallint", "integer", "bigint", "hugeint"), _NUMBER),
+    **dict.fromkeys(("utinyint", "usmallint", "uinteger", "ubigint", "uhugeint"), _NUMBER),
+    **dict.fromkeys(("decimal", "double", "float"), _NUMBER),
+    **dict.fromkeys(
+        ("varchar", "timestamp", "timestamp with time zone", "date", "time", "uuid", "blob"),
+        frozenset({"string"}),
+    ),
+    **dict.fromkeys(("struct", "map"), frozenset({"object"})),
+    **dict.fromkeys(("list", "array"), frozenset({"array"})),
+    "boolean": frozenset({"boolean"}),
+}
+"""What a DuckDB type becomes in JSON. Of all others nothing is said."""
 
 
 def check_job(job: Job, ctx: Context) -> list[Problem]:
@@ -29,7 +59,7 @@ def check_job(job: Job, ctx: Context) -> list[Problem]:
     newest = max(listed, key=lambda file: file.stamp.mtime_ns, default=None)
     if isinstance(job.source, FileSource):
         return _whole(job, job.source, newest) if newest is not None else []
-    if not isinstance(job.body, JsonBody):
+    if isinstance(job.body, RawBody):
         return []
     source = reading_of(job.source)
     assert source is not None
@@ -46,7 +76,7 @@ def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:
     return []
 
 
-def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> list[Problem]:
+def _syntax(job: Job, source: RecordSource, body: RecordBody, ctx: Context) -> list[Problem]:
     from agent.sources import duck  # noqa: PLC0415 - whole-file jobs never load DuckDB
     from agent.sources.expressions import wrong_types  # noqa: PLC0415
 
@@ -57,10 +87,11 @@ def _syntax(job: Job, source: RecordSource, body: JsonBody, ctx: Context) -> lis
         con.close()
 
 
-def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: JsonBody) -> list[Problem]:
+def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: RecordBody) -> list[Problem]:
     from agent.sources.query import Wanted, parsed  # noqa: PLC0415
 
-    wanted = Wanted(body=body, target=job.target, dead_letter=source.on_bad_row == "dead_letter")
+    dead_letter = source.on_bad_row == "dead_letter"
+    wanted = Wanted(body=body, target=job.target, dead_letter=dead_letter, delivery=job.delivery)
     return parsed(con, wanted)[2]
 
 
@@ -68,7 +99,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415
-    from agent.render.records import UnfitError, open_feed  # noqa: PLC0415
+    from agent.render.reading import open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
 
@@ -77,7 +108,8 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
             temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
             feed = file_feed(source, file)
             found = feed.open(stack, temp)
-            open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
+            reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
+            return _contract(job, reading.query.types)
     except UnfitError as unfit:
         return list(unfit.problems)
     except SourceError as error:
@@ -86,7 +118,29 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
         path = str(file.path)
         said = faults.translated(error, Opened(path=path, reading=path, gzipped=False))
         return [_of_file(job, said)] if isinstance(said, SourceError) else []
-    return []
+
+
+def _contract(job: Job, types: Mapping[str, SqlType]) -> list[Problem]:
+    """Expressions whose types the schema does not take; the rest of the map was checked with the config."""
+    from agent.config.contract_map import misfits  # noqa: PLC0415 - jsonschema costs 130 ms
+
+    body = job.body
+    if not isinstance(body, JsonBody | NdjsonBody) or body.contract is None or body.map is None:
+        return []
+    kinds = {sql: _JSON_TYPES.get(type_.kind, frozenset()) for sql, type_ in types.items()}
+    found = misfits(body.contract, body.map, drop=body.nulls == "drop", types=kinds)
+    return [
+        Problem(
+            file=one.expr.where.file,
+            line=one.expr.where.line,
+            column=one.expr.where.column,
+            path=one.expr.where.path,
+            message=one.message,
+            hint=one.hint,
+        )
+        for one in found
+        if one.expr is not None
+    ]
 
 
 def _of_file(job: Job, error: SourceError) -> Problem:

@@ -224,6 +224,11 @@ async def open_connection(
     loaded = await asyncio.to_thread(load, connection.tls)
     proxies = proxies_of(connection, secrets=secrets, clock=clock)
     client = open_client(loaded.context, host=connection.tls.host, proxies=proxies)
-    opened = OpenConnection(connection, open_session(client), client, loaded, clock=clock, random=random)
+    try:
+        session = open_session(client)
+    except BaseException:
+        await client.close()
+        raise
+    opened = OpenConnection(connection, session, client, loaded, clock=clock, random=random)
     opened.follow_files()
     return opened

@@ -141,6 +141,7 @@ class Daemon:
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
         handlers["auth"] = self._on_auth
+        handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)
         await control.start()

@@ -18,10 +18,11 @@ from typing import Self
 from agent.auth import Session, open_session
 from agent.check import check_job
 from agent.clock import Clock
-from agent.collect import Collector
+from agent.collect import Backfills, Collector
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Connection, HttpSource, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
+from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
@@ -67,7 +68,16 @@ class Engine:
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
         self._allowed = settings.commands_allow
-        self.collector = Collector(spool, settings, clock, on_settled=self.finisher.wake, tools=self._tools)
+        self.databases = KnownDatabases(secrets)
+        self.collector = Collector(
+            spool,
+            settings,
+            clock,
+            on_settled=self.finisher.wake,
+            tools=self._tools,
+            databases=self.databases,
+        )
+        self.backfills = Backfills(self.collector, spool, clock)
 
     @classmethod
     def open(cls, settings: AgentSettings, config: Path, clock: Clock, *, owner: str = "daemon") -> Self:
@@ -101,6 +111,7 @@ class Engine:
         _, cut_off = await asyncio.gather(self.collector.stop(grace), self.deliverer.stop(grace))
         if cut_off:
             log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
+        await self.backfills.close()
         await self.finisher.stop()
         # Those that were replaced a moment ago get the same time for a renewal under way.
         everyone = [*self.connections.values(), *self._closing.values()]
@@ -134,13 +145,13 @@ class Engine:
             try:
                 if (fresh := await self.opened(connection)) is not None:
                     opened[name] = fresh
-            except ConfigError as error:
-                unusable[name] = error.problems[0]
+            except Exception as error:  # noqa: BLE001 - one connection's fault must not hold all others
+                unusable[name] = _why_not(connection, error)
                 if name in self.connections:
                     log.error(
                         "a connection cannot be opened as it is written now; the one before goes on",
                         connection=name,
-                        problem=str(error.problems[0]),
+                        problem=str(unusable[name]),
                     )
         try:
             rejected = await self._unfit(plan, change)
@@ -179,6 +190,7 @@ class Engine:
         self.connections = {name: connection for name, connection in after.items() if connection is not None}
         self.deliverer.set_routes(prepared.parts.routes)
         self._allowed = plan.settings.commands_allow
+        self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():
@@ -241,6 +253,21 @@ def _needed(job: Job) -> tuple[str, ...]:
     """The connections that a job goes through."""
     source = (job.source.connection,) if isinstance(job.source, HttpSource) else ()
     return (job.target.connection, *source)
+
+
+def _why_not(connection: Connection, error: Exception) -> Problem:
+    """Why a connection cannot be opened."""
+    if isinstance(error, ConfigError):
+        return error.problems[0]
+    log.bug("opening a connection failed", error, connection=connection.name)
+    where = connection.where
+    return Problem(
+        file=where.file,
+        line=where.line,
+        column=where.column,
+        message=f"a fault of push-agent: {type(error).__name__}: {error}",
+        hint="its log has the traceback",
+    )
 
 
 async def _close_all(opened: Mapping[str, OpenConnection]) -> None:

@@ -8,7 +8,9 @@ or on another host, gives the keys that the target has already seen; and a dry r
 from __future__ import annotations
 
 import hashlib
+import json
 
+from agent.message import Cursor
 from agent.stamp import FileStamp
 
 _BYTES = 16  # 128 bits: no two files share a seed by chance
@@ -25,6 +27,16 @@ def seed_of(job: str, stamp: FileStamp, sha256: str, *, again: int = 0) -> str:
     for word in words:
         raw = word.encode("utf-8", "surrogateescape")
         digest.update(len(raw).to_bytes(8, "big") + raw)
+    return digest.hexdigest()
+
+
+def seed_of_query(job: str, cursor: Cursor, *, again: int) -> str:
+    """What all keys of one reading of a query begin with: it is told by where it goes on.
+
+    `again` tells readings of the same rows apart, where a job has no cursor: the id of the run.
+    """
+    place = json.dumps(dict(cursor), sort_keys=True)
+    digest = hashlib.blake2b(f"{job}\0query\0{again}\0{place}".encode(), digest_size=_BYTES)
     return digest.hexdigest()
 
 

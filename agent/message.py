@@ -15,6 +15,30 @@ Cursor: TypeAlias = "Mapping[str, JsonValue]"
 """How far a source was read; its keys belong to the kind of source. Stored as JSON."""
 
 
+EXPIRED = "expired"
+"""The reason of a dead letter that was too old to be sent."""
+LANES = 1024
+"""The most lanes of a job at one time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """How the messages of a job are dealt out to lanes. Two layouts are the same when their names are."""
+
+    name: str
+    """For comparing, and for people."""
+    lanes: int
+    """From 1 to `LANES`."""
+
+
+STRICT = Layout(name="strict", lanes=1)
+
+
+def lane_number(lane: int) -> int:
+    """The number of a lane within its layout, from 0, out of what lies in the spool (see `spool.layouts`)."""
+    return lane % LANES
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Draft:
     """One HTTP request to make, before it is in the spool."""
@@ -31,7 +55,9 @@ class Draft:
     headers: Mapping[str, str] = field(default_factory=dict)
     """What the target's header templates became for this record; never a secret."""
     lane: int = 0
-    """Messages of one job and one lane stay in order."""
+    """Messages of one job and one lane stay in order. Of a draft: its number, below `Layout.lanes`."""
+    as_of: float | None = None
+    """When its youngest record was made (`expire.of`), wall clock seconds; None: when it is spooled."""
     origin: str = ""
     """Where it came from, for people: `positions.csv rows 1-500`."""
     first: int = 1
@@ -43,7 +69,7 @@ class Message(Draft):
     """A draft that is durable: it leaves the spool only as a receipt or as a dead letter."""
 
     id: int
-    """Grows with every append: the order in which messages of a lane are sent."""
+    """Grows with every append: the order in which messages of a lane are sent. `lane` says its layout too."""
     job: str
     key: str
     """The idempotency key: made at append, never changed, sent as `Idempotency-Key`."""
@@ -104,7 +130,7 @@ class DeadLetter:
     died_at: float
     attempts: int
     reason: str
-    """One word for filters: `refused`, `misdirected`, `bad record`."""
+    """One word for filters: `refused`, `misdirected`, `expired`, `bad record`, `damaged`."""
     method: str
     url: str
     content_type: str

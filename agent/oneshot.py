@@ -6,7 +6,8 @@ Each takes the state's lock, does its work with the same engine as the daemon, a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,19 +52,7 @@ async def push_once(
 
     Raises StateLocked when a daemon runs, ConfigError when the job cannot be prepared.
     """
-    chosen = loaded.plan.jobs[job]
-    connection = loaded.plan.connections[chosen.target.connection]
-    connections = {connection.name: connection}
-    if isinstance(chosen.source, HttpSource):
-        connections[chosen.source.connection] = loaded.plan.connections[chosen.source.connection]
-    plan = Plan(settings=settings, connections=connections, jobs={job: chosen})
-    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
-    try:
-        prepared = await engine.prepare(plan, {}, Change(added=(job,)))
-        if prepared.rejected:
-            raise ConfigError(tuple(each.problem for each in prepared.rejected))
-        engine.swap(prepared)
-        await engine.start(job)  # the lanes of other jobs go on waiting for the reasons they have
+    async with _engine_of(job, config=config, settings=settings, loaded=loaded, clock=clock) as engine:
         progress = asyncio.create_task(_tell(engine, job, clock, say))
         try:
             run = await engine.collector.run_now(job, limit)
@@ -72,10 +61,72 @@ async def push_once(
             progress.cancel()
             await engine.stop(_GRACE)
         await engine.finisher.sweep()
-        sums = engine.deliverer.snapshot().delivered.get(job)
-        return Pushed(run=run, delivered=sums.records if sums else 0, waits=waits)
+        return Pushed(run=run, delivered=_delivered(engine, job), waits=waits)
+
+
+async def backfill_once(
+    job: str,
+    span: tuple[str, str, str],
+    *,
+    config: Path,
+    settings: AgentSettings,
+    loaded: Loaded,
+    clock: Clock,
+    say: Callable[[dict[str, JsonValue]], None],
+) -> dict[str, JsonValue]:
+    """Pull the windows of a span (from, to, step) and deliver; `say` is told how far it is, now and then.
+
+    Ends early when it is cancelled: asked for again, it goes on. Raises as `push_once` does, UsageError
+    when the span means nothing.
+    """
+    async with _engine_of(job, config=config, settings=settings, loaded=loaded, clock=clock) as engine:
+        row = await engine.backfills.begin(job, *span)
+        waiting = asyncio.create_task(engine.backfills.wait(job), name="backfill")
+        waits = None
+        try:
+            while not waiting.done():
+                say(engine.backfills.as_json(await engine.spool.backfill(row.id)))
+                await asyncio.wait({waiting}, timeout=_BEAT)
+            waits = await engine.deliverer.drained(job)
+        finally:
+            await engine.backfills.stop(row.id)
+            await engine.stop(_GRACE)
+            waiting.cancel()
+        answer = engine.backfills.as_json(await engine.spool.backfill(row.id))
+        return {**answer, "delivered": _delivered(engine, job), "waits": waits.reason if waits else None}
+
+
+@contextlib.asynccontextmanager
+async def _engine_of(
+    job: str, *, config: Path, settings: AgentSettings, loaded: Loaded, clock: Clock
+) -> AsyncIterator[Engine]:
+    """An engine for one job, started. Whoever uses it stops it; here the state folder is let go."""
+    chosen = loaded.plan.jobs[job]
+    connection = loaded.plan.connections[chosen.target.connection]
+    connections = {connection.name: connection}
+    if isinstance(chosen.source, HttpSource):
+        connections[chosen.source.connection] = loaded.plan.connections[chosen.source.connection]
+    plan = Plan(
+        settings=settings, connections=connections, databases=loaded.plan.databases, jobs={job: chosen}
+    )
+    engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
+    try:
+        prepared = await engine.prepare(plan, {}, Change(added=(job,)))
+        if prepared.rejected:
+            raise ConfigError(tuple(each.problem for each in prepared.rejected))
+        engine.swap(prepared)
+        await engine.start(job)  # the lanes of other jobs go on waiting for the reasons they have
+        try:
+            yield engine
+        finally:
+            await engine.stop(_GRACE)  # twice is fine
     finally:
         await asyncio.to_thread(engine.close)
+
+
+def _delivered(engine: Engine, job: str) -> int:
+    sums = engine.deliverer.snapshot().delivered.get(job)
+    return sums.records if sums else 0
 
 
 async def act_once(
@@ -117,6 +168,5 @@ async def rekey_once(*, config: Path, settings: AgentSettings, clock: Clock) -> 
 async def _tell(engine: Engine, job: str, clock: Clock, say: Callable[[str], None]) -> None:
     while True:
         await clock.sleep(_BEAT)
-        sums = engine.deliverer.snapshot().delivered.get(job)
         doing = engine.collector.snapshot().collecting.get(job, "delivering")
-        say(f"{doing}; delivered {sums.records if sums else 0:,} records")
+        say(f"{doing}; delivered {_delivered(engine, job):,} records")

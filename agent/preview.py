@@ -17,14 +17,15 @@ from agent.config.model import (
     HeaderAuth,
     Job,
     NoAuth,
+    SqlSource,
     files_of,
     header_of,
 )
 from agent.errors import SourceError
-from agent.keys import key_of, seed_of
-from agent.message import Draft
-from agent.render import BadRecord, Context, SourceFile, render_file
-from agent.request import MASK, Request, build, resolve
+from agent.keys import key_of, seed_of, seed_of_query
+from agent.message import Cursor, Draft
+from agent.render import BadRecord, Chunk, Context, SourceFile, render_file
+from agent.request import MASK, Request, Route, build, resolve
 from agent.sources.files import list_files, sha256_of, stamp_of
 from agent.stamp import FileStamp
 
@@ -56,15 +57,23 @@ def preview(
     sample: Path | None,
     known: Collection[FileStamp],
     documents: Iterable[Document] = (),
+    cursor: Cursor | None = None,
 ) -> Generator[Shown, None, None]:
     """The requests in the order in which they would leave.
 
     `sample` is read instead of the job's own files; `known` are files that were read already and are
     passed over. `documents` of a source that reads no files: they come from outside, since nothing here
-    knows a network. Raises SourceError and ConfigError as the daemon would.
+    knows a network. `cursor` is how far a query was read. Raises SourceError and ConfigError as the daemon
+    would.
     """
     route = resolve(job, connection)
     signature = masked_signature(connection)
+    if isinstance(job.source, SqlSource):
+        if sample is not None:
+            raise SourceError("a query takes no sample file", hint="leave --sample out: the database is read")
+        for seed, chunk in _of_query(job, job.source, ctx, cursor):
+            yield from _shown(route, signature, Path(job.source.connection), seed, chunk)
+        return
     for document in _documents(job, ctx, sample, documents):
         file = document.file
         if sample is None and file.stamp in known:
@@ -72,12 +81,29 @@ def preview(
         seed = seed_of(job.name, file.stamp, sha256_of(file.path))
         for chunk in render_file(job, file, ctx):
             document.rows = chunk.rows
-            for draft in chunk.drafts:
-                key = key_of(seed, draft.first)
-                request = build(route, draft, key=key, signature=signature)
-                yield Shown(file=file.path, draft=draft, request=request, key=key)
-            for record in chunk.bad:
-                yield Shown(file=file.path, bad=record)
+            yield from _shown(route, signature, file.path, seed, chunk)
+
+
+def _shown(
+    route: Route, signature: Mapping[str, str], file: Path, seed: str, chunk: Chunk
+) -> Iterator[Shown]:
+    for draft in chunk.drafts:
+        key = key_of(seed, draft.first)
+        request = build(route, draft, key=key, signature=signature)
+        yield Shown(file=file, draft=draft, request=request, key=key)
+    for record in chunk.bad:
+        yield Shown(file=file, bad=record)
+
+
+def _of_query(
+    job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None
+) -> Iterator[tuple[str, Chunk]]:
+    """Seeds and chunks, as a run would have them; for `start: now`, those of the rows there are."""
+    from agent.render.query import legs  # noqa: PLC0415 - Arrow, when a job needs it
+
+    yield from (
+        (seed_of_query(job.name, place, again=0), chunk) for place, chunk in legs(job, source, ctx, cursor)
+    )
 
 
 def masked_signature(connection: Connection) -> Mapping[str, str]:
@@ -99,10 +125,11 @@ def _documents(job: Job, ctx: Context, sample: Path | None, asked: Iterable[Docu
     if sample is None and files_of(job.source) is None:
         yield from asked
     else:
-        yield from (Document(file=file) for file in _files(job, ctx, sample))
+        yield from (Document(file=file) for file in files_to_read(job, ctx, sample))
 
 
-def _files(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:
+def files_to_read(job: Job, ctx: Context, sample: Path | None) -> tuple[SourceFile, ...]:
+    """The sample, or the files of the job's source. Raises SourceError for a sample that is no file."""
     if sample is None:
         files = files_of(job.source)
         return list_files(files, ctx.clock).files if files is not None else ()

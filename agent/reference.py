@@ -77,7 +77,7 @@ class _Writer:
         node = self._resolved(part)
         if "properties" in node:
             return node
-        for word in ("else", "then"):
+        for word in ("else", "then", "items"):
             branch = node.get(word)
             if isinstance(branch, dict) and (found := self._keyed(branch)) is not None:
                 return found
@@ -135,7 +135,12 @@ class _Writer:
         if kind == "object" and isinstance(part.get("additionalProperties"), dict):
             others = self._resolved(cast("Node", part["additionalProperties"]))
             return f"names, each with {self._items(others)}"
-        words = {"boolean": "`true` or `false`", "string": "text", "object": "keys: see below"}
+        words = {
+            "boolean": "`true` or `false`",
+            "string": "text",
+            "object": "keys: see below",
+            "None": "anything",
+        }
         return words.get(str(kind), "text")
 
     def _items(self, node: Node) -> str:

@@ -31,6 +31,30 @@ class RunStatus:
     records: int = 0
     messages: int = 0
     ended_at: float | None = None
+    since_at: float | None = None
+    """Of its window [since, until); None for a job without windows."""
+    until_at: float | None = None
+    backfill: int | None = None
+    """Of which it is a part (`push --from --to`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillStatus:
+    """Windows of the past that somebody asked for; the last one of a job, or one that is not done."""
+
+    id: int
+    since_at: float
+    until_at: float
+    step: str
+    """"": the schedule's own."""
+    state: str
+    """`running`, `stopped`, `failed`, `done`."""
+    reason: str
+    done_at: float
+    """All before it is done."""
+    windows: int
+    records: int
+    messages: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +62,7 @@ class LaneStatus:
     """A lane that waits, and why."""
 
     lane: int
+    """From 0, below `delivery.order.lanes`."""
     kind: str
     reason: str
     since_at: float
@@ -69,12 +94,17 @@ class JobStatus:
     held_messages: int = 0
     """Of the waiting ones: invisible until their file is read to its end."""
     oldest_waiting_seconds: float | None = None
+    windows_done_at: float | None = None
+    """Its windows are pulled up to here; None: it has none, or none was pulled yet."""
+    backfills: tuple[BackfillStatus, ...] = ()
     lanes: tuple[LaneStatus, ...] = ()
     """Only those that wait for something else than their turn."""
     delivered_messages: int = 0
     delivered_records: int = 0
     last_delivered_at: float | None = None
     dead: int = 0
+    expired: int = 0
+    """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 

@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
+from agent.message import lane_number
 from agent.session_row import SessionRow
-from agent.spool import JobOverview, LaneWait, Reader, RunRow
+from agent.spool import BackfillRow, JobOverview, LaneWait, Reader, RunRow
 from agent.status import (
+    BackfillStatus,
     ConfigStatus,
     ConnectionStatus,
     JobStatus,
@@ -56,6 +58,8 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
     with Reader.open(state) as reader:
         overviews = {one.job: one for one in reader.overview()}
         rows = {row.connection: row for row in reader.sessions()}
+        marks = {mark.job: mark.done for mark in reader.window_marks()}
+        backfills = reader.backfills()
     names = sorted({*overviews, *(live.jobs if live else ())})
     if live is None:
         connections = tuple(
@@ -84,7 +88,14 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         started_at=live.started_at if live else None,
         config=live.config if live else ConfigStatus(),
         spool=spool,
-        jobs=tuple(_job(name, overviews.get(name), now, live) for name in names),
+        jobs=tuple(
+            replace(
+                _job(name, overviews.get(name), now, live),
+                windows_done_at=marks.get(name),
+                backfills=tuple(_backfill(row) for row in backfills if row.job == name),
+            )
+            for name in names
+        ),
         connections=connections,
     )
 
@@ -122,6 +133,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         delivered_records=stored.delivered_records,
         last_delivered_at=receipt.delivered_at if receipt else None,
         dead=stored.dead,
+        expired=stored.expired,
     )
 
 
@@ -135,12 +147,30 @@ def _run(row: RunRow) -> RunStatus:
         records=row.records,
         messages=row.messages,
         ended_at=row.ended_at,
+        since_at=row.since,
+        until_at=row.until,
+        backfill=row.backfill,
+    )
+
+
+def _backfill(row: BackfillRow) -> BackfillStatus:
+    return BackfillStatus(
+        id=row.id,
+        since_at=row.since,
+        until_at=row.until,
+        step=row.step,
+        state=row.state,
+        reason=row.reason,
+        done_at=row.done,
+        windows=row.windows,
+        records=row.records,
+        messages=row.messages,
     )
 
 
 def _lane(wait: LaneWait) -> LaneStatus:
     lane = LaneStatus(
-        lane=wait.lane,
+        lane=lane_number(wait.lane),
         kind=wait.kind,
         reason=wait.reason,
         since_at=wait.since,

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.config.model import Tls
+from agent.config.model import Connection, Tls
 from agent.errors import ConfigError, Problem
 
 SOON = 14 * 86_400.0
@@ -30,6 +31,31 @@ def load(tls: Tls) -> Loaded:
     """Blocking (reads files). Raises ConfigError when a file is missing or is not what it should be."""
     mark = mark_of(tls)
     return Loaded(context=ssl_context(tls), ends_at=_end(tls.certificate), mark=mark)
+
+
+def check_files(connections: Iterable[Connection]) -> list[Problem]:
+    """What is wrong with the TLS files that connections name, at their lines. Blocking (reads files)."""
+    found = []
+    for connection in connections:
+        try:
+            ssl_context(connection.tls)
+        except ConfigError as error:
+            found.append(_placed(connection, error.problems[0]))
+    return found
+
+
+def _placed(connection: Connection, problem: Problem) -> Problem:
+    tls = connection.tls
+    key = "ca" if tls.ca is not None and problem.file == str(tls.ca) else "certificate"
+    where = tls.where.get(key, connection.where)
+    return Problem(
+        file=where.file,
+        line=where.line,
+        column=where.column,
+        path=where.path,
+        message=f"{problem.file}: {problem.message}",
+        hint="correct the file or its name; --no-secrets does not look at it",
+    )
 
 
 def mark_of(tls: Tls) -> str:

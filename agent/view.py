@@ -96,7 +96,7 @@ class LiveView:
             folder=str(self._config),
             loaded_at=self._reloader.loaded_at,
             jobs=len(plan.jobs),
-            connections=len(plan.connections),
+            connections=len(plan.connections) + len(plan.databases),
             rejected=rejected_files(change),
         )
 

@@ -238,8 +238,10 @@ class Renewal:
     def _refused_refresh(self, answer: Exchange) -> Trouble:
         match answer:
             case Denied(status=status, error=word, text=text, credentials=True):
-                again = f"if {status} means here that a refresh token is dead, add it to `login_again_on`"
-                hint = HINTS.get(word, again)
+                # 200 with an error in it is no refusal by itself: only its word tells it from a good answer.
+                dead: int | str = status if 400 <= status < 500 else word  # noqa: PLR2004 - HTTP
+                again = f"if {dead} means here that a refresh token is dead, add it to `login_again_on`"
+                hint = HINTS.get(word, again if dead else self._rules.place)
                 return Trouble(text=f"refresh was refused: {text}", hint=hint, slow=True)
             case Denied(text=text):
                 return Trouble(text=f"refresh: {text}", hint=self._rules.place, slow=True)

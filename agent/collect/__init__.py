@@ -1,6 +1,8 @@
 """From sources to the spool: when a job is due, its files are read once each and spooled durably.
 
 collector    which runs start, wait, are skipped or quarantined
+catch_up     a run over windows of time: all that are due, in order; windows: which ones
+backfills    windows of the past, by a person's wish; asked: what was meant
 run          one run: how, by the kind of its source
 by_file      a run over files: list, decide, render, append
 by_page      a run over documents that are asked for: an HTTP API's pages, a program's output
@@ -12,8 +14,10 @@ files        which file is new, known, a duplicate; how far one was read when th
 
 from __future__ import annotations
 
-from agent.collect.collector import Collector, CollectSnapshot
+from agent.collect.backfills import Backfills
+from agent.collect.collector import Collector
 from agent.collect.result import RunResult
 from agent.collect.run import collect_job
+from agent.collect.tally import CollectSnapshot
 
-__all__ = ["CollectSnapshot", "Collector", "RunResult", "collect_job"]
+__all__ = ["Backfills", "CollectSnapshot", "Collector", "RunResult", "collect_job"]

@@ -97,7 +97,12 @@ class Intake:
 
     def _append(self, chunk: Chunk, place: Place) -> Pending[list[str]]:
         return self.spool.append(
-            self.run, chunk.drafts, cursor=place.cursor_at(chunk), file=place.file, seed=place.seed
+            self.run,
+            chunk.drafts,
+            cursor=place.cursor_at(chunk),
+            file=place.file,
+            seed=place.seed,
+            layout=self.job.delivery.order.layout,
         )
 
     def _arrive(self, place: Place, under_way: _UnderWay | None) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol, TypeAlias
 
 from agent.config.model import Job
@@ -25,6 +26,16 @@ class RunResult:
     """Wall clock; when a file that was still being written may be complete. None: there is none."""
     settled: bool = False
     """Whether it left files that can be moved away at once (duplicates, bad ones, empty ones)."""
+
+
+def merged(results: Sequence[RunResult]) -> RunResult:
+    """What runs one after the other came to; the last one says how they ended."""
+    return replace(
+        results[-1],
+        records=sum(each.records for each in results),
+        messages=sum(each.messages for each in results),
+        settled=any(each.settled for each in results),
+    )
 
 
 class Hands(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.collect.by_file import FileRun
 from agent.collect.by_page import PageRun
 from agent.collect.result import Hands, RunResult
-from agent.config.model import CommandSource, HttpSource, Job, files_of
+from agent.config.model import CommandSource, HttpSource, Job, SqlSource, files_of
 from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Spool
@@ -30,6 +30,10 @@ def collect_job(
     if isinstance(job.source, HttpSource | CommandSource):
         assert tools is not None
         return PageRun(job, run, spool, ctx, tools, hands=hands, poll=poll).go(limit)
+    if isinstance(job.source, SqlSource):
+        from agent.collect.by_query import QueryRun  # noqa: PLC0415 - Arrow, when a job needs it
+
+        return QueryRun(job, job.source, run, spool, ctx, hands=hands, poll=poll).go(limit)
     files = files_of(job.source)
     assert files is not None
     return FileRun(job, files, run, spool, ctx, hands=hands, poll=poll).go(limit)

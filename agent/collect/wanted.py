@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Self
 
 from agent.collect.result import RunResult
+from agent.window import Window
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -21,6 +24,16 @@ class Wanted:
     """For `run_now`: who waits for it."""
     doing: str = "waiting for its turn"
     """For people."""
+    window: Window | None = None
+    """What it is about; None: not known yet, or a job without windows."""
+    backfill: int | None = None
+    cancelled: Callable[[], bool] = lambda: False
+    """Asked between chunks: whether nobody wants it any more."""
+
+    def about(self, window: Window) -> Self:
+        """Itself, turned to the next window."""
+        self.window, self.due = window, window.end
+        return self
 
     def answer(self, result: RunResult) -> None:
         """Tell whoever waits for it, if somebody does."""

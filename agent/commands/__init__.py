@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "run": ("agent.commands.run", "Run the daemon: schedule, collect, deliver, reload."),
     "validate": ("agent.commands.validate", "Check the config; all errors of all files at once."),
     "dry-run": ("agent.commands.dry_run", "Show the exact requests of a job without sending them."),
+    "test": ("agent.commands.test", "Run the tests of jobs: given records, expected requests."),
     "push": ("agent.commands.push", "Run one job now."),
     "plan": ("agent.commands.plan", "Show what a reload would change."),
     "reload": ("agent.commands.reload", "Make the daemon load changed files now."),

@@ -39,6 +39,7 @@ def command() -> None:
 Examples:
   push-agent dead list
   push-agent dead list --job gps-positions --limit 10
+  push-agent dead list --reason expired                        what was too old to be sent
   push-agent dead list --output json | jq '.[].answer.body'
 """,
 )
@@ -46,17 +47,22 @@ Examples:
 @state_option
 @output_option
 @click.option("--job", default=None, help="Only of this job.")
+@click.option(
+    "--reason", default="", help="Only with this reason: refused, misdirected, expired, bad record, damaged."
+)
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-def list_command(config: Path, state: Path | None, output: str, job: str | None, limit: int) -> int:
+def list_command(  # noqa: PLR0917 - one for each option
+    config: Path, state: Path | None, output: str, job: str | None, reason: str, limit: int
+) -> int:
     """List dead letters, newest first."""
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     with Reader.open(state_folder(config, state)) as reader:
-        letters = reader.dead(job, limit)
+        letters = reader.dead(job, limit, reason=reason)
     if output == "json":
         print_json([_as_json(letter) for letter in letters])
     elif not letters:
-        click.echo("no dead letters" + (f" of {job}" if job else ""))
+        click.echo("no dead letters" + (f" of {job}" if job else "") + (f": {reason}" if reason else ""))
     else:
         click.echo(_as_table(letters))
     return 0

@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import gzip
 import json
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.commands.dry_world import World, cursor_of, find, known_files
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
-from agent.errors import ConfigError, UsageError
+from agent.errors import SourceError
 from agent.status import counted
 
 if TYPE_CHECKING:
-    from agent.config.model import AgentSettings, Connection, Job
-    from agent.message import Cursor
+    from agent.config.model import Job
     from agent.preview import Shown
-    from agent.render import Context
     from agent.stamp import FileStamp
 
 BODY_SHOWN = 2_000
@@ -35,6 +32,7 @@ Examples:
   push-agent dry-run gps-positions --sample one.csv  of a file of yours
   push-agent dry-run gps-positions --curl            as curl commands
   push-agent dry-run gps-positions --limit 1 --output json
+  push-agent dry-run gps-positions --as-test         a test of its first records, to paste
 """,
 )
 @click.argument("job")
@@ -45,10 +43,15 @@ Examples:
     "--sample", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read this file."
 )
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=3, show_default=True, help="At most so many requests."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=3,
+    show_default=True,
+    help="At most so many requests; with --as-test, records.",
 )
-@click.option("--all", "everything", is_flag=True, help="Also files that were read already.")
+@click.option("--all", "everything", is_flag=True, help="Also what was read already.")
 @click.option("--curl", is_flag=True, help="As curl commands.")
+@click.option("--as-test", is_flag=True, help="As a test to paste into the job's file; it passes as it is.")
 def command(  # noqa: PLR0917 - one for each option
     job: str,
     config: Path,
@@ -59,6 +62,7 @@ def command(  # noqa: PLR0917 - one for each option
     *,
     everything: bool,
     curl: bool,
+    as_test: bool,
 ) -> int:
     """Show the exact requests of JOB: method, URL, headers (secrets masked), body, sizes and key.
 
@@ -69,21 +73,32 @@ def command(  # noqa: PLR0917 - one for each option
     from agent.commands.asking import documents  # noqa: PLC0415
     from agent.preview import preview  # noqa: PLC0415
 
-    settings, chosen, connections = _find(config, job)
-    folder = state or settings.state
-    known = set() if everything or sample else _known(folder, job)
+    world = find(config, job)
+    folder = state or world.plan.settings.state
+    known = set() if everything or sample else known_files(folder, job)
+    if as_test:
+        return _write_test(world, sample=sample, known=known, limit=limit)
     shown = []
-    with _context(settings) as context:
-        cursor = None if everything else _cursor(folder, chosen)
-        allowed = settings.commands_allow
-        asked = documents(chosen, connections, context, config=config, allowed=allowed, cursor=cursor)
-        connection = connections[chosen.target.connection]
-        with (
-            closing(
-                preview(chosen, connection, context, sample=sample, known=known, documents=asked)
-            ) as requests,
-            closing(asked),
-        ):
+    cursor = None if everything else cursor_of(folder, world.job)
+    with world.context() as context:
+        asked = documents(
+            world.job,
+            world.plan.connections,
+            context,
+            config=config,
+            allowed=world.plan.settings.commands_allow,
+            cursor=cursor,
+        )
+        previewed = preview(
+            world.job,
+            world.connection,
+            context,
+            sample=sample,
+            known=known,
+            documents=asked,
+            cursor=cursor,
+        )
+        with closing(previewed) as requests, closing(asked):
             for one in requests:
                 shown.append(one)
                 if len(shown) == limit:
@@ -91,7 +106,7 @@ def command(  # noqa: PLR0917 - one for each option
     if output == "json":
         print_json([_as_json(one) for one in shown])
     elif not shown:
-        click.echo(_nothing(chosen, known))
+        click.echo(_nothing(world.job, known))
     else:
         texts = [_as_curl(one) if curl else _as_text(one, number) for number, one in enumerate(shown, 1)]
         click.echo("\n\n".join(texts))
@@ -100,59 +115,25 @@ def command(  # noqa: PLR0917 - one for each option
     return 0
 
 
-def _find(config: Path, name: str) -> tuple[AgentSettings, Job, Mapping[str, Connection]]:
-    """The job and the connections there are; only what is wrong with them is told."""
-    import difflib  # noqa: PLC0415 - beside its use
+def _write_test(
+    world: World,
+    *,
+    sample: Path | None,
+    known: set[FileStamp],
+    limit: int,
+) -> int:
+    from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
+    from agent.testing.writing import write_test  # noqa: PLC0415
 
-    from agent.config import load  # noqa: PLC0415
-
-    loaded = load(config)
-    job = loaded.plan.jobs.get(name)
-    if job is None:
-        if loaded.errors:
-            raise ConfigError(loaded.errors)
-        near = difflib.get_close_matches(name, loaded.plan.jobs, n=1)
-        known = ", ".join(sorted(loaded.plan.jobs)) or "none"
-        hint = f"did you mean {near[0]}?" if near else f"the jobs there are: {known}"
-        raise UsageError(f"there is no job {name!r} in {config}", hint=hint)
-    return loaded.plan.settings, job, loaded.plan.connections
-
-
-def _known(state: Path, job: str) -> set[FileStamp]:
-    """Files that the daemon has read already. The state is only read, without leaving a byte behind."""
-    if not state.is_dir():
-        return set()
-    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
-
-    with Reader.open(state) as reader:
-        return {row.stamp for row in reader.files(job, limit=100_000)}
-
-
-def _cursor(state: Path, job: Job) -> Cursor | None:
-    """How far the daemon has come with a source that is asked page by page. Only read."""
-    from agent.config.model import HttpSource  # noqa: PLC0415
-
-    if not isinstance(job.source, HttpSource) or not state.is_dir():
-        return None
-    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
-
-    with Reader.open(state) as reader:
-        return reader.cursor(job.name)
-
-
-@contextmanager
-def _context(settings: AgentSettings) -> Iterator[Context]:
-    from agent.clock import SystemClock  # noqa: PLC0415
-    from agent.render import Context  # noqa: PLC0415
-
-    with tempfile.TemporaryDirectory(prefix="push-agent-") as temp:
-        yield Context(
-            temp=Path(temp),
-            memory=settings.collect_memory,
-            threads=settings.collect_threads,
-            clock=SystemClock(),
-            cancelled=lambda: False,
-        )
+    job, connection = world.job, world.connection
+    with world.context() as context:
+        given = first_given(job, context, sample=sample, known=known, count=limit)
+        if given is None:
+            raise SourceError(_nothing(job, known))
+        text = write_test(job, connection, given.given, context, name=given.name)
+    click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
+    click.echo(text, nl=False)
+    return 0
 
 
 def _nothing(job: Job, known: set[FileStamp]) -> str:
@@ -178,6 +159,7 @@ def _body_text(one: Shown) -> str:
         text = body.decode()
     except UnicodeDecodeError:
         return f"({size(len(body))} that are no text)"
+    text = text.replace("\r\n", "\n")  # the line breaks of CSV
     rest = len(text) - BODY_SHOWN
     text = "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text[:BODY_SHOWN])
     return f"{text}\n… {rest:,} more characters (--output json shows all)" if rest > 0 else text.rstrip("\n")
@@ -239,6 +221,7 @@ def _as_json(one: Shown) -> dict[str, Any]:
     return {
         "file": str(one.file),
         "origin": one.draft.origin,
+        "lane": one.draft.lane,
         "records": one.draft.records,
         "size": one.draft.size,
         "size_gzipped": len(one.draft.body),

@@ -6,9 +6,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
+
+from agent.errors import ConfigError, UsageError
+
+if TYPE_CHECKING:
+    from agent.config import Loaded
 
 DEFAULT_CONFIG = "/etc/push-agent"
 
@@ -56,6 +61,16 @@ def state_folder(config: Path, state: Path | None) -> Path:
     from agent.config import load_settings  # noqa: PLC0415 - yaml costs 30 ms
 
     return load_settings(config).state
+
+
+def must_know(loaded: Loaded, config: Path, job: str) -> None:
+    """Raises UsageError when there is no such job, ConfigError when a file is wrong that may hold it."""
+    if job in loaded.plan.jobs:
+        return
+    if loaded.errors:
+        raise ConfigError(loaded.errors)
+    known = ", ".join(sorted(loaded.plan.jobs)) or "none"
+    raise UsageError(f"there is no job {job!r} in {config}", hint=f"the jobs there are: {known}")
 
 
 def on_terminal() -> bool:

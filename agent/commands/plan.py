@@ -52,7 +52,7 @@ def command(config: Path, state: Path | None, output: str) -> int:
 
     loaded, problems = check(config, secrets=True)
     with Reader.open(state or loaded.plan.settings.state) as reader:
-        rows = {row.path: row for row in reader.config_rows() if not row.deleted}
+        rows = {row.path: row for row in reader.config_rows() if not row.deleted and row.kind != "schema"}
     planned = compare(loaded, problems, rows, config)
     if output == "json":
         print_json(dataclasses.asdict(planned))

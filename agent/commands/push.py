@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.options import config_option, output_option, print_json, state_option
+from agent.commands.options import config_option, must_know, output_option, print_json, state_option
 from agent.commands.screen import bad, good, note
-from agent.errors import EXIT_TEMPORARY, ConfigError, ControlError, StateLocked, UsageError
+from agent.errors import EXIT_TEMPORARY, ControlError, StateLocked, UsageError
 from agent.status import counted
 
 if TYPE_CHECKING:
+    from agent.commands.backfill import Span
     from agent.config import Loaded
     from agent.oneshot import Pushed
 
@@ -27,6 +28,8 @@ PATIENCE = 3600.0
 Examples:
   push-agent push planning-csv             what is new now, without waiting for the schedule
   push-agent push gps-positions --limit 1  one file only, to see whether it works
+  push-agent push trips --from 2026-01-01 --to 2026-02-01             that month, window by window
+  push-agent push trips --from 2026-01-01 --to 2026-02-01 --step 1d   a day at a time
 """
 )
 @click.argument("job")
@@ -34,17 +37,38 @@ Examples:
 @state_option
 @output_option
 @click.option("--limit", type=click.IntRange(min=1), help="Begin no further file after so many records.")
-def command(job: str, config: Path, state: Path | None, output: str, limit: int | None) -> int:
-    """Run JOB once, now.
+@click.option("--from", "since", metavar="TIME", help="Pull again all since this date or time.")
+@click.option("--to", "until", metavar="TIME", help="Up to, and without, this date or time.")
+@click.option("--step", metavar="DURATION", help="Length of a window. [default: the schedule's own]")
+def command(  # noqa: PLR0917 - one for each option
+    job: str,
+    config: Path,
+    state: Path | None,
+    output: str,
+    limit: int | None,
+    since: str | None,
+    until: str | None,
+    step: str | None,
+) -> int:
+    """Run JOB once, now; or, with --from and --to, once for each window of a span of the past.
 
     With a running daemon, the daemon does it. Without one, this command takes the state folder, collects,
     delivers, and ends when nothing is left or the target must be waited for (exit code 75; what waits
     is kept and is delivered by the daemon or the next push).
+
+    A job whose query uses :since and :until pulls the windows that are due. With --from and --to it pulls
+    those of the past, in order: dates count in the job's time zone. Killed or stopped with Ctrl-C, the same
+    command goes on where it was; the job's schedule goes on in between.
     """
+    span = _span(job, since, until, step, limit)
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
 
     loaded = load(config)
     folder = state.absolute() if state else loaded.plan.settings.state
+    if span is not None:
+        from agent.commands.backfill import backfill  # noqa: PLC0415 - beside its use
+
+        return backfill(span, loaded=loaded, config=config, state=folder, output=output)
     try:
         result = _by_daemon(folder, job, limit)
     except StateLocked as error:
@@ -58,6 +82,20 @@ def command(job: str, config: Path, state: Path | None, output: str, limit: int 
     if result["state"] == "failed":
         return 1
     return EXIT_TEMPORARY if result.get("waits") else 0
+
+
+def _span(job: str, since: str | None, until: str | None, step: str | None, limit: int | None) -> Span | None:
+    """None without --from and --to. Raises UsageError."""
+    if since is None and until is None and step is None:
+        return None
+    if since is None or until is None:
+        missing = "--from" if since is None else "--to"
+        raise UsageError(f"{missing} is missing", hint="a span of the past needs both, --from and --to")
+    if limit is not None:
+        raise UsageError("--limit cannot stand beside --from and --to", hint="leave one of them out")
+    from agent.commands.backfill import Span  # noqa: PLC0415 - beside its use
+
+    return Span(job=job, since=since, until=until, step=step or "")
 
 
 def _by_daemon(state: Path, job: str, limit: int | None) -> dict[str, Any] | None:
@@ -76,11 +114,7 @@ def _alone(loaded: Loaded, config: Path, state: Path, job: str, limit: int | Non
     from agent.logs import set_up_logs  # noqa: PLC0415
     from agent.oneshot import push_once  # noqa: PLC0415 - the heavy half of the agent
 
-    if job not in loaded.plan.jobs:
-        if loaded.errors:
-            raise ConfigError(loaded.errors)
-        known = ", ".join(sorted(loaded.plan.jobs)) or "none"
-        raise UsageError(f"there is no job {job!r} in {config}", hint=f"the jobs there are: {known}")
+    must_know(loaded, config, job)
     set_up_logs("warning", loaded.plan.settings.log_format)
     pushed = asyncio.run(
         push_once(

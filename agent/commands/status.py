@@ -117,11 +117,22 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     failed = job["last_failed_run"]
     if failed and failed["reason"] and (not run or failed["run"] != run["run"]):
         lines.append(note(f"{name}: ") + f"the run of {moment(failed['due_at'])} failed: {failed['reason']}")
+    lines += [_backfill(name, one) for one in job["backfills"] if one["state"] != "done"]
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
         lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")
+    if job["dead"] and job["expired"]:
+        old = f"{counted(job['expired'], 'message')} too old to be sent"
+        lines.append(note(f"{name}: ") + f"{old}: push-agent dead list --job {name} --reason expired")
     return lines
+
+
+def _backfill(name: str, one: dict[str, Any]) -> str:
+    span = f"{one['since_at'][:19]}Z to {one['until_at'][:19]}Z"
+    words = f"backfill of {span}: {one['state']} at {one['done_at'][:19]}Z"
+    words += f", {counted(one['windows'], 'window')}, {counted(one['records'], 'record')}"
+    return note(f"{name}: ") + words + (f": {one['reason']}" if one["reason"] else "")
 
 
 def _connections(connections: list[dict[str, Any]], taken_at: str) -> str:

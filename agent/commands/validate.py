@@ -30,7 +30,7 @@ Examples:
 @config_option
 @output_option
 @click.option("--strict", is_flag=True, help="Warnings count as errors.")
-@click.option("--no-secrets", is_flag=True, help="Do not look whether the secrets exist.")
+@click.option("--no-secrets", is_flag=True, help="Do not look whether the secrets and TLS files are there.")
 def command(paths: tuple[Path, ...], config: Path, output: str, *, strict: bool, no_secrets: bool) -> int:
     """Check the config, or only PATHS of it (files, or a whole config folder).
 
@@ -51,7 +51,7 @@ def command(paths: tuple[Path, ...], config: Path, output: str, *, strict: bool,
             {
                 "ok": not wrong,
                 "jobs": sorted(loaded.plan.jobs),
-                "connections": sorted(loaded.plan.connections),
+                "connections": sorted([*loaded.plan.connections, *loaded.plan.databases]),
                 "problems": [dataclasses.asdict(problem) for problem in problems],
             }
         )
@@ -63,11 +63,13 @@ def command(paths: tuple[Path, ...], config: Path, output: str, *, strict: bool,
 def check(folder: Path, *, secrets: bool) -> tuple[Loaded, list[Problem]]:
     """Load and check everything that `validate` promises; the problems in the order of files and lines."""
     from agent.config import SecretStore, check_secrets, load  # noqa: PLC0415 - yaml and jsonschema
+    from agent.tls import check_files  # noqa: PLC0415 - beside its use
 
     loaded = load(folder)
     problems = list(loaded.problems)
     if secrets:
         problems += check_secrets(loaded.plan, SecretStore(folder.absolute()))
+        problems += check_files(loaded.plan.connections.values())
     problems += _expressions(loaded)
     return loaded, sorted(problems, key=lambda problem: (problem.file, problem.line, problem.column))
 
@@ -106,7 +108,8 @@ def _tell(loaded: Loaded, problems: list[Problem]) -> None:
     errors = sum(problem.severity == "error" for problem in problems)
     warnings = len(problems) - errors
     plan = loaded.plan
-    what = f"{counted(len(plan.jobs), 'job')}, {counted(len(plan.connections), 'connection')}"
+    connections = len(plan.connections) + len(plan.databases)
+    what = f"{counted(len(plan.jobs), 'job')}, {counted(connections, 'connection')}"
     if errors:
         click.echo(bad(f"{counted(errors, 'error')}, {counted(warnings, 'warning')}") + f"; good: {what}")
     else:

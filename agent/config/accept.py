@@ -50,6 +50,7 @@ _IS: Mapping[str, Check] = {
     "array": lambda value: isinstance(value, list),
     "string": lambda value: isinstance(value, str) and not isinstance(value, Trap),
     "boolean": lambda value: isinstance(value, bool),
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
     "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
 }
 

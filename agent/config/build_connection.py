@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from agent.config.build_auth import build_auth
+from agent.config.build_database import OF_DATABASE
 from agent.config.build_proxy import build_proxy
 from agent.config.model import Connection, Limits, NoAuth, Proxy, Tls, Where
 from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, trouble
@@ -13,6 +14,10 @@ from agent.config.view import View
 
 def build_connection(view: View) -> Connection | None:
     """A connection; None when something that it cannot be without is missing."""
+    for key in OF_DATABASE:
+        if key in view:
+            hint = "delete it; who signs in where is said in `auth`" if "name" in key else "delete it"
+            view.found.error(view.at(key), "a connection of type http has no such key", hint)
     auth = build_auth(view)
     name = view.text("connection")
     proxy = build_proxy(view)
@@ -86,6 +91,7 @@ def _tls(view: View, *, signs_in: bool) -> Tls:
         verify=verify,
         minimum=section.word("minimum", Tls().minimum),
         host=_host(section),
+        where={key: section.at(key) for key in ("ca", "certificate", "key") if key in section},
     )
 
 

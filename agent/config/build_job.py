@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from agent.config.build_body import build_body
+from agent.config.build_delivery import build_delivery
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
-from agent.config.map_tree import build_map
+from agent.config.build_tests import build_tests
 from agent.config.model import (
     Batch,
     Body,
     Delivery,
     FileSource,
     Job,
-    JsonBody,
+    JobTest,
     RawBody,
     Schedule,
     Source,
@@ -36,6 +38,7 @@ class JobParts:
     batch: Batch
     target: Target | None
     delivery: Delivery
+    tests: tuple[JobTest, ...]
     where: Where
 
     def whole(self, *, file: str, sha256: str) -> Job | None:
@@ -56,6 +59,7 @@ class JobParts:
             batch=self.batch,
             target=self.target,
             delivery=self.delivery,
+            tests=self.tests,
             file=file,
             sha256=sha256,
             where=self.where,
@@ -70,16 +74,14 @@ def build_job(view: View) -> JobParts:
         name=view.text("job"),
         schedules=build_schedules(view),
         source=build_source(source) if source else None,
-        body=_body(body) if body else None,
+        body=build_body(body) if body else None,
         batch=Batch(
             records=batch.number("records", Batch().records),
             bytes=batch.size("bytes", Batch().bytes),
         ),
         target=build_target(target) if target else None,
-        delivery=Delivery(
-            order=delivery.word("order", Delivery().order),
-            on_misdirected=delivery.word("on_misdirected", Delivery().on_misdirected),
-        ),
+        delivery=build_delivery(delivery, whole_files=view.section("source").text("type") == "file"),
+        tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
     _check_body(view, parts)
@@ -87,23 +89,6 @@ def build_job(view: View) -> JobParts:
     _check_templates(view, parts)
     _check_watch(view, parts)
     return parts
-
-
-def _body(body: View) -> Body | None:
-    kind = body.word("format", "")
-    if kind == "raw":
-        return RawBody(content_type=body.text("content_type") or RawBody().content_type)
-    if kind != "json":
-        return None
-    default = JsonBody()
-    node = body.node("map")
-    tree = build_map(node, body.at("map"), body.found) if node is not None else None
-    return JsonBody(
-        per=body.word("per", default.per),
-        map=tree,
-        nulls=body.word("nulls", default.nulls),
-        content_type=body.text("content_type") or default.content_type,
-    )
 
 
 def _check_body(view: View, parts: JobParts) -> None:
@@ -123,7 +108,7 @@ def _check_batch(view: View, parts: JobParts) -> None:
         return
     if isinstance(parts.body, RawBody):
         view.found.error(view.at("batch"), "a whole file is one request", "delete `batch`")
-    elif isinstance(parts.body, JsonBody) and parts.body.per == "record":
+    elif parts.body is not None and parts.body.per == "record":
         view.found.error(
             view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
         )
@@ -144,7 +129,7 @@ def _check_templates(view: View, parts: JobParts) -> None:
     """`{expression}` needs one record per request."""
     if parts.target is None or parts.body is None:
         return
-    if isinstance(parts.body, JsonBody) and parts.body.per == "record":
+    if not isinstance(parts.body, RawBody) and parts.body.per == "record":
         return
     templates = [parts.target.path, *(template for _, template in parts.target.headers)]
     for template in templates:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Literal, TypedDict, cast
 
 from agent.config.build_pull import build_command, build_http
+from agent.config.build_sql import build_sql
 from agent.config.model import (
     CsvSource,
     Files,
@@ -21,7 +22,7 @@ from agent.config.model import (
 from agent.config.view import View
 
 
-def build_source(source: View) -> Source | None:
+def build_source(source: View) -> Source | None:  # noqa: PLR0911 - one for each type
     """None when its type is none that we know."""
     kind = source.word("type", "")
     if kind == "file":
@@ -41,6 +42,8 @@ def build_source(source: View) -> Source | None:
         return build_command(source, _reading(source))
     if kind == "json":
         return _json(source)
+    if kind == "sql":
+        return build_sql(source)
     kinds = {"ndjson": NdjsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None

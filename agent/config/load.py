@@ -8,24 +8,29 @@ and `last_good` knows the text that was accepted before, that version stays in t
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from agent.config.files import FOLDERS, Kind, Listing, find, shown
-from agent.config.model import AgentSettings, Connection, Job, Plan
+from agent.config.model import AgentSettings, Connection, Database, Job, Plan
 from agent.config.piece import Piece, digest, piece_of
 from agent.errors import Problem
+
+SCHEMA_OF = "#"
+"""Between a job's path and that of a file of its schema: `jobs/gps.yaml#/etc/push-agent/event.json`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accepted:
     """A file whose current text is in the plan."""
 
-    kind: Kind
+    kind: Kind | Literal["schema"]
     name: str
-    """Of the job or connection; of agent.yaml its path."""
+    """Of the job or connection; of agent.yaml its path; of a schema its job."""
     text: bytes
     sha256: str
 
@@ -42,6 +47,8 @@ class Loaded:
     """Files that are wrong now and run on with their last good text."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Every file that was read → the sha-256 of its bytes, right or wrong."""
+    beside: frozenset[str] = frozenset()
+    """Absolute paths of the schemas that jobs name, also of those that are not there."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -71,10 +78,12 @@ class _Loading:
     def __init__(self, folder: Path, last_good: Mapping[str, bytes]) -> None:
         self._folder = folder
         self._root = folder.absolute()
-        self._last_good = last_good
+        self._last_good = {path: text for path, text in last_good.items() if SCHEMA_OF not in path}
+        self._schemas = {path: text for path, text in last_good.items() if SCHEMA_OF in path}
         self._pieces: list[Piece] = []
         self._kept: list[Piece] = []
         self._connections: dict[str, Connection] = {}
+        self._databases: dict[str, Database] = {}
         self._jobs: dict[str, Job] = {}
         self._settings = AgentSettings()
 
@@ -104,7 +113,11 @@ class _Loading:
         raw = self._last_good.get(piece.relative)
         if raw is None:
             return None
-        last = digest(piece.relative, piece.kind, raw, piece.shown, self._root)
+        mark = f"{piece.relative}{SCHEMA_OF}"
+        kept = {
+            path.removeprefix(mark): text for path, text in self._schemas.items() if path.startswith(mark)
+        }
+        last = digest(piece.relative, piece.kind, raw, piece.shown, self._root, kept=kept)
         return None if last.bad else last
 
     def _choose_settings(self) -> None:
@@ -122,18 +135,21 @@ class _Loading:
         for piece in self._without_clash(pieces, kept):
             if isinstance(piece.value, Connection):
                 self._connections[piece.value.name] = piece.value
+            elif isinstance(piece.value, Database):
+                self._databases[piece.value.name] = piece.value
 
     def _choose_jobs(self) -> None:
         pieces = self._of("job")
         broken = {piece.name: piece.shown for piece in self._of("connection") if piece.bad}
+        every: dict[str, Connection | Database] = {**self._connections, **self._databases}
         for piece in pieces:
-            piece.relate(self._connections, broken, self._settings.commands_allow)
+            piece.relate(every, broken, self._settings.commands_allow)
         _refuse_twins(pieces)
         kept = []
         for piece in pieces:
             last = self._last(piece) if piece.bad else None
             if last is not None:
-                last.relate(self._connections, broken, self._settings.commands_allow)
+                last.relate(every, broken, self._settings.commands_allow)
                 kept += [] if last.bad else [last]
         for piece in self._without_clash(pieces, kept):
             job = piece.job()
@@ -171,13 +187,31 @@ class _Loading:
             for piece in self._pieces
             if not piece.bad
         }
+        for piece in self._pieces:
+            accepted |= {} if piece.bad else _schemas_of(piece)
         return Loaded(
-            plan=Plan(settings=self._settings, connections=self._connections, jobs=self._jobs),
+            plan=Plan(
+                settings=self._settings,
+                connections=self._connections,
+                databases=self._databases,
+                jobs=self._jobs,
+            ),
             problems=tuple(dict.fromkeys(problems)),
             accepted=accepted,
             kept=frozenset(piece.relative for piece in self._kept),
             files={piece.relative: piece.sha256 for piece in self._pieces if piece.sha256},
+            beside=frozenset().union(*(piece.found.beside for piece in self._pieces)),
         )
+
+
+def _schemas_of(piece: Piece) -> dict[str, Accepted]:
+    """The files of a job's schema, each for this job alone: others may be right with another version."""
+    return {
+        f"{piece.relative}{SCHEMA_OF}{file.path}": Accepted(
+            kind="schema", name=piece.name, text=file.text, sha256=hashlib.sha256(file.text).hexdigest()
+        )
+        for file in piece.schema
+    }
 
 
 def _refuse_twins(pieces: list[Piece]) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from agent.config.build_agent import build_settings
 from agent.config.build_connection import build_connection
+from agent.config.build_database import build_database
 from agent.config.build_job import JobParts, build_job
 from agent.config.document import Document, scan
 from agent.config.files import Found, Kind, Unreadable, read
-from agent.config.model import AgentSettings, Connection, Job
-from agent.config.relate import relate
+from agent.config.model import AgentSettings, Connection, Contract, Database, Job, SchemaFile
+from agent.config.relate import relate, relate_source
 from agent.config.schema import check
 from agent.config.view import Findings, View
 from agent.errors import Problem
@@ -28,10 +29,10 @@ class Piece:
     shown: str
     raw: bytes = b""
     sha256: str = ""
-    """Of the bytes; empty when the file was not read."""
+    """Of the bytes, and of those of a schema that it names; empty when the file was not read."""
     found: Findings = field(default_factory=Findings)
     view: View | None = None
-    value: AgentSettings | Connection | JobParts | None = None
+    value: AgentSettings | Connection | Database | JobParts | None = None
 
     @property
     def bad(self) -> bool:
@@ -53,13 +54,27 @@ class Piece:
 
     def relate(
         self,
-        connections: Mapping[str, Connection],
+        connections: Mapping[str, Connection | Database],
         broken: Mapping[str, str],
-        allowed: Collection[str] | None = None,
+        allowed: Collection[str] = (),
+        *,
+        reads: bool = True,
     ) -> None:
-        """Check a job against the connections, and the programs that may run (None: it is never run)."""
+        """Check a job against the connections, and the programs that may run.
+
+        `reads`: whether it will also read its source.
+        """
         if self.view is not None and isinstance(self.value, JobParts):
-            relate(self.view, self.value, connections, broken, allowed)
+            if reads:
+                relate_source(self.view, self.value, connections, broken, allowed)
+            relate(self.view, self.value, connections, broken)
+
+    @property
+    def schema(self) -> tuple[SchemaFile, ...]:
+        """The files of the schema that the job's bodies must fulfil."""
+        body = self.value.body if isinstance(self.value, JobParts) else None
+        contract = getattr(body, "contract", None)
+        return contract.files if isinstance(contract, Contract) else ()
 
     def job(self) -> Job | None:
         """The whole job, when nothing is wrong with it."""
@@ -81,14 +96,24 @@ def piece_of(found: Found, root: Path) -> Piece:
     return digest(found.relative, found.kind, raw, found.shown, root)
 
 
-def digest(relative: str, kind: Kind, raw: bytes, name: str, root: Path) -> Piece:
-    """The text of a file: scan → check → build."""
+def digest(
+    relative: str,
+    kind: Kind,
+    raw: bytes,
+    name: str,
+    root: Path,
+    *,
+    kept: Mapping[str, bytes] | None = None,
+) -> Piece:
+    """The text of a file: scan → check → build. `kept`: see `Findings`."""
     piece = Piece(relative=relative, kind=kind, shown=name, raw=raw, sha256=hashlib.sha256(raw).hexdigest())
     document = scan(raw, name)
     schema_problems = check(document, kind)
     if document.root is not None:
-        piece.view = View.of(document.root, name, Findings(), root)
+        piece.view = View.of(document.root, name, Findings(kept=kept or {}), root)
         piece.value = _build(piece.view, kind)
+        piece.found.beside |= piece.view.found.beside
+        piece.sha256 = _with_schema(piece)
         piece.found.problems += _merge(schema_problems, piece.view.found.problems)
         # From here on, what is found (in `relate`) belongs to the piece.
         piece.view = View.of(document.root, name, piece.found, root)
@@ -97,14 +122,26 @@ def digest(relative: str, kind: Kind, raw: bytes, name: str, root: Path) -> Piec
     return piece
 
 
+def _with_schema(piece: Piece) -> str:
+    """A job whose schema is another one is another job."""
+    if not piece.schema:
+        return piece.sha256
+    whole = hashlib.sha256(piece.sha256.encode())
+    for file in piece.schema:
+        whole.update(hashlib.sha256(file.text).digest())
+    return whole.hexdigest()
+
+
 def _of(document: Document) -> list[Problem]:
     return list(document.problems)
 
 
-def _build(view: View, kind: Kind) -> AgentSettings | Connection | JobParts | None:
+def _build(view: View, kind: Kind) -> AgentSettings | Connection | Database | JobParts | None:
     if kind == "agent":
         return build_settings(view)
-    return build_connection(view) if kind == "connection" else build_job(view)
+    if kind == "job":
+        return build_job(view)
+    return build_database(view) if view.text("type") == "database" else build_connection(view)
 
 
 def _merge(schema: list[Problem], logic: list[Problem]) -> list[Problem]:

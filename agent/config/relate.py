@@ -5,55 +5,100 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from agent.config.build_job import JobParts
-from agent.config.model import CommandSource, Connection, HttpSource, NoAuth, Target
+from agent.config.model import (
+    CommandSource,
+    Connection,
+    Database,
+    HttpSource,
+    NoAuth,
+    SqlSource,
+    Target,
+    Where,
+)
 from agent.config.urls import READ_BY_PROXY, is_open, is_read_by, origin
 from agent.config.view import View
 from agent.config.words import did_you_mean
 
 
 def relate(
+    view: View, parts: JobParts, connections: Mapping[str, Connection | Database], broken: Mapping[str, str]
+) -> None:
+    """Check where a job sends to. `broken`: name → file of those connections that have errors."""
+    if parts.target is not None:
+        _way(view.section("target"), parts.target, connections, broken, "a target")
+
+
+def relate_source(
     view: View,
     parts: JobParts,
-    connections: Mapping[str, Connection],
+    connections: Mapping[str, Connection | Database],
     broken: Mapping[str, str],
-    allowed: Collection[str] | None = None,
+    allowed: Collection[str],
 ) -> None:
-    """Check a job against the connections there are and the programs that it may run.
-
-    `broken`: name → file of those connections that have errors. `allowed`: None for a job that is only
-    delivered and never run.
-    """
-    if parts.target is not None:
-        _way(view.section("target"), parts.target, connections, broken)
-    if isinstance(parts.source, HttpSource):
-        _way(view.section("source"), parts.source, connections, broken)
-    elif isinstance(parts.source, CommandSource) and allowed is not None:
-        program = parts.source.command[0]
+    """Check where a job reads from. `allowed`: the programs that may run."""
+    source = parts.source
+    if isinstance(source, HttpSource):
+        _way(view.section("source"), source, connections, broken, "a source of type http")
+    elif isinstance(source, SqlSource):
+        _database(view, parts, source, connections, broken)
+    elif isinstance(source, CommandSource):
+        program = source.command[0]
         if program in allowed or not program.startswith("/"):
             return
         hint = f"allow it in agent.yaml: `commands: {{allow: [{program}]}}`"
-        view.found.error(parts.source.program, f"the program {program} is not allowed to run", hint)
+        view.found.error(source.program, f"the program {program} is not allowed to run", hint)
 
 
 def _way(
     where: View,
     way: Target | HttpSource,
-    connections: Mapping[str, Connection],
+    connections: Mapping[str, Connection | Database],
     broken: Mapping[str, str],
+    who: str,
 ) -> None:
     name = way.connection
     connection = connections.get(name)
-    if connection is not None:
+    known = {key: one for key, one in connections.items() if isinstance(one, Connection)}
+    if isinstance(connection, Connection):
         _endpoint(where, way, connection)
         _origin(where, way, connection)
-    elif name in broken:
-        hint = "repair that file first"
-        where.found.error(where.at("connection"), f"the connection {name} has errors: {broken[name]}", hint)
+    elif isinstance(connection, Database):
+        hint = did_you_mean(name, known, otherwise=f"{who} needs a connection of type http")
+        where.found.error(where.at("connection"), f"the connection {name} is a database", hint)
     else:
-        have = ", ".join(sorted(connections)[:20])
-        other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
-        hint = did_you_mean(name, connections, otherwise=other)
-        where.found.error(where.at("connection"), f"there is no connection {name}", hint)
+        _unknown(where, where.at("connection"), name, known, broken)
+
+
+def _database(
+    view: View,
+    parts: JobParts,
+    source: SqlSource,
+    connections: Mapping[str, Connection | Database],
+    broken: Mapping[str, str],
+) -> None:
+    at, name = view.section("source").at("connection"), source.connection
+    databases = {key: one for key, one in connections.items() if isinstance(one, Database)}
+    if isinstance(connections.get(name), Connection):
+        hint = did_you_mean(name, databases, otherwise="a SQL source needs a connection of type database")
+        view.found.error(at, f"the connection {name} is no database", hint)
+    elif name not in databases:
+        _unknown(view, at, name, databases, broken)
+    for schedule in parts.schedules:
+        if schedule.watch:
+            hint = "write `every: 30s`, or a cron line"
+            view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
+
+
+def _unknown(
+    view: View, where: Where, name: str, known: Mapping[str, object], broken: Mapping[str, str]
+) -> None:
+    if name in broken:
+        hint = "repair that file first"
+        view.found.error(where, f"the connection {name} has errors: {broken[name]}", hint)
+        return
+    have = ", ".join(sorted(known)[:20])
+    other = f"there are: {have}" if have else "there is none; connections lie in connections/*.yaml"
+    view.found.error(where, f"there is no connection {name}", did_you_mean(name, known, otherwise=other))
 
 
 def _endpoint(where: View, target: Target | HttpSource, connection: Connection) -> None:

@@ -174,11 +174,12 @@ def check_secrets(plan: Plan, store: SecretStore) -> list[Problem]:
         auth = connection.auth
         if isinstance(auth, TokenCommandAuth) and (wrong := distrust(auth.command[0])) is not None:
             found.append(_problem(auth.where or connection.where, wrong.message, wrong.hint))
-        for ref in references(connection):
-            try:
-                store.resolve(ref)
-            except SecretError as error:
-                found.append(_problem(ref.where, error.message, error.hint))
+    named = [ref for connection in plan.connections.values() for ref in references(connection)]
+    for ref in (*named, *_in(plan.databases)):
+        try:
+            store.resolve(ref)
+        except SecretError as error:
+            found.append(_problem(ref.where, error.message, error.hint))
     return found
 
 

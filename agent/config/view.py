@@ -6,7 +6,7 @@ default, so that the checks after the schema can tell about everything else in t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -27,6 +27,10 @@ class Findings:
     """What is wrong with one file, as it is found."""
 
     problems: list[Problem] = field(default_factory=list)
+    beside: set[str] = field(default_factory=set)
+    """Absolute paths of other files that were looked at, also of those that are not there."""
+    kept: Mapping[str, bytes] = field(default_factory=dict)
+    """Such files as they were when all was good: they are taken instead of what lies there now."""
 
     def error(self, where: Where, message: str, hint: str = "") -> None:
         """One more thing that is wrong."""

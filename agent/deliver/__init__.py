@@ -7,6 +7,7 @@ reload ────▶ set_routes ─▶ the next attempt goes the new way; lane
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
@@ -18,6 +19,7 @@ from agent.deliver.lane import Lane
 from agent.deliver.tally import DeliverySnapshot, Durations, Sums, Tally
 from agent.deliver.waiting import first_of
 from agent.logs import get_log
+from agent.message import lane_number
 from agent.pacing import Random, backoff
 from agent.request import Route
 from agent.spool import LaneWait, Spool
@@ -41,6 +43,7 @@ class Deliverer:
         self._entries: dict[str, RouteEntry] = {}
         self._ways: dict[str, Way] = {}
         self._lanes: dict[tuple[str, int], Lane] = {}
+        self._lanes_of: Counter[str] = Counter()
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._scanner: asyncio.Task[None] | None = None
         self._look = asyncio.Event()
@@ -182,6 +185,7 @@ class Deliverer:
             return
         lane = Lane(job, number, self._house, gone=self._gone)
         self._lanes[job, number] = lane
+        self._lanes_of[job] += 1
         task = asyncio.create_task(lane.run(), name=f"lane {job} {number}")
         self._tasks[lane] = task
         task.add_done_callback(lambda task: self._ended(lane, task))
@@ -189,14 +193,23 @@ class Deliverer:
     def _gone(self, lane: Lane) -> None:
         """This lane ends; whatever is appended from now on opens a new one."""
         del self._lanes[lane.job, lane.number]
+        self._left(lane.job)
         self._tell()
+
+    def _left(self, job: str) -> None:
+        """One lane less; behind the last of them the job's next layout may wait."""
+        self._lanes_of[job] -= 1
+        if not self._lanes_of[job]:
+            del self._lanes_of[job]
+            self.wake(job)
 
     def _ended(self, lane: Lane, task: asyncio.Task[None]) -> None:
         self._tasks.pop(lane, None)
         if task.cancelled() or (error := task.exception()) is None:
             return
-        log.bug("a lane died and is started again", error, job=lane.job, lane=lane.number)
+        log.bug("a lane died and is started again", error, job=lane.job, lane=lane_number(lane.number))
         if self._lanes.pop((lane.job, lane.number), None) is lane:
+            self._left(lane.job)
             self.wake(lane.job)
 
     def _way_of(self, job: str) -> Way | None:

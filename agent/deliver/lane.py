@@ -6,6 +6,7 @@
       │                                    Unauthorized  tell the session, once; resend
       │                                    Retry         note, back off
       │                                    Misdirected   note, probe slowly; or bury
+      │                                    too old       bury, before it is sent (`expire`)
       └──────── one message at a time ─────┘
 
 A message leaves only when its ack is committed, and only then the lane's next one is sent.
@@ -18,12 +19,13 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from agent.connections import OpenConnection
+from agent.deliver.expiry import is_late, timely
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, receipt_of, unsendable
 from agent.deliver.waiting import StoppingError, Waiting, first_of
 from agent.errors import AgentError, NotSignedIn
 from agent.logs import get_log
-from agent.message import Answer, Message
+from agent.message import Answer, Message, lane_number
 from agent.outcome import Delivered, Misdirected, Outcome, Refused, Retry, Unauthorized
 from agent.pacing import backoff, probe_after
 from agent.request import Request, Unaddressed, build
@@ -81,7 +83,7 @@ class Lane:
             kind, reason = "spool", error.message
         except Exception as error:  # noqa: BLE001 - the boundary: the messages are in the spool, whatever it is
             reason = type(error).__name__
-            log.bug("a lane met a bug and goes on", error, job=self.job, lane=self.number)
+            log.bug("a lane met a bug and goes on", error, job=self.job, lane=lane_number(self.number))
         self._mishaps += 1
         await self.waiting.rest(kind, reason, backoff(self._mishaps, self._house.random))
         return True
@@ -91,7 +93,7 @@ class Lane:
         self.woken = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
-        for message in window:
+        for message in await timely(window, self._house.way_of(self.job), self._house, self.waiting):
             self._failures = 0
             self._told = False
             await self._send(message)
@@ -109,6 +111,8 @@ class Lane:
         """Until the message is delivered or buried, however long that takes."""
         while True:
             way = await self._way()
+            if not await timely([message], way, self._house, self.waiting, failures=self._failures):
+                return
             try:
                 tried = await self._attempt(way, message)
                 if tried is not None and await self._decide(way, message, tried):
@@ -138,7 +142,7 @@ class Lane:
             if self.waiting.stopping:
                 raise StoppingError
             signed = await connection.sign()
-            if self._house.way_of(self.job) is not way:
+            if self._house.way_of(self.job) is not way or is_late(message, way, self._house.clock.now()):
                 return None
             try:
                 request = build(way.route, message, key=message.key, signature=signed.headers)

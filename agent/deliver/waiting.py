@@ -8,6 +8,7 @@ from typing import Any
 
 from agent.deliver.house import House
 from agent.logs import get_log
+from agent.message import lane_number
 from agent.pacing import backoff
 from agent.spool import LaneWait
 
@@ -92,7 +93,7 @@ class Waiting:
         self._row_may_stand = False
         if self._kind:
             seconds = round(self._house.clock.now() - self._since, 1)
-            log.info("a lane goes on", job=self._job, lane=self._lane, after_seconds=seconds)
+            log.info("a lane goes on", job=self._job, lane=lane_number(self._lane), after_seconds=seconds)
             self._kind = ""
         try:
             await self._house.spool.clear_wait(self._job, self._lane)
@@ -103,7 +104,8 @@ class Waiting:
     def _say(self, kind: str, reason: str, seconds: float | None, attempts: int) -> LaneWait:
         now = self._house.clock.now()
         if kind != self._kind:
-            log.warning("a lane waits", job=self._job, lane=self._lane, kind=kind, reason=reason)
+            number = lane_number(self._lane)
+            log.warning("a lane waits", job=self._job, lane=number, kind=kind, reason=reason)
             self._since = self._since if self._kind else now
             self._kind = kind
         self._row_may_stand = True

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import re
 import ssl
 from collections.abc import Awaitable, Callable, Sequence
@@ -213,8 +215,20 @@ async def _no_state(error: AgentError | TimeoutError) -> Verdict:
     if isinstance(error, TimeoutError):
         says = f"the state folder could not be opened within {_TAKING:g} s"
         return Verdict(mark="failed", says=says, hint="start the daemon, and check again through it")
+    if isinstance(error, ConfigError):
+        return Verdict(mark="failed", says=_line(error.problems[0]), hint=_hint(error.problems[0]))
     hint = error.hint or "run this as the daemon's user; if a daemon is starting or stopping, try again"
     return Verdict(mark="failed", says=error.message, hint=hint)
+
+
+def _line(problem: Problem) -> str:
+    return f"{problem.file}: {problem.path}: {problem.message}".replace(": : ", ": ")
+
+
+def _hint(problem: Problem) -> str:
+    if problem.message == os.strerror(errno.EACCES):
+        return "run this as the daemon's user, who must be able to read it"
+    return problem.hint or f"correct that file, or what `{problem.path}` of the connection says"
 
 
 def _context(connection: Connection) -> ssl.SSLContext | ConfigError:

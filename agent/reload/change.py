@@ -62,8 +62,8 @@ def diff(old: Plan, new: Plan, *, problems: Sequence[Problem] = (), kept: Sequen
     """What is different in `new`. A job is changed when the bytes of its file are."""
     both = [name for name in new.jobs if name in old.jobs]
     changed = {name for name in both if old.jobs[name].sha256 != new.jobs[name].sha256}
-    names = {*old.connections, *new.connections}
-    moved = [name for name in sorted(names) if old.connections.get(name) != new.connections.get(name)]
+    before, after = ({**plan.connections, **plan.databases} for plan in (old, new))
+    moved = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     settings = _different(old.settings, new.settings)
     return Change(
         added=tuple(name for name in new.jobs if name not in old.jobs),
@@ -90,7 +90,7 @@ def settle_into(old: Plan, new: Plan) -> Plan:
     }
     later = [name for name in _different(old.settings, new.settings) if name not in LIVE_SETTINGS]
     settings = replace(new.settings, **{name: getattr(old.settings, name) for name in later})
-    return Plan(settings=settings, connections=connections, jobs=jobs)
+    return Plan(settings=settings, connections=connections, databases=new.databases, jobs=jobs)
 
 
 def _different(old: AgentSettings, new: AgentSettings) -> list[str]:

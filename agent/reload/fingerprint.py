@@ -29,8 +29,11 @@ class Fingerprint:
     """Files that somebody has open for writing, as far as that can be known."""
 
 
-def look(folder: Path, known: Mapping[str, str]) -> Fingerprint:
-    """Look at all config files; only those that are not as in `known` are asked for writers."""
+def look(folder: Path, known: Mapping[str, str], beside: frozenset[str] = frozenset()) -> Fingerprint:
+    """Look at all config files; only those that are not as in `known` are asked for writers.
+
+    `beside`: absolute paths of other files that count.
+    """
     files: dict[str, str] = {}
     writing: set[str] = set()
     folders: set[str] = set()
@@ -44,6 +47,8 @@ def look(folder: Path, known: Mapping[str, str]) -> Fingerprint:
             if is_config(name):
                 path = f"{place}/{name}" if place else name
                 _look_at(folder, path, known, files, writing)
+    for path in sorted(beside):
+        _look_at(folder, path, known, files, writing)
     return Fingerprint(files=files, folders=frozenset(folders), writing=frozenset(writing))
 
 

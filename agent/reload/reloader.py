@@ -46,6 +46,7 @@ class Reloader:
         self._loader = loader
         self._texts = Texts(memory, config_dir.absolute())
         self._fingerprint = Fingerprint()
+        self._beside: frozenset[str] = frozenset()
         self._plan = Plan()
         self._draining: dict[str, Job] = {}
         self._waiting: frozenset[str] = frozenset()
@@ -115,7 +116,7 @@ class Reloader:
         while True:
             reason = await self._hint_or_rescan()
             try:
-                seen = await asyncio.to_thread(look, self._folder, self._fingerprint.files)
+                seen = await asyncio.to_thread(look, self._folder, self._fingerprint.files, self._beside)
                 if seen != self._fingerprint:
                     await self.reload(reason)
                 else:
@@ -144,7 +145,7 @@ class Reloader:
 
     async def _reload(self, reason: str, *, first: bool) -> Change:
         writer = AT_THE_START if first else WRITER
-        seen = await settled(self._folder, self._fingerprint, self._clock, writer=writer)
+        seen = await settled(self._folder, self._fingerprint, self._clock, writer=writer, beside=self._beside)
         loaded = await asyncio.to_thread(self._loader, self._folder, last_good=self._texts.last_good)
         new = self._new_plan(loaded, first=first)
         gone = self._gone(seen, loaded)
@@ -154,6 +155,9 @@ class Reloader:
         self._world.swap(prepared)
         self._plan, self._draining = prepared.plan, dict(prepared.draining)
         self._fingerprint = seen
+        self._beside = (
+            loaded.beside
+        )  # one that is new is looked at by the next rescan, which loads it once more
         self.last_change = change
         self.loaded_at = self._clock.now()
         self._tell(change, reason)
@@ -226,8 +230,9 @@ class Reloader:
             for path in gone:
                 await self._texts.remove(path, now)
             for path, accepted in loaded.accepted.items():
-                if not (accepted.kind == "job" and accepted.name in rejected):
+                if not (accepted.kind in {"job", "schema"} and accepted.name in rejected):
                     await self._texts.accept(path, accepted, now)
+            await self._texts.tidy(loaded.accepted)
             await self._texts.forget(self._waiting, now)
         except AgentError as error:
             log.warning("the last good texts cannot be remembered", reason=error.message)

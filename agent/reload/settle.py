@@ -22,13 +22,23 @@ AT_MOST = 60.0
 """A file that never stands still is read all the same."""
 
 
-async def settled(folder: Path, known: Fingerprint, clock: Clock, *, writer: float = WRITER) -> Fingerprint:
-    """What the folder holds, once it stands still; `known` is what was loaded before."""
+async def settled(
+    folder: Path,
+    known: Fingerprint,
+    clock: Clock,
+    *,
+    writer: float = WRITER,
+    beside: frozenset[str] = frozenset(),
+) -> Fingerprint:
+    """What the folder holds, once it stands still; `known` is what was loaded before.
+
+    `beside` are files outside of it, or below it, that count as well: the schemas that jobs name.
+    """
     begun = clock.monotonic()
-    seen = await asyncio.to_thread(look, folder, known.files)
+    seen = await asyncio.to_thread(look, folder, known.files, beside)
     while True:
         await clock.sleep(APART)
-        again = await asyncio.to_thread(look, folder, known.files)
+        again = await asyncio.to_thread(look, folder, known.files, beside)
         waited = clock.monotonic() - begun
         in_place = _in_the_middle(known, again) and waited < GRACE
         written = again.writing and waited < writer

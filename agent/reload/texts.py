@@ -3,15 +3,17 @@
 jobs/gps.yaml          the text that was accepted last
 removed/job/gps        the last text of a job that is gone while the spool holds messages of it
 removed/connection/…   the connections that such jobs may need
+jobs/gps.yaml#PATH     a file of the schema that a job names, as it was then; the same below removed/
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
-from agent.config.load import Accepted
+from agent.config.load import SCHEMA_OF, Accepted
 from agent.config.model import Connection, Job
 from agent.config.piece import digest
 from agent.reload.world import Memory
@@ -43,7 +45,7 @@ class Texts:
         row = self._rows.get(path)
         if row is not None and row.sha256 == accepted.sha256 and row.name == accepted.name:
             return
-        if row is not None and row.name != accepted.name:
+        if row is not None and row.name != accepted.name and accepted.kind != "schema":
             await self.remove(path, now)
         await self._keep(
             ConfigRow(
@@ -74,12 +76,28 @@ class Texts:
                     deleted=True,
                 )
             )
+            for each in self._schemas_of(path):
+                kept = replace(
+                    self._rows[each], path=each.replace(path, aside, 1), accepted_at=now, deleted=True
+                )
+                await self._keep(kept)
+                await self._drop(each)
         await self._drop(path)
+
+    def _schemas_of(self, path: str) -> list[str]:
+        return [each for each in self._rows if each.startswith(f"{path}{SCHEMA_OF}")]
+
+    async def tidy(self, accepted: Mapping[str, Accepted]) -> None:
+        """Schemas that an accepted job does not name any more are let go."""
+        for path in list(self._rows):
+            job, mark, _ = path.partition(SCHEMA_OF)
+            if mark and job in accepted and path not in accepted:
+                await self._drop(path)
 
     async def forget(self, needed: frozenset[str], now: float) -> None:
         """Only these removed jobs are still needed; without any, no removed connection is either."""
         for path, row in list(self._rows.items()):
-            unneeded = row.name not in needed if row.kind == "job" else not needed
+            unneeded = row.name not in needed if row.kind in {"job", "schema"} else not needed
             if row.deleted and unneeded and now - row.accepted_at >= KEEP:
                 await self._drop(path)
 
@@ -101,8 +119,10 @@ class Texts:
         """A job by its last text; None when there is none, or when it means nothing any more."""
         rows = [row for row in self._rows.values() if row.kind == "job" and row.name == name]
         for row in sorted(rows, key=lambda row: row.deleted):
-            piece = digest(row.path, "job", row.text, row.path, self._root)
-            piece.relate(connections, {})
+            schemas = self._schemas_of(row.path)
+            kept = {path.partition(SCHEMA_OF)[2]: self._rows[path].text for path in schemas}
+            piece = digest(row.path, "job", row.text, row.path, self._root, kept=kept)
+            piece.relate(connections, {}, reads=False)
             if (job := piece.job()) is not None:
                 return job
         return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
+from zlib import crc32
 
 from agent.bodies import Gzip
 from agent.config.model import FileSource, Job, RecordSource, reading_of
@@ -63,5 +64,6 @@ def _whole(job: Job, source: FileSource, file: SourceFile, start_row: int) -> It
         records=1,
         content_type=job.body.content_type,
         origin=file.path.name,
+        lane=crc32(str(file.path).encode(errors="surrogateescape")) % job.delivery.order.layout.lanes,
     )
     yield Chunk(drafts=(draft,), rows=1)

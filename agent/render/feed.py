@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
     from agent.config.model import RecordSource
+    from agent.sources.positions import Positions
 
 
 class Feed(Protocol):
@@ -29,6 +30,10 @@ class Feed(Protocol):
     @property
     def once(self) -> bool:
         """Whether it can be read one time only: then a bad record is explained while it passes by."""
+
+    @property
+    def positions(self) -> Positions | None:
+        """Where its rows stand, for a source with a cursor; known once it is open."""
 
     def open(self, stack: ExitStack, temp: Path) -> Opened:
         """Open it for the length of `stack`. `temp` is a folder of its own. Raises SourceError."""
@@ -47,6 +52,7 @@ class FileFeed:
     file: SourceFile
     source: RecordSource
     once: bool = False
+    positions: None = None
     _descriptor: int = field(init=False, default=-1)
 
     @property

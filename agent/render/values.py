@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from agent.clock import Clock
+from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
+from agent.sources.asking import Databases
+from agent.sources.relation import Opened
+from agent.window import Window
+
+LINES_TOLD = 20
+"""Bad records of a chunk that are told their line: each costs reading the file again up to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +29,12 @@ class Context:
     clock: Clock
     cancelled: Callable[[], bool]
     """Asked between chunks."""
+    databases: Databases | None = None
+    """Those that SQL sources may read."""
+    window: Window | None = None
+    """The span of time that the run is about; None: it is about none."""
+    thorough: bool = False
+    """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,3 +58,11 @@ class Chunk:
     bad: tuple[BadRecord, ...] = ()
     cursor: Cursor | None = None
     """Where the source stands behind these rows, for sources whose rows say so."""
+
+
+class UnfitError(SourceError):
+    """The job's expressions do not fit the file; `problems` says which, for whoever can show them all."""
+
+    def __init__(self, problems: Sequence[Problem], file: Opened) -> None:
+        super().__init__("\n".join(str(p) for p in problems), hint=f"found in {file.name}", lasting=True)
+        self.problems = tuple(problems)

@@ -5,7 +5,7 @@ settings.py   how it behaves
 app.py        which path belongs to what; admin.py: `/_sandbox/…`
 calls.py      one request from its head to its answer
 signin.py     the Auth API's dialect; oauth.py: RFC 6749; tokens.py: issue, rotate, expire, detect reuse
-targets.py    what each target API takes and refuses
+targets.py    what each target API takes and refuses; realisation.py: the XML one, as realisation.xsd has it
 faults.py     what goes wrong on demand
 ledger.py     what was received; body.py: unpack, count, hash; record.py: as JSON lines
 state.py      the sums

@@ -1,7 +1,6 @@
-"""When jobs run: `occurrences` (which moments, pure), `scheduler` (announces them), `timers` (APScheduler).
+"""When jobs run: `scheduler` (announces them), `timers` (APScheduler); which moments: `agent.occurrences`.
 
-- `Scheduler` announces `due(job, time, trigger)` and owns no work.
-- `Rule` is the occurrences of one `every`, `cron` or `at`.
+`Scheduler` announces `due(job, time, trigger)` and owns no work.
 """
 
 from __future__ import annotations

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from agent.config.model import Schedule
 from agent.errors import AgentError
 from agent.logs import get_log
+from agent.occurrences import Rule
 from agent.schedule.announcer import Memory
 from agent.schedule.groups import resume_from
 from agent.schedule.missed import Verdict, judge
-from agent.schedule.occurrences import Rule
 
 log = get_log("schedule")
 

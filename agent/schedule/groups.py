@@ -12,8 +12,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from agent.config.model import Schedule
+from agent.occurrences import Rule
 from agent.schedule.missed import ADJUSTMENT, Missed, Verdict, judge
-from agent.schedule.occurrences import Rule
 
 
 @dataclass(slots=True, eq=False)

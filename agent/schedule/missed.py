@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal, TypeAlias
 
-from agent.schedule.occurrences import Rule
+from agent.occurrences import Rule
 
 Missed: TypeAlias = Literal["latest", "all", "none"]
 

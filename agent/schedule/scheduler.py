@@ -23,11 +23,11 @@ from typing import TYPE_CHECKING, Protocol
 from agent.clock import Clock
 from agent.config.model import Job, Schedule, files_of
 from agent.logs import get_log
+from agent.occurrences import Rule, ScheduleError
 from agent.schedule.announcer import Announce, Announcer, Memory, Notice, Skipped
 from agent.schedule.first_sight import Seen, Sight, look
 from agent.schedule.groups import Group
 from agent.schedule.missed import Verdict
-from agent.schedule.occurrences import Rule, ScheduleError
 
 if TYPE_CHECKING:
     from agent.schedule.timers import Timers

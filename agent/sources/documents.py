@@ -8,6 +8,7 @@ record has is a missing column, unless `types` names it: then it is null.
 # ruff: noqa: S608 - names and texts are quoted by `mapping`, expressions were parsed alone before
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -45,7 +46,7 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         "SELECT __l, CASE WHEN json_valid(__l) AND __json_ok(__l) THEN "
         f"CASE WHEN json_type(__l) = 'OBJECT' THEN __l END END AS __j FROM ({texts})"
     )
-    keys = tuple(sorted(_keys(con, parsed))) if source.columns or not uses.record else ()
+    keys = tuple(_keys(con, parsed, in_order=uses.every)) if source.columns or not uses.record else ()
     if keys:
         require(file, source.columns, keys)
     else:  # no good record at all: nothing is missing, the checks name what is wrong with each
@@ -70,13 +71,19 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
             column, check = typed(key, text, type_)
             columns.append(column)
             checks.append(check)
-    own = {key.lower(): f"__x[{n}]" for n, key in enumerate(found, 1) if key not in source.types}
+    own = {
+        key: _shaped(con, parsed, key, f"__x[{n}]", kinds[key]) if uses.shaped else f"__x[{n}]"
+        for n, key in enumerate(found, 1)
+        if key not in source.types
+    }
+    entries = tuple((key, own.get(key, column.sql)) for key, column in zip(found, columns, strict=True))
     return Relation(
         base=f"SELECT *{extracted} FROM ({parsed})",
         columns=tuple(columns),
         names=keys,
+        entries=entries if uses.every else (),
         document="__j",
-        raw={key: sql for key, sql in own.items() if key in uses.bare},
+        raw={key.lower(): sql for key, sql in own.items() if key.lower() in uses.bare},
         shown="__l",
         checks=tuple(checks),
         line_of=line_of,
@@ -87,8 +94,14 @@ def _pointer(key: str) -> str:
     return '$."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _keys(con: DuckDBPyConnection, parsed: str) -> list[str]:
-    return [str(row[0]) for row in duck.rows(con, f"SELECT DISTINCT unnest(json_keys(__j)) FROM ({parsed})")]
+def _keys(con: DuckDBPyConnection, parsed: str, *, in_order: bool) -> list[str]:
+    """The keys of all records, sorted; or in the order in which they are met first."""
+    keys = f"SELECT unnest(json_keys(__j)) AS __k FROM ({parsed})"
+    if not in_order:
+        return sorted(str(row[0]) for row in duck.rows(con, f"SELECT DISTINCT __k FROM ({keys})"))
+    numbered = f"SELECT __k, row_number() OVER () AS __n FROM ({keys})"
+    found = duck.rows(con, f"SELECT __k FROM ({numbered}) GROUP BY __k ORDER BY min(__n)")
+    return [str(row[0]) for row in found]
 
 
 def _found(
@@ -96,10 +109,10 @@ def _found(
 ) -> tuple[str, ...]:
     """The keys that are named. SQL does not tell `id` from `ID`: a record may, then it must be said which."""
     used = uses.bare | uses.compound
-    found = [key for key in keys if key and key.lower() in used]
+    found = [key for key in keys if uses.every or (key and key.lower() in used)]
     lowered: dict[str, str] = {}
     for key in found:
-        if key.lower() in lowered:
+        if key.lower() in lowered and not uses.every:
             said = f"{file.name}: the keys {lowered[key.lower()]!r} and {key!r} differ in case only"
             raise SourceError(
                 said, hint="SQL does not tell them apart: send the record as it is", lasting=True
@@ -138,16 +151,39 @@ def _type(con: DuckDBPyConnection, parsed: str, key: str, kinds: frozenset[str])
     return "JSON"
 
 
-def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
-    import duckdb  # noqa: PLC0415
+def _shaped(con: DuckDBPyConnection, parsed: str, key: str, value: str, kinds: frozenset[str]) -> str:
+    """A JSON value as a STRUCT or LIST of texts, where all records agree on its shape."""
+    if kinds not in ({"OBJECT"}, {"ARRAY"}):
+        return value
+    pointer = literal(_pointer(key))
+    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {pointer})) FROM ({parsed})")[0][0]
+    structure = json.dumps(_as_texts(json.loads(str(found))))
+    return f"from_json({value}, {literal(structure)})" if _possible(con, structure) else value
 
+
+def _as_texts(structure: object) -> object:
+    """Texts keep more of a number than a type that all values of the file fit into."""
+    if isinstance(structure, dict):
+        return {key: _as_texts(inner) for key, inner in structure.items()} or "JSON"
+    if isinstance(structure, list):
+        return [_as_texts(inner) for inner in structure] or "JSON"
+    return "JSON" if structure == "JSON" else "VARCHAR"
+
+
+def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
     pointer = literal(_pointer(key))
     found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {pointer})) FROM ({parsed})")[0][0]
     structure = str(found).replace('"NULL"', '"JSON"').replace('"UBIGINT"', '"BIGINT"')
     if not structure.startswith("{"):
         return "JSON"
+    return structure if _possible(con, structure) else "JSON"
+
+
+def _possible(con: DuckDBPyConnection, structure: str) -> bool:
+    import duckdb  # noqa: PLC0415
+
     try:
         duck.types(con, f"SELECT from_json('{{}}', {literal(structure)})")
     except duckdb.Error:  # such as keys that differ in case only
-        return "JSON"
-    return structure
+        return False
+    return True

@@ -10,11 +10,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from agent.config.model import Expr, RecordSource
+from agent.config.model import CsvBody, Expr, RecordBody, RecordSource, XmlBody
 from agent.errors import Problem
 from agent.mapping import SqlType, literal, spliced
 from agent.sources import duck
@@ -102,15 +102,18 @@ def _nodes(tree: object) -> Iterator[dict[str, Any]]:
             todo.extend(node)
 
 
-def uses(leaves: Iterable[Parsed], others: Iterable[Parsed], *, record: bool) -> Uses:
+def uses(leaves: Iterable[Parsed], others: Iterable[Parsed], body: RecordBody) -> Uses:
     """Which columns are named, by the leaves of the map and by templates."""
     leaves = list(leaves)
+    as_columns = isinstance(body, CsvBody | XmlBody)
     return Uses(
         bare=frozenset(leaf.bare for leaf in leaves if leaf.bare is not None),
         compound=frozenset().union(
             *(leaf.columns for leaf in leaves if leaf.bare is None), *(other.columns for other in others)
         ),
-        record=record,
+        record=body.map is None and not as_columns,
+        every=body.map is None and as_columns,
+        shaped=isinstance(body, XmlBody),
     )
 
 
@@ -156,6 +159,13 @@ def _explained(expr: Expr, error: Exception, names: tuple[str, ...]) -> Problem:
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = (f"did you mean {close[0]}? " if close else "") + f"columns there are: {listed(names)}"
     return _problem(expr, f"there is no column {name}", hint=hint)
+
+
+def cannot(exprs: Sequence[Expr], error: Exception) -> Problem:
+    """A problem of one of several expressions that were computed together."""
+    names = ", ".join(f"={expr.sql}" for expr in exprs[1:])
+    beside = f" (or {names})" if names else ""
+    return _problem(exprs[0], f"cannot be computed{beside}: {_first_line(str(error))}")
 
 
 def _first_line(text: str) -> str:

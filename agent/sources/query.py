@@ -8,18 +8,32 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from agent import mapping
-from agent.config.model import Expr, JsonBody, MapList, MapNode, MapObject, Target
+from agent.config.model import (
+    ByKey,
+    CsvBody,
+    Expr,
+    MapList,
+    MapNode,
+    MapObject,
+    Where,
+    XmlBody,
+)
 from agent.errors import Problem
-from agent.mapping import SqlType, identifier, literal, spliced
-from agent.sources import duck, expressions
+from agent.mapping import Frame, SqlType, identifier, literal
+from agent.sources import dealing, duck, expressions, frames
+from agent.sources.asked import Wanted, parsed
+from agent.sources.reasons import reasons, why
 from agent.sources.relation import Relation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
+
+__all__ = ["Query", "Wanted", "build", "parsed"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,63 +41,16 @@ class Query:
     """SQL text, ready to run."""
 
     stream: str
-    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, and those of
-    `Wanted.carried` by their names."""
+    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, `lane` and
+    `as_of` (see `dealing`) where the delivery needs them, and those of `Wanted.carried` by their names."""
     first_bad: str
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
     """The names of `h0`, `h1`, …"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Wanted:
-    """What of a job goes into the query."""
-
-    body: JsonBody
-    target: Target
-    dead_letter: bool
-    carried: tuple[tuple[str, str], ...] = ()
-    """More columns of the stream: name and SQL over the record's columns, which must not fail."""
-
-    @property
-    def per_record(self) -> bool:
-        """One request per record: only then are there paths and headers of records."""
-        return self.body.per == "record"
-
-    def leaves(self) -> list[Expr]:
-        """The expressions of the map."""
-        return list(mapping.expressions(self.body.map))
-
-    def fillings(self) -> list[Expr]:
-        """The expressions in the path and the headers."""
-        templates = [self.target.path] if self.target.path else []
-        templates += [template for _, template in self.target.headers]
-        return [part for template in templates for part in template.parts if isinstance(part, Expr)]
-
-
-def parsed(
-    con: DuckDBPyConnection, wanted: Wanted
-) -> tuple[list[expressions.Parsed], list[expressions.Parsed], list[Problem]]:
-    """The leaves of the map and the fillings of the templates, parsed; and what is wrong with them."""
-    both: list[list[expressions.Parsed]] = []
-    problems: list[Problem] = []
-    for exprs in (wanted.leaves(), wanted.fillings()):
-        results = [expressions.parse(con, expr) for expr in exprs]
-        problems += [result for result in results if isinstance(result, Problem)]
-        both.append([result for result in results if not isinstance(result, Problem)])
-    if wanted.fillings() and not wanted.per_record:
-        where = wanted.fillings()[0].where
-        problems.append(
-            Problem(
-                file=where.file,
-                line=where.line,
-                column=where.column,
-                path=where.path,
-                message="an {expression} needs a record, and a batch holds many",
-                hint="set body.per to record",
-            )
-        )
-    return both[0], both[1], problems
+    frame: Frame
+    """What stands around the texts of `body`; with `per: batch` each ends with its separator."""
+    types: Mapping[str, SqlType] = field(default_factory=dict)
+    """Of each expression, by its SQL."""
 
 
 def build(
@@ -98,14 +65,52 @@ def build(
     own = {
         leaf.expr.sql: relation.raw[leaf.bare] for leaf in leaves if leaf.bare and leaf.bare in relation.raw
     }
-    tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else None
+    tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else _of_record(relation, wanted)
     rows = f"({_rows(relation, 0)})"
-    exprs = [*mapping.expressions(tree), *wanted.fillings()]
+    exprs = [*mapping.expressions(tree), *wanted.fillings(), *wanted.dealt()]
     types, problems = expressions.bind(con, rows, exprs, relation.names)
+    if not problems and isinstance(wanted.body, XmlBody) and tree is not None:
+        problems = list(_unfit(wanted.body, tree, types))
     if problems:
         return problems
-    body = _body(con, relation, wanted, tree, types, rows)
-    return _query(relation, wanted, body, exprs, start_row)
+    frame = frames.made(con, wanted.body, tree)
+    if not isinstance(frame, Frame):
+        return frame
+    extras, names = _extras(wanted)
+    expire = wanted.delivery.expire
+    if expire is not None and expire.of is not None:
+        if (problem := dealing.no_time(expire.of, types[expire.of.sql])) is not None:
+            return [problem]
+        extras.append(("as_of", dealing.as_of(expire.of, types[expire.of.sql])))
+    body = _body(con, relation, wanted, tree, types, rows, frame)
+    whys = reasons(wanted, tree, types)
+    made = _query(relation, wanted, body, frame, whys, extras, names, start_row)
+    return replace(made, types=types)
+
+
+def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
+    """A record as it is, as a map: for formats that know no types. None: JSON, which has its own way."""
+    if not isinstance(wanted.body, CsvBody | XmlBody):
+        return None
+    at = wanted.target.where
+    return MapObject(
+        items=tuple(
+            (name, Expr(sql=sql, where=Where(file=at.file, line=at.line, column=at.column, path=name)))
+            for name, sql in relation.entries
+        )
+    )
+
+
+def _unfit(body: XmlBody, tree: MapNode, types: dict[str, SqlType]) -> Iterator[Problem]:
+    for where, message in mapping.unfit(body, tree, types):
+        yield Problem(
+            file=where.file,
+            line=where.line,
+            column=where.column,
+            path=where.path,
+            message=message,
+            hint="give each its own name in `body.map`",
+        )
 
 
 def _ours(relation: Relation) -> str:
@@ -153,16 +158,18 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
     tree: MapNode | None,
     types: dict[str, SqlType],
     rows: str,
+    frame: Frame,
 ) -> str:
     drop = wanted.body.nulls == "drop"
-    tail = "" if wanted.per_record else ","
+    tail = "" if wanted.per_record else frame.separator.decode()
     if tree is not None:
-        text = mapping.document(tree, types, drop=drop, tail=tail)
+        text = mapping.text(wanted.body, tree, types, tail=tail)
     elif relation.document is not None:
         text = relation.document
         if drop:
             dropped = f"CAST(json_strip_nulls({text}) AS VARCHAR)"
             text = f"CASE WHEN contains({text}, 'null') THEN {dropped} ELSE {text} END"
+        text = mapping.one_line(wanted.body, text)
         text = f"({text} || {literal(tail)})"
     else:
         bound = duck.types(con, f"SELECT {', '.join(sql for _, sql in relation.entries)} FROM {rows}")
@@ -171,40 +178,63 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
             drop=drop,
             tail=tail,
         )
+    return text
+
+
+def _guarded(relation: Relation, text: str) -> str:
+    """A text that fails where the row is bad."""
     if not relation.checks:
         return text
     bad = f"{_ours(relation)}bad"
     return f"CASE WHEN {bad} IS NULL THEN {text} ELSE CAST(__fail({bad}, {bad}) AS VARCHAR) END"
 
 
-def _query(relation: Relation, wanted: Wanted, body: str, exprs: list[Expr], start_row: int) -> Query:
+def _extras(wanted: Wanted) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
+    """Name and SQL of what a request or its way needs beside the body; and the names of the headers."""
     extras: list[tuple[str, str]] = []
+    names: tuple[str, ...] = ()
     if wanted.per_record:
         path = wanted.target.path
         extras += [("path", mapping.path(path))] if path is not None and path.fixed is None else []
         filled = [(name, template) for name, template in wanted.target.headers if template.fixed is None]
         extras += [(f"h{number}", mapping.header(*pair)) for number, pair in enumerate(filled)]
         names = tuple(name for name, _ in filled)
-    else:
-        names = ()
+    if isinstance(wanted.delivery.order, ByKey):
+        extras.append(("lane", dealing.lane(wanted.delivery.order)))
+    return extras, names
+
+
+def _query(  # noqa: PLR0917 - the parts of one sentence
+    relation: Relation,
+    wanted: Wanted,
+    body: str,
+    frame: Frame,
+    whys: list[str],
+    extras: list[tuple[str, str]],
+    names: tuple[str, ...],
+    start_row: int,
+) -> Query:
     ours = _ours(relation)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
-    stream = f"SELECT {body} AS body{others} FROM ({_rows(relation, start_row)})"
+    # the text is computed below the CASE: inside of it, what an expression has twice would be computed twice
+    below = f"SELECT *, {body} AS {ours}text FROM ({_rows(relation, start_row)})"
+    stream = f"SELECT {_guarded(relation, f'{ours}text')} AS body{others} FROM ({below})"
+    body = _guarded(relation, body)
     if wanted.dead_letter:
         chosen = "".join(f", {ours}{name} AS {name}" for name, _ in extras)
         chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)
         stream = (
             f"SELECT {ours}body AS body, "
-            f"CASE WHEN {ours}body IS NULL THEN {_why(ours, exprs, extras)} END AS why, "
+            f"CASE WHEN {ours}body IS NULL THEN {why(ours, whys, extras)} END AS why, "
             f"CASE WHEN {ours}body IS NULL THEN {relation.shown} END AS shown{chosen} "
             f"FROM ({_tried(ours, body, extras, _rows(relation, start_row))})"
         )
     tried = _tried(ours, body, extras, _rows(relation, 0, numbered=True))
     first_bad = (
-        f"SELECT {ours}n, {_why(ours, exprs, extras)}, {relation.shown} FROM ({tried}) "
+        f"SELECT {ours}n, {why(ours, whys, extras)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
-    return Query(stream=stream, first_bad=first_bad, headers=names)
+    return Query(stream=stream, first_bad=first_bad, headers=names, frame=frame)
 
 
 def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> str:
@@ -214,17 +244,3 @@ def _tried(ours: str, body: str, extras: list[tuple[str, str]], rows: str) -> st
     inner = f"SELECT *, TRY({body}) AS {ours}text{tried} FROM ({rows})"
     text = f"CASE WHEN {good} THEN {ours}text END" if good else f"{ours}text"
     return f"SELECT *, {text} AS {ours}body FROM ({inner})"
-
-
-def _why(ours: str, exprs: list[Expr], extras: list[tuple[str, str]]) -> str:
-    """What is wrong with a bad row: the leaves that cannot be computed, by their place in the YAML."""
-    reasons = [f"{ours}bad"]
-    for expr in exprs:
-        said = literal(f"{expr.where.path}: ={expr.sql} cannot be computed")
-        reasons.append(f"CASE WHEN TRY(struct_pack(v := {spliced(expr.sql)})) IS NULL THEN {said} END")
-    for name, _ in extras:
-        said = literal(
-            "the path is empty or leaves its segment" if name == "path" else "a header is not allowed"
-        )
-        reasons.append(f"CASE WHEN {ours}{name} IS NULL THEN {said} END")
-    return f"concat_ws('; ', {', '.join(reasons)})"

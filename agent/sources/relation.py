@@ -25,6 +25,10 @@ class Uses:
     """Inside a larger expression, or in a path or a header."""
     record: bool = False
     """There is no map: the record is sent as it is."""
+    every: bool = False
+    """There is no map, and the format knows columns, not documents: all of them, as `Relation.entries`."""
+    shaped: bool = False
+    """`Relation.raw` of a nested JSON value is a STRUCT or LIST, for a format that is not JSON."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -26,6 +26,8 @@ from agent.spool.reader import Reader
 from agent.spool.spool import Spool
 from agent.spool.thread import Pending
 from agent.spool.values import (
+    BackfillRow,
+    BackfillState,
     ConfigRow,
     FileRow,
     FileState,
@@ -35,9 +37,12 @@ from agent.spool.values import (
     RunRow,
     RunState,
     SettledFile,
+    WindowMark,
 )
 
 __all__ = [
+    "BackfillRow",
+    "BackfillState",
     "ConfigRow",
     "FileRow",
     "FileState",
@@ -51,4 +56,5 @@ __all__ = [
     "SessionRow",
     "SettledFile",
     "Spool",
+    "WindowMark",
 ]

@@ -33,6 +33,7 @@ _SETTLED = Statement(
         delivered=jobs.c.delivered + bindparam("add_delivered"),
         delivered_records=jobs.c.delivered_records + bindparam("add_delivered_records"),
         dead=jobs.c.dead + bindparam("add_dead"),
+        expired=jobs.c.expired + bindparam("add_expired"),
     )
 )
 _LAST_RUN = Statement(update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_run=bindparam("run")))
@@ -70,8 +71,13 @@ def released(db: Database, job: str, messages: int, records: int, size: int) -> 
     )
 
 
-def settled(db: Database, job: str, *, records: int, size: int, delivered: int, good: int, dead: int) -> None:
-    """One waiting message left: it was delivered (0 or 1), with so many good records and dead letters."""
+def settled(
+    db: Database, job: str, *, records: int, size: int, delivered: int, good: int, dead: int, expired: int
+) -> None:
+    """One waiting message left: it was delivered (0 or 1), with so many good records and dead letters.
+
+    `expired`: of the dead letters, those that were too old; they are counted for ever.
+    """
     _change(
         db,
         _SETTLED,
@@ -81,6 +87,7 @@ def settled(db: Database, job: str, *, records: int, size: int, delivered: int, 
         add_delivered=delivered,
         add_delivered_records=good,
         add_dead=dead,
+        add_expired=expired,
     )
 
 

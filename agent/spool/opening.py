@@ -24,7 +24,18 @@ from agent.spool.values import Recovered
 log = get_log("spool")
 
 _CHECK_WHOLE = 256_000_000  # bytes; above it only the small tables are checked: a start takes 2 s at most
-_SMALL_TABLES = ("jobs", "cursors", "waits", "sessions", "dues", "configs", "runs", "files")
+_SMALL_TABLES = (
+    "jobs",
+    "cursors",
+    "waits",
+    "sessions",
+    "dues",
+    "configs",
+    "runs",
+    "files",
+    "windows",
+    "backfills",
+)
 
 
 def open_database(folder: Path, damage: str = "") -> tuple[Database, Recovered | None]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
-from agent.message import Cursor, Draft, Message
-from agent.spool import counters
+from agent.message import STRICT, Cursor, Draft, Layout, Message
+from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.memory import set_cursor
 from agent.spool.tables import files, jobs, messages, runs
@@ -29,7 +29,10 @@ def visible() -> ColumnElement[bool]:
     return or_(messages.c.file.is_(None), ~reading)
 
 
-_RUN_JOB = Statement(select(runs.c.job).where(runs.c.id == bindparam("run")))
+_RUN = Statement(select(runs.c.job, runs.c.held).where(runs.c.id == bindparam("run")))
+_KEEP_CURSOR = Statement(
+    update(runs).where(runs.c.id == bindparam("run")).values(cursor=bindparam("new_cursor"))
+)
 _FILE_STATE = Statement(select(files.c.state).where(files.c.id == bindparam("file")))
 _RUN_SUMS = Statement(
     update(runs)
@@ -72,6 +75,11 @@ _ANY_VISIBLE = Statement(
     .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
     .limit(1)
 )
+_ANY_EARLIER = Statement(
+    select(messages.c.id)
+    .where(messages.c.job == bindparam("job"), messages.c.lane < bindparam("lane"), visible())
+    .limit(1)
+)
 _OF_RUN = Statement(
     select(messages.c.id).where(messages.c.key == bindparam("key"), messages.c.run == bindparam("run"))
 )
@@ -83,9 +91,9 @@ _REMOVE_OF_FILE = Statement(
 )
 
 
-def check_sum(draft: Draft, job: str, key: str, headers: str) -> int:
+def check_sum(draft: Draft, job: str, key: str, headers: str, lane: int) -> int:
     """CRC-32 of everything that a request is made of."""
-    words = f"{job}\0{key}\0{draft.lane}\0{draft.content_type}\0{draft.path}\0{headers}"
+    words = f"{job}\0{key}\0{lane}\0{draft.content_type}\0{draft.path}\0{headers}"
     return zlib.crc32(draft.body, zlib.crc32(words.encode("utf-8", "replace")))
 
 
@@ -102,11 +110,17 @@ def append(  # noqa: PLR0917
     cursor: Cursor | None,
     file: int | None,
     now: float,
+    layout: Layout = STRICT,
 ) -> None:
-    """Messages, sums and cursor together. Raises LookupError for a run or file that is not there."""
-    job = job_of_run(db, run)
+    """Messages, sums and cursor together. Raises LookupError for a run or file that is not there.
+
+    A run that holds its messages until its window is done keeps its cursor as long.
+    """
+    job, holder = _of_run(db, run)
+    file = file if holder is None else holder
     held = _is_held(db, file)
-    rows = [_row(draft, job, key, run, file, now) for draft, key in zip(drafts, keys, strict=True)]
+    base = layouts.base_for(db, job, layout) if drafts else 0
+    rows = [_row(draft, job, key, run, file, now, base) for draft, key in zip(drafts, keys, strict=True)]
     db.many(INSERT_MESSAGE, rows)
     records = sum(draft.records for draft in drafts)
     size = sum(draft.size for draft in drafts)
@@ -115,7 +129,7 @@ def append(  # noqa: PLR0917
     if file is not None:
         change_file(db, file, len(drafts), records, size)
     if cursor is not None:
-        set_cursor(db, job, cursor, now)
+        move_cursor(db, run, cursor, now)
     if drafts and not held:
         db.appended.append(job)
 
@@ -125,12 +139,21 @@ def has(db: Database, run: int, key: str) -> bool:
     return db.execute(_OF_RUN, run=run, key=key).fetchone() is not None
 
 
-def job_of_run(db: Database, run: int) -> str:
-    """The job of a run. Raises LookupError."""
-    row = db.execute(_RUN_JOB, run=run).fetchone()
+def move_cursor(db: Database, run: int, cursor: Cursor, now: float) -> None:
+    """The job's cursor; of a run that holds its messages it counts when they do. Raises LookupError."""
+    job, holder = _of_run(db, run)
+    if holder is None:
+        set_cursor(db, job, cursor, now)
+    else:
+        db.execute(_KEEP_CURSOR, run=run, new_cursor=json.dumps(dict(cursor)))
+
+
+def _of_run(db: Database, run: int) -> tuple[str, int | None]:
+    """The job of a run, and the row of `files` that holds its messages. Raises LookupError."""
+    row = db.execute(_RUN, run=run).fetchone()
     if row is None:
         raise LookupError(f"there is no run {run}")
-    return str(row[0])
+    return str(row[0]), row[1]
 
 
 def _is_held(db: Database, file: int | None) -> bool:
@@ -142,11 +165,13 @@ def _is_held(db: Database, file: int | None) -> bool:
     return bool(row[0] == "reading")
 
 
-def _row(draft: Draft, job: str, key: str, run: int, file: int | None, now: float) -> Row:  # noqa: PLR0917
-    headers = dump_headers(draft.headers)
-    crc = check_sum(draft, job, key, headers)
+def _row(  # noqa: PLR0917
+    draft: Draft, job: str, key: str, run: int, file: int | None, now: float, base: int
+) -> Row:
+    headers, lane = dump_headers(draft.headers), base + draft.lane
+    crc = check_sum(draft, job, key, headers, lane)
     return (
-        *(job, draft.lane, key, run, file, draft.records, draft.size, 0, now, draft.origin),
+        *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
         *(draft.content_type, draft.path, headers, crc, draft.body),
     )
 
@@ -159,8 +184,14 @@ def change_file(db: Database, file: int, waiting: int, records: int, size: int) 
 def oldest(  # noqa: PLR0917
     db: Database, job: str, lane: int, after: int, limit: int, max_bytes: int
 ) -> tuple[list[Message], list[int]]:
-    """The head of a lane, at least one message when there is any; and ids whose bytes were damaged."""
+    """The head of a lane, at least one message when there is any; and ids whose bytes were damaged.
+
+    As long as something lies in an earlier layout, there is nothing in the lanes of this one.
+    """
     damaged: list[int] = []
+    first = layouts.first_lane(lane)
+    if first and db.execute(_ANY_EARLIER, job=job, lane=first).fetchone():
+        return [], []
     while True:  # a head that is damaged throughout must not look like an empty lane
         found, more = _read_tolerantly(db, job, lane, after, limit, max_bytes)
         damaged += more
@@ -207,7 +238,7 @@ def read_message(row: Row) -> Message | None:
     values["headers"] = {} if text == "{}" else _load_headers(text)  # type: ignore[assignment]
     message = Message(**values)  # type: ignore[arg-type]
     try:
-        good = check_sum(message, message.job, message.key, str(text)) == crc
+        good = check_sum(message, message.job, message.key, str(text), message.lane) == crc
     except (TypeError, ValueError):
         return None
     return message if good else None
@@ -222,18 +253,26 @@ def _load_headers(text: object) -> Mapping[str, str]:
 
 
 def lanes(db: Database, only: str | None = None) -> list[tuple[str, int]]:
-    """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them."""
+    """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them.
+
+    Of a job's layouts only the earliest one that has something to send.
+    """
     waiting = [only] if only is not None else [str(row[0]) for row in db.execute(_JOBS_WAITING)]
-    return [
-        (job, lane)
-        for job in waiting
-        for lane in lanes_of(db, job)
-        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone()
-    ]
+    return [(job, lane) for job in waiting for lane in _open_lanes(db, job)]
+
+
+def _open_lanes(db: Database, job: str) -> list[int]:
+    found: list[int] = []
+    for lane in lanes_of(db, job):
+        if found and layouts.first_lane(lane) != layouts.first_lane(found[0]):
+            break
+        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone():
+            found.append(lane)
+    return found
 
 
 def lanes_of(db: Database, job: str) -> list[int]:
-    """All lanes of a job with messages, held ones too."""
+    """All lanes of a job with messages, held ones too, the earliest layout first."""
     found: list[int] = []
     lane = -(2**62)
     while row := db.execute(_NEXT_LANE, job=job, lane=lane).fetchone():

@@ -10,18 +10,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self, TypeVar
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, or_, select
 
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import memory, queue
+from agent.spool import memory, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
 from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
 from agent.spool.tables import dead, files, jobs, messages, receipts, runs
-from agent.spool.values import ConfigRow, FileRow, JobOverview, LaneWait, RunRow
+from agent.spool.values import (
+    BackfillRow,
+    ConfigRow,
+    FileRow,
+    JobOverview,
+    LaneWait,
+    RunRow,
+    WindowMark,
+)
 
 T = TypeVar("T")
 
@@ -44,9 +52,14 @@ _QUEUED = Statement(
 _RUNS = Statement(
     select(runs).where(runs.c.job == bindparam("job")).order_by(runs.c.id.desc()).limit(bindparam("limit"))
 )
-_DEAD = Statement(select(dead).order_by(dead.c.id.desc()).limit(bindparam("limit")))
+# "" means any: what the database can tell by its index (job) it must be asked for plainly.
+_ANY_REASON = or_(bindparam("reason") == "", dead.c.reason == bindparam("reason"))
+_DEAD = Statement(select(dead).where(_ANY_REASON).order_by(dead.c.id.desc()).limit(bindparam("limit")))
 _DEAD_OF = Statement(
-    select(dead).where(dead.c.job == bindparam("job")).order_by(dead.c.id.desc()).limit(bindparam("limit"))
+    select(dead)
+    .where(dead.c.job == bindparam("job"), _ANY_REASON)
+    .order_by(dead.c.id.desc())
+    .limit(bindparam("limit"))
 )
 _LETTER = Statement(select(dead).where(dead.c.id == bindparam("letter")))
 _FILES = Statement(
@@ -126,11 +139,11 @@ class Reader:
         """Newest first."""
         return self._rows(run_of, _RUNS, job=job, limit=limit)
 
-    def dead(self, job: str | None = None, limit: int = 100) -> list[DeadLetter]:
-        """Dead letters, newest first, with their bodies."""
+    def dead(self, job: str | None = None, limit: int = 100, *, reason: str = "") -> list[DeadLetter]:
+        """Dead letters, newest first, with their bodies; of one job or reason only, where it is named."""
         if job is None:
-            return self._rows(letter_of, _DEAD, limit=limit)
-        return self._rows(letter_of, _DEAD_OF, job=job, limit=limit)
+            return self._rows(letter_of, _DEAD, reason=reason, limit=limit)
+        return self._rows(letter_of, _DEAD_OF, job=job, reason=reason, limit=limit)
 
     def dead_letter(self, letter_id: int) -> DeadLetter | None:
         """One of them."""
@@ -159,6 +172,14 @@ class Reader:
     def cursor(self, job: str) -> Cursor | None:
         """How far the job's source was read."""
         return self._ask(lambda db: memory.cursor(db, job), None)
+
+    def window_marks(self) -> list[WindowMark]:
+        """How far the windows of each job are done."""
+        return self._ask(windows.marks, [])
+
+    def backfills(self) -> list[BackfillRow]:
+        """Those that are not done, and the last ones that are, oldest first."""
+        return self._ask(windows.all_backfills, [])
 
     def files(self, job: str, limit: int = 100) -> list[FileRow]:
         """Source files that the job has met, newest first."""

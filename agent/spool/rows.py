@@ -9,7 +9,7 @@ from typing import TypeAlias
 from agent.message import Answer, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool.database import Value
-from agent.spool.values import ConfigRow, FileRow, LaneWait, RunRow
+from agent.spool.values import BackfillRow, ConfigRow, FileRow, LaneWait, RunRow, WindowMark
 
 RowDict: TypeAlias = "Mapping[str, Value]"
 
@@ -50,7 +50,18 @@ def letter_of(row: RowDict) -> DeadLetter:
 
 def run_of(row: RowDict) -> RunRow:
     """A row of `runs`."""
-    return RunRow(**row)  # type: ignore[arg-type]
+    plain = {name: value for name, value in row.items() if name not in {"held", "cursor"}}
+    return RunRow(**plain)  # type: ignore[arg-type]
+
+
+def mark_of(row: RowDict) -> WindowMark:
+    """A row of `windows`."""
+    return WindowMark(**row)  # type: ignore[arg-type]
+
+
+def backfill_of(row: RowDict) -> BackfillRow:
+    """A row of `backfills`."""
+    return BackfillRow(**row)  # type: ignore[arg-type]
 
 
 def file_of(row: RowDict) -> FileRow:

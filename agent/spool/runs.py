@@ -6,7 +6,7 @@ from typing import Literal
 
 from sqlalchemy import bindparam, delete, func, select, update
 
-from agent.spool import counters
+from agent.spool import counters, windows
 from agent.spool.database import Database, Statement, insert_all
 from agent.spool.tables import jobs, runs
 
@@ -14,6 +14,7 @@ KEPT_RUNS = 1_000  # per job; for `status` and for people, not for any guarantee
 _LOOK_BACK = 50  # runs; far more than the three that quarantine a job
 
 _INSERT = insert_all(runs, without=("id",))
+_NO_WINDOW = dict.fromkeys(("since", "until", "held", "backfill", "cursor"))
 _END = Statement(
     update(runs)
     .where(runs.c.id == bindparam("run"))
@@ -67,6 +68,7 @@ def _insert(  # noqa: PLR0917
             messages=0,
             records=0,
             bytes=0,
+            **_NO_WINDOW,
         ).lastrowid
         or 0
     )
@@ -80,8 +82,9 @@ def start(db: Database, job: str, due: float, trigger: str, job_sha: str, now: f
 
 
 def end(db: Database, run: int, state: Literal["done", "failed", "stopped"], reason: str, now: float) -> None:
-    """A run ends."""
+    """A run ends, and with it its window, if it has one."""
     db.execute(_END, run=run, new_state=state, why=reason, now=now)
+    windows.end(db, run, done=state == "done", now=now)
 
 
 def forget(db: Database, job: str, run: int) -> None:
@@ -110,6 +113,7 @@ def skip(db: Database, job: str, due: float, trigger: str, reason: str, now: flo
 
 def interrupt(db: Database, now: float) -> int:
     """Runs that were collecting when the process died. Returns how many."""
+    windows.interrupt(db, now)
     return db.execute(_INTERRUPT, now=now).rowcount
 
 

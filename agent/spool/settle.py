@@ -8,8 +8,8 @@ from dataclasses import fields
 from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
-from agent.message import Answer, DeadLetter, Draft, Message, Receipt
-from agent.spool import counters
+from agent.message import EXPIRED, Answer, DeadLetter, Draft, Message, Receipt
+from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all, rows_of
 from agent.spool.queue import (
     INSERT_MESSAGE,
@@ -66,6 +66,7 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
         delivered=delivered,
         good=sum(each.records for each in got),
         dead=len(letters),
+        expired=sum(letter.reason == EXPIRED for letter in letters),
     )
     if receipt:
         counters.last_receipt(db, message.job, receipt)
@@ -137,8 +138,8 @@ def _letter_for_damage(message: Message, now: float) -> DeadLetter:
     )
 
 
-def revive(db: Database, letter: int) -> str:
-    """Back into its lane, at the end, with the same key. Returns the job.
+def revive(db: Database, letter: int, now: float) -> str:
+    """Back into its lane, at the end, with the same key; its age counts from now on. Returns the job.
 
     Raises LookupError when there is no such letter, or when it never was a message.
     """
@@ -151,7 +152,9 @@ def revive(db: Database, letter: int) -> str:
     headers = str(row["draft_headers"])
     draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers))  # type: ignore[arg-type]
     job, key = str(row["job"]), str(row["key"])
-    new = {**row, "attempts": 0, "headers": headers, "crc": check_sum(draft, job, key, headers)}
+    lane = layouts.lane_now(db, job, draft.lane)
+    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers}
+    new["crc"] = check_sum(draft, job, key, headers, lane)
     db.execute(INSERT_MESSAGE, **new)
     drop(db, letter)
     counters.appended(db, job, 1, draft.records, draft.size, held=False)

@@ -14,7 +14,7 @@ from agent.clock import Clock
 from agent.errors import SpoolFull
 from agent.keys import key_of
 from agent.logs import get_log
-from agent.message import Cursor, DeadLetter, Draft, Message, Receipt
+from agent.message import STRICT, Cursor, DeadLetter, Draft, Layout, Message, Receipt
 from agent.spool import prune, queue, runs, settle
 from agent.spool.database import Database
 from agent.spool.files_api import FilesApi
@@ -24,11 +24,12 @@ from agent.spool.opening import open_database
 from agent.spool.quota import ROW_BYTES, Quota
 from agent.spool.thread import DatabaseThread, Pending
 from agent.spool.values import Recovered
+from agent.spool.windows_api import WindowsApi
 
 log = get_log("spool")
 
 
-class Spool(FilesApi, MemoryApi):
+class Spool(FilesApi, MemoryApi, WindowsApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
@@ -101,10 +102,19 @@ class Spool(FilesApi, MemoryApi):
         return self._write(lambda db: runs.start(db, job, due, trigger, job_sha, self._clock.now()))
 
     def end_run(
-        self, run: int, *, state: Literal["done", "failed", "stopped"], reason: str = ""
+        self,
+        run: int,
+        *,
+        state: Literal["done", "failed", "stopped"],
+        reason: str = "",
+        durable: bool = False,
     ) -> Pending[None]:
-        """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on."""
-        return self._write(lambda db: runs.end(db, run, state, reason, self._clock.now()))
+        """A run ends; its sums were kept by `append`. `stopped`: the agent ended; the next run goes on.
+
+        `durable` for one about a window: with this its messages become visible and it counts as done.
+        """
+        submit = self._durably if durable else self._write
+        return submit(lambda db: runs.end(db, run, state, reason, self._clock.now()))
 
     def forget_run(self, job: str, run: int) -> Pending[None]:
         """A run that a hint began and that found nothing to do: not worth a row."""
@@ -134,8 +144,12 @@ class Spool(FilesApi, MemoryApi):
         cursor: Cursor | None = None,
         file: int | None = None,
         seed: str = "",
+        layout: Layout = STRICT,
     ) -> Pending[list[str]]:
         """Messages, cursor and sums in one durable transaction; the new idempotency keys.
+
+        `layout`: how the drafts were dealt out to their lanes. When it is another one than before, they
+        leave only after what lies in the spool of their job.
 
         `seed` (see `agent.keys`) makes the keys repeatable: the same content gives the same keys. Without
         it, and for content whose messages of an earlier reading still wait, they are made by chance.
@@ -151,12 +165,12 @@ class Spool(FilesApi, MemoryApi):
                 if seed:
                     keys = [key_of(seed, draft.first) for draft in batch]
                     with contextlib.suppress(sqlite3.IntegrityError), db.attempt():
-                        queue.append(db, run, batch, keys, cursor, file, now)
+                        queue.append(db, run, batch, keys, cursor, file, now, layout)
                         return keys
                     if keys and queue.has(db, run, keys[0]) and queue.has(db, run, keys[-1]):
                         return keys  # a commit that failed and yet was written; this is its repetition
                 keys = [f"{by_chance}-{index}" for index in range(len(batch))]
-                queue.append(db, run, batch, keys, cursor, file, now)
+                queue.append(db, run, batch, keys, cursor, file, now, layout)
             return keys
 
         return self._thread.submit(work, durable=True, weight=weight)
@@ -175,13 +189,15 @@ class Spool(FilesApi, MemoryApi):
     # ------------------------------------------------------------------------------ delivering
 
     def lanes(self, job: str | None = None) -> Pending[list[tuple[str, int]]]:
-        """(job, lane) of every lane that has something to send; of one job, or of all."""
+        """(job, lane) of every lane that has something to send now; of one job, or of all."""
         return self._read(lambda db: queue.lanes(db, job))
 
     def oldest(
         self, job: str, lane: int, *, after: int = 0, limit: int = 64, max_bytes: int = 8_000_000
     ) -> Pending[list[Message]]:
         """The head of a lane, in order, behind the message `after`; one at least if there is any.
+
+        Nothing while messages of an earlier layout of the job's lanes wait.
 
         `max_bytes` counts bodies as they lie in the spool. A message whose bytes were damaged on the
         disk is left out and becomes a dead letter (reason `damaged`).
@@ -225,7 +241,7 @@ class Spool(FilesApi, MemoryApi):
 
     def revive(self, letter_id: int) -> Pending[str]:
         """A dead letter back into its lane, at the end, with its old key; the job. Raises LookupError."""
-        return self._durably(lambda db: settle.revive(db, letter_id))
+        return self._durably(lambda db: settle.revive(db, letter_id, self._clock.now()))
 
     def drop_dead(self, letter_id: int) -> Pending[None]:
         """Forget a dead letter, by a person's wish. Raises LookupError."""

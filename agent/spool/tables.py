@@ -4,8 +4,10 @@
     runs       collects, skipped ones too      messages   the queue; deleted by ack and bury
     files      source files that were met      receipts   what is kept of a delivery
     cursors    how far a source was read       dead       dead letters
+    layouts    how a job is dealt out to lanes
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
+    windows    how far each job's are done     backfills  of windows, by hand
 
 Times are REAL seconds since 1970, JSON is text, booleans are 0 and 1: plain types that every database has.
 """
@@ -49,7 +51,7 @@ jobs = Table(
     _key("job"),
     *(_number(name) for name in ("waiting", "waiting_records", "waiting_bytes")),
     *(_number(name) for name in ("held", "held_records", "held_bytes")),
-    *(_number(name) for name in ("delivered", "delivered_records", "dead")),
+    *(_number(name) for name in ("delivered", "delivered_records", "dead", "expired")),
     Column("last_run", _BIG),
     Column("last_receipt", _BIG),
 )
@@ -67,6 +69,10 @@ runs = Table(
     _time("started_at"),
     _time("ended_at", nullable=True),
     *(_number(name) for name in ("messages", "records", "bytes")),
+    *(_time(name, nullable=True) for name in ("since", "until")),
+    Column("held", _BIG),  # the row of `files` that holds its messages until its window is read to the end
+    Column("backfill", _BIG),
+    Column("cursor", Text),  # of a run whose messages are held: counts when they do
     Index("runs_of_job", "job", "id"),
     Index("runs_in_state", "state"),
     sqlite_autoincrement=True,
@@ -83,6 +89,7 @@ messages = Table(
     Column("file", _BIG),
     *(_number(name) for name in ("records", "size", "attempts")),
     _time("spooled_at"),
+    _time("as_of", nullable=True),
     _text("origin"),
     _text("content_type"),
     Column("path", Text),
@@ -92,6 +99,8 @@ messages = Table(
     Index("messages_of_lane", "job", "lane", "id"),
     sqlite_autoincrement=True,
 )
+
+layouts = Table("layouts", metadata, _key("job"), _number("generation"), _text("name"), _number("lanes"))
 
 receipts = Table(
     "receipts",
@@ -199,6 +208,25 @@ dues = Table(
     _key("ident"),
     _time("due", nullable=True),
     _time("first_seen"),
+)
+
+windows = Table(
+    "windows", metadata, _key("job"), _time("done"), _time("wanted", nullable=True), _time("updated_at")
+)
+
+backfills = Table(
+    "backfills",
+    metadata,
+    _id(),
+    _text("job"),
+    *(_time(name) for name in ("since", "until")),
+    _text("step"),
+    _time("done"),
+    *(_text(name) for name in ("state", "reason")),
+    *(_number(name) for name in ("windows", "records", "messages")),
+    *(_time(name) for name in ("started_at", "updated_at")),
+    Index("backfills_of_job", "job", "id"),
+    sqlite_autoincrement=True,
 )
 
 configs = Table(

@@ -10,6 +10,7 @@ from agent.message import Receipt
 from agent.stamp import FileStamp
 
 FileState: TypeAlias = Literal["reading", "streaming", "spooled", "duplicate", "failed", "done"]
+BackfillState: TypeAlias = Literal["running", "stopped", "failed", "done"]
 RunState: TypeAlias = Literal["collecting", "done", "failed", "stopped", "interrupted", "skipped"]
 
 
@@ -72,6 +73,45 @@ class RunRow:
     records: int
     bytes: int
     """Before gzip."""
+    since: float | None = None
+    """Of its window [since, until); None for a job without windows."""
+    until: float | None = None
+    backfill: int | None = None
+    """The backfill that it is a part of."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowMark:
+    """How far the windows of a job are done."""
+
+    job: str
+    done: float
+    """All before it is done: where the next window begins."""
+    wanted: float | None
+    """The end of a window that was begun and is not done: it is the next one, exactly as it was."""
+    updated_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackfillRow:
+    """The windows of a span in the past, pulled in order by a person's wish."""
+
+    id: int
+    job: str
+    since: float
+    until: float
+    step: str
+    """As it was asked for; "" for the windows of the job's own schedule."""
+    done: float
+    """All before it is done: where the next window begins."""
+    state: BackfillState
+    reason: str
+    windows: int
+    """Those that are done."""
+    records: int
+    messages: int
+    started_at: float
+    updated_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +135,7 @@ class ConfigRow:
 
     path: str
     """Below the config folder."""
-    kind: Literal["job", "connection", "agent"]
+    kind: Literal["job", "connection", "agent", "schema"]
     name: str
     text: bytes
     sha256: str
@@ -132,6 +172,8 @@ class JobOverview:
     delivered_records: int
     dead: int
     """Dead letters that are kept."""
+    expired: int
+    """Messages that were too old to be sent, ever."""
     last_run: RunRow | None
     last_failed: RunRow | None
     """The latest run that failed, whatever came after it."""

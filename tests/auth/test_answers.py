@@ -221,9 +221,20 @@ async def test_auth_22_status_200_with_an_error_is_a_refusal(world):
     session = world.start()
     old = await session.sign()
     world.server.script(REFRESH, Answer(200, json={**world.api.pair(), "error": "server_busy"}))
-    with pytest.raises(NotSignedIn, match="200: server_busy"):
+    with pytest.raises(NotSignedIn, match="200: server_busy") as told:
         await session.rejected(old.generation)
+    assert told.value.hint.startswith("if server_busy means here that a refresh token is dead")
     assert len(world.logins) == 1
+
+
+async def test_a_good_status_is_never_named_as_one_that_means_login_again(world):
+    session = world.start()
+    old = await session.sign()
+    world.server.script(REFRESH, Answer(200, json={"answer": 42}))
+    with pytest.raises(NotSignedIn, match="200, but") as told:
+        await session.rejected(old.generation)
+    assert "login_again_on" not in told.value.hint
+    assert told.value.hint
 
 
 async def test_auth_25_a_status_in_login_again_on_permits_one_login(world):

@@ -8,6 +8,8 @@ from dataclasses import replace
 
 import pytest
 
+import agent.engine
+from agent.auth import open_session
 from agent.auth.fixed import RETRY, FixedSession
 from agent.clock import SystemClock
 from agent.config import load
@@ -206,6 +208,35 @@ async def test_a_connection_that_cannot_be_opened_keeps_the_whole_old_way(tmp_pa
         route, _, connection = prepared.parts.routes["j"]
         assert connection is first
         assert route.url == f"{server.url}/x"
+
+
+class OddError(Exception):
+    """Nobody expects it."""
+
+
+async def test_a_fault_of_ours_with_one_connection_rejects_its_jobs_alone(tmp_path, monkeypatch, caplog):
+    def opened(connection, *words):
+        if connection.name == "odd":
+            raise OddError("nobody thought of it")
+        return open_session(connection, *words)
+
+    monkeypatch.setattr(agent.engine, "open_session", opened)
+    async with ScriptedServer() as server, running(tmp_path, server) as (engine, config):
+        for kind, template in (("connections", CONNECTION), ("jobs", JOB)):
+            text = template.format(auth=server.url, target=server.url, more="", folder=tmp_path)
+            names = text.replace(": p\n", ": odd\n").replace(": j\n", ": k\n").replace(": p,", ": odd,")
+            (config / kind / "odd.yaml").write_text(names)
+        loaded = load(config)
+        assert loaded.errors == ()
+        prepared = await engine.prepare(loaded.plan, {}, Change(added=("j", "k")))
+        [rejected] = prepared.rejected
+        assert rejected.job == "k"
+        assert rejected.problem.message == "a fault of push-agent: OddError: nobody thought of it"
+        assert (rejected.problem.file, rejected.problem.line) == (str(config / "connections/odd.yaml"), 1)
+        assert "opening a connection failed" in caplog.text
+        plan = replace(loaded.plan, jobs={"j": loaded.plan.jobs["j"]})
+        engine.swap(await engine.prepare(plan, {}, Change(added=("j",))))
+        assert list(engine.connections) == ["p"]
 
 
 async def test_auth_08_a_stop_lets_the_refresh_of_a_replaced_connection_end_too(tmp_path):

@@ -123,6 +123,20 @@ def test_warnings_of_the_file_are_told_and_are_no_failure(call, world, sandbox):
     assert out.splitlines()[-1] == "good: platform: 6 steps, 1 warning, 2 left out"
 
 
+def test_a_tls_file_that_cannot_be_used_is_told_as_such(call, world, sandbox):
+    """Who runs this has no part in it."""
+    path = world.config / "connections/platform.yaml"
+    path.write_text(
+        f"connection: platform\ntype: http\nendpoints: {{x: {sandbox.url}/ingest/x}}\ntls: {{ca: no.pem}}\n"
+    )
+    (world.config / "no.pem").write_text("no PEM")
+    code, report = check_json(call, world)
+    assert code == 1
+    sign_in = step(report, "sign-in")
+    assert sign_in["says"] == f"{world.config}/no.pem: tls: no PEM file of certificate authorities"
+    assert sign_in["hint"] == "correct that file, or what `tls` of the connection says"
+
+
 # ---------------------------------------------------------------------------------- with a daemon
 
 

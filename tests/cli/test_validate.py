@@ -52,6 +52,36 @@ def test_a_missing_secret_is_an_error_unless_nobody_wants_to_know(call, folder):
     assert call("validate", "--config", folder.config, "--no-secrets")[0] == 0
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("no PEM at all", "no PEM file of certificate authorities"),
+        ("", "no PEM file of certificate authorities"),
+        (None, "No such file or directory"),
+    ],
+)
+def test_an_authority_that_is_no_pem_is_an_error_with_its_line(call, folder, content, message):
+    path = folder.config / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    text = "connection: own\ntype: http\nurl: https://api.example.com\ntls:\n  ca: ca.pem\n"
+    (folder.config / "connections/own.yaml").write_text(text)
+    code, _, err = call("validate", "--config", folder.config)
+    assert code == 78
+    assert f"connections/own.yaml:5:3: tls.ca: {path}: {message}\n  hint: correct the file" in err
+    assert call("validate", "--config", folder.config, "--no-secrets")[0] == 0
+
+
+def test_a_certificate_without_its_key_is_an_error_with_its_line(call, folder):
+    (folder.config / "own.pem").write_text("no PEM")
+    text = "connection: own\ntype: http\nurl: https://api.example.com\ntls: {certificate: own.pem, key: own.pem}\n"
+    (folder.config / "connections/own.yaml").write_text(text)
+    code, _, err = call("validate", "--config", folder.config)
+    assert code == 78
+    assert "own.yaml:4:7: tls.certificate: " in err
+    assert "no PEM certificate with a matching, unencrypted key" in err
+
+
 def warn(folder):
     """A connection that is right but should be looked at twice."""
     text = "connection: loose\ntype: http\nurl: https://api.example.com\ntls: {verify: false}\n"

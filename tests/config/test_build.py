@@ -12,10 +12,12 @@ from agent.config.model import (
     AnswerNames,
     BasicAuth,
     BearerAuth,
+    ByKey,
     ClientCredentialsAuth,
     Constant,
     CsvSource,
     Dialect,
+    Expire,
     Expr,
     FieldNames,
     FileSource,
@@ -33,9 +35,11 @@ from agent.config.model import (
     RawBody,
     RefreshTokenAuth,
     Schedule,
+    Strict,
     Tls,
     TokenCommandAuth,
     TokenHeader,
+    Unordered,
     Where,
 )
 from agent.config.secrets import references
@@ -90,7 +94,36 @@ def test_what_is_not_written_has_the_defaults_of_the_model(config):
     assert (job.batch.records, job.batch.bytes) == (500, 1_000_000)
     assert (job.target.method, job.target.timeout) == ("POST", timedelta(seconds=30))
     assert job.target.success == frozenset(range(200, 300))
-    assert (job.delivery.order, job.delivery.on_misdirected) == ("strict", "wait")
+    assert (job.delivery.order, job.delivery.on_misdirected) == (Strict(), "wait")
+
+
+def test_order_and_expiry_arrive_in_their_values(config):
+    delivery = "delivery: {order: {by: '= plate || id', lanes: 4}, expire: {after: 30m, of: =recorded_at}}\n"
+    order, expire = (found := job_of(config, extra=delivery).delivery).order, found.expire
+    assert isinstance(order, ByKey)
+    assert (order.expr.sql, order.expr.where.path, order.lanes) == ("plate || id", "delivery.order.by", 4)
+    assert isinstance(expire, Expire)
+    assert (expire.after, expire.of.sql, expire.of.where.path) == (
+        timedelta(minutes=30),
+        "recorded_at",
+        "delivery.expire.of",
+    )
+    plain = job_of(config, extra="delivery: {order: none, expire: {after: 4h}}\n").delivery
+    assert (plain.order, plain.expire) == (Unordered(), Expire(after=timedelta(hours=4)))
+    assert job_of(config, extra="delivery: {order: {by: =plate}}\n").delivery.order.lanes == 16
+
+
+def test_a_layout_is_another_one_when_a_key_may_come_into_another_lane(config):
+    orders = ["strict", "none", "{by: =plate}", "{by: =plate, lanes: 8}", "{by: =id}"]
+    layouts = [
+        job_of(config, extra=f"delivery: {{order: {order}}}\n").delivery.order.layout for order in orders
+    ]
+    assert len({layout.name for layout in layouts}) == len(orders)
+    assert [layout.lanes for layout in layouts] == [1, 64, 16, 8, 16]
+    assert (
+        job_of(config, extra="delivery: {order: {by: '= plate', lanes: 16}}\n").delivery.order.layout
+        == layouts[2]
+    )
 
 
 def test_all_of_a_job_that_can_be_written_arrives_in_its_values(config):

@@ -8,6 +8,7 @@ import json
 import pytest
 
 from agent.config import load
+from agent.config.build_database import OF_DATABASE
 from agent.config.schema import read_schema
 
 CONNECTION = {"connection": "platform", "type": "http", "url": "https://api.example.com"}
@@ -17,6 +18,8 @@ PASSWORD = {
     "username": {"secret": "user"},
     "password": {"secret": "password"},
 }
+DATABASE = {"connection": "db", "type": "database", "url": "postgresql://db.example.com/fleet"}
+SQL = {"type": "sql", "connection": "db", "query": "SELECT id FROM t WHERE id > :id", "cursor": ["id"]}
 TOKEN = "https://auth.example.com/oauth/token"
 OAUTH = {**PASSWORD, "type": "oauth_password", "url": TOKEN, "client": {"id": "c"}}
 CLIENT = {"type": "client_credentials", "url": TOKEN, "client": {"id": "c", "secret": {"secret": "s"}}}
@@ -35,6 +38,7 @@ JOB = {
 PLACES = {
     ("agent", ""): ({}, []),
     ("connection", ""): (CONNECTION, []),
+    ("job", "source_sql"): ({**JOB, "source": SQL}, ["source"]),
     **{
         ("connection", f"auth_{name}"): ({**CONNECTION, "auth": auth}, ["auth", *place])
         for name, auth, place in [
@@ -55,6 +59,14 @@ PLACES = {
         ]
     },
     ("job", ""): ({**JOB, "source": {"type": "json", "path": "/a"}}, []),
+    ("job", "test"): (
+        {
+            **JOB,
+            "source": {"type": "json", "path": "/a"},
+            "tests": [{"name": "t", "given": [], "expect": []}],
+        },
+        ["tests", 0],
+    ),
     ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
     ("job", "body_json"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["body"]),
     ("job", "body_raw"): (
@@ -63,6 +75,17 @@ PLACES = {
     ),
     ("job", "source_http"): ({**JOB, "source": HTTP}, ["source"]),
     ("job", "source_command"): ({**JOB, "source": PROGRAM}, ["source"]),
+    **{
+        ("job", f"body_{body['format']}"): (
+            {**JOB, "source": {"type": "json", "path": "/a"}, "body": body},
+            ["body"],
+        )
+        for body in (
+            {"format": "ndjson"},
+            {"format": "csv"},
+            {"format": "xml", "root": {"name": "all"}, "each": "one"},
+        )
+    },
     **{
         ("job", f"source_{kind}"): (
             {
@@ -104,26 +127,33 @@ ALL = list(cases())
 
 
 def plan_of(folder, kind, document):
-    files = {"agent": ALLOWED, "connection": CONNECTION, kind: document}
-    names = {"agent": "agent.yaml", "connection": "connections/platform.yaml", "job": "jobs/one.yaml"}
+    files = {"agent": ALLOWED, "connection": CONNECTION, "database": DATABASE, kind: document}
+    names = {
+        "agent": "agent.yaml",
+        "connection": "connections/platform.yaml",
+        "database": "connections/db.yaml",
+        "job": "jobs/one.yaml",
+    }
     for each, content in files.items():
         path = folder / names[each]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
     loaded = load(folder)
     assert not loaded.problems, loaded.problems
-    jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery)
+    jobs = {name: (job.schedules, job.source, job.body, job.batch, job.target, job.delivery, job.tests)
             for name, job in loaded.plan.jobs.items()}  # fmt: skip
-    return loaded.plan.settings, dict(loaded.plan.connections), jobs
+    return loaded.plan.settings, dict(loaded.plan.connections), dict(loaded.plan.databases), jobs
 
 
 @pytest.mark.parametrize(("kind", "name", "path", "value"), ALL)
 def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind, name, path, value):
     document, place = PLACES[kind, name]
+    if kind == "connection" and not name and path[0] in OF_DATABASE:
+        document = {**DATABASE, "connection": "other"}
     with_default = copy.deepcopy(document)
     spot = with_default
     for key in (*place, *path[:-1]):
-        spot = spot.setdefault(key, {})
+        spot = spot[key] if isinstance(spot, list) else spot.setdefault(key, {})
     without = copy.deepcopy(with_default)
     if name in {"source_http", "source_command"} and path[-1] in FOR_CSV:
         for each in (spot, without["source"]):
@@ -134,6 +164,8 @@ def test_a_stated_default_changes_nothing_when_it_is_written_down(tmp_path, kind
     if path[-1] in BESIDE and name == "source_file":
         spot.update(BESIDE[path[-1]])
         without["source"].update(BESIDE[path[-1]])
+    if path[-1] == "lanes":
+        spot["by"] = without["delivery"]["order"]["by"] = "=id"
     spot[path[-1]] = value
     # an empty mapping on the way is fine, except where a key of it is a must
     assert plan_of(tmp_path / "with", kind, with_default) == plan_of(

@@ -98,12 +98,7 @@ def test_a_raw_file_without_a_needed_column_is_not_sent(stage):
 
 
 def test_del_49_a_file_that_still_grows_is_read_once_and_whole(stage):
-    stage.connection().records()
-    stage.write(
-        f"jobs/{stage.name}.yaml",
-        (stage.world.config / f"jobs/{stage.name}.yaml").read_text().replace("settle: 0s", "settle: 30m"),
-    )
-    stage.load()
+    stage.connection().records(settle="30m").load()
     path = stage.drop / "grows.csv"
     wanted = [str(n) for n in range(12)]
     path.write_text("n\n")

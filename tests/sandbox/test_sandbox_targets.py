@@ -15,7 +15,11 @@ EVENT = {
 }
 DEVICE = {"externalSystemId": "acme-fms", "externalDeviceId": "7", "active": True}
 XMLNS = "http://api.transportcloud.io/schemas/carrier/v1/realisation"
-XML = f'<tc:realisation xmlns:tc="{XMLNS}"><tripRealisation/><tripRealisation/></tc:realisation>'.encode()
+TRIP = (
+    "<tripRealisation><tripId>t</tripId><timestamp>2026-10-27T09:00:31Z</timestamp><heading>270</heading>"
+    "<speed>80.5</speed><x>5.3</x><y>52.1</y></tripRealisation>"
+)
+XML = f'<tc:realisation xmlns:tc="{XMLNS}">{TRIP}{TRIP}</tc:realisation>'.encode()
 
 GOOD = [
     ("planning", "POST", "/trips/insertOrUpdate", "text/csv", CSV, 200, 1),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent.schedule.occurrences import Rule, ScheduleError, ident, moments_of
+from agent.occurrences import Rule, ScheduleError, ident, moments_of
 from tests.support.schedules import schedule
 
 MINUTE = timedelta(minutes=1)

@@ -70,3 +70,23 @@ def test_del_07_a_kill_in_the_migration_leaves_a_state_that_opens(state, kill_at
 
 def test_a_child_that_is_not_killed_comes_to_its_end(state):
     assert "end" in child(state, 0, "work").stdout
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_windows_that_are_killed_again_and_again_come_once_each_and_in_order(state, seed):
+    dice = random.Random(seed)
+    ends = []
+    while not ends or ends[-1] != 0:
+        ends.append(child(state, dice.randint(40, 500), "windows").returncode)
+        assert ends[-1] in {0, -signal.SIGKILL}
+        spool = open_spool(state)
+        mark = spool.window_mark("gps").result()
+        done = int(mark.done) if mark else 0
+        expected = [f"{number}.{part}".encode() for number in range(0, done, 10) for part in range(3)]
+        assert bodies(spool) == expected, "what is visible is exactly what is done"
+        assert spool.cursor("gps").result() == ({"n": float(done - 10)} if done else None)
+        spool.close()
+        with Reader.open(state) as reader:
+            assert [(job.waiting, job.held) for job in reader.overview()] in ([], [(len(expected), 0)])
+    assert done == 200
+    assert len(ends) > 1

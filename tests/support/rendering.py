@@ -12,6 +12,7 @@ from agent.config.model import (
     Batch,
     Constant,
     CsvSource,
+    Delivery,
     Expr,
     Files,
     FileSource,
@@ -73,10 +74,12 @@ def make_job(
     batch=None,
     timezone="UTC",
     target=None,
+    body=None,
+    delivery=None,
     **source,
 ):
     files = Files(paths=(str(path),), settle=timedelta(0))
-    body = JsonBody(map=None if map is None else tree(map), per=per, nulls=nulls)
+    body = body or JsonBody(map=None if map is None else tree(map), per=per, nulls=nulls)
     return Job(
         name="j",
         schedules=(Schedule(every=timedelta(minutes=1), timezone=timezone, where=where("schedule")),),
@@ -84,6 +87,7 @@ def make_job(
         body=RawBody(content_type="text/csv") if kind == "file" else body,
         batch=batch or Batch(),
         target=Target(connection="c", where=where("target"), **(target or {})),
+        delivery=delivery or Delivery(),
         file="jobs/j.yaml",
         sha256="0",
         where=where(""),

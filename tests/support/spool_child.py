@@ -1,6 +1,6 @@
 """Run as a process: uses a spool and dies by SIGKILL at the statement that it is told.
 
-    python -m tests.support.spool_child STATE KILL_AT [open|work]
+    python -m tests.support.spool_child STATE KILL_AT [open|work|windows]
 
 Prints `appended KEY…` and `acked KEY` once the spool has said so: what stands there must have survived.
 """
@@ -15,6 +15,7 @@ from pathlib import Path
 
 from agent.clock import SystemClock
 from agent.spool import Spool
+from agent.window import Window
 from tests.support.spool import draft, receipt
 
 
@@ -51,12 +52,30 @@ def work(spool: Spool) -> None:
             say("acked", message.key)
 
 
+def windows(spool: Spool) -> None:
+    """Pull windows of ten seconds up to 200, each in three pieces, from wherever they are."""
+    while (done := start_of_next(spool)) < 200:
+        window = Window.of(done, done + 10)
+        run = spool.start_window("gps", window.end, "every", "sha", window, hold=True).result()
+        for part in range(3):
+            spool.append(run, [draft(f"{done:.0f}.{part}".encode())], cursor={"n": done}).result()
+        spool.end_run(run, state="done", durable=True).result()
+        say("done", str(window.end))
+
+
+def start_of_next(spool: Spool) -> float:
+    mark = spool.window_mark("gps").result()
+    return 0.0 if mark is None else mark.done
+
+
 def main() -> None:
     state, kill_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     die_at(kill_at)
     spool = Spool.open(state, max_bytes=100_000_000, clock=SystemClock())
     if what == "work":
         work(spool)
+    elif what == "windows":
+        windows(spool)
     elif what == "hold":
         run = spool.start_run("gps", 1.0, "every", "sha").result()
         spool.append(run, [draft() for _ in range(5)]).result()

@@ -26,7 +26,7 @@ schedule: {{watch: true, every: 1h}}
 source:
   type: csv
   path: {drop}/*.csv
-  settle: 0s
+  settle: {settle}
   done: {{move: done/}}
   failed: {{move: failed/}}
 {source}
@@ -41,7 +41,7 @@ schedule: {{watch: true, every: 1h}}
 source:
   type: file
   path: {drop}/*.csv
-  settle: 0s
+  settle: {settle}
   order: [name]
   done: {{move: done/}}
   failed: {{move: failed/}}
@@ -80,15 +80,24 @@ class Stage:
         self.write(f"connections/{self.name}.yaml", "\n".join(lines) + "\n")
         return self
 
-    def records(self, name="", *, endpoint="ingest", batch=10, source="", target="", folder=""):
+    def records(self, name="", *, endpoint="ingest", batch=10, source="", target="", folder="", settle="0s"):
         """A job that makes JSON batches of the column `n` of CSV files."""
         return self._job(
-            RECORDS, name, endpoint=endpoint, batch=batch, source=source, target=target, folder=folder
+            RECORDS,
+            name,
+            endpoint=endpoint,
+            batch=batch,
+            source=source,
+            target=target,
+            folder=folder,
+            settle=settle,
         )
 
     def files(self, name="", *, endpoint="ingest", source="", target="", folder=""):
         """A job that sends CSV files as they are."""
-        return self._job(FILES, name, endpoint=endpoint, source=source, target=target, folder=folder)
+        return self._job(
+            FILES, name, endpoint=endpoint, source=source, target=target, folder=folder, settle="0s"
+        )
 
     def _job(self, form, name, *, folder, source, **parts):
         name = name or self.name

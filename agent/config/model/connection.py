@@ -33,6 +33,8 @@ class Tls:
     """The oldest version of TLS that is spoken."""
     host: str | None = None
     """The name that the target's certificate must carry, and that it is asked for; None: the URL's host."""
+    where: Mapping[str, Where] = field(default_factory=dict, compare=False)
+    """Of `ca`, `certificate` and `key`: for what is found out about the files later."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

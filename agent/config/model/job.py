@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from agent.config.model.body import Batch, Body, Expr
+from agent.config.model.job_test import JobTest
 from agent.config.model.place import Where
 from agent.config.model.source import Source
+from agent.message import STRICT, Layout
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,10 +64,62 @@ class Target:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Strict:
+    """`order: strict`: one request after the other."""
+
+    @property
+    def layout(self) -> Layout:
+        """One lane."""
+        return STRICT
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ByKey:
+    """`order: {by: =…, lanes: N}`: what has the same key stays in order; the lanes go side by side."""
+
+    expr: Expr
+    """The key. Records without one (NULL) have the key of the empty text."""
+    lanes: int = 16
+
+    @property
+    def layout(self) -> Layout:
+        """Another one as soon as a key may come into another lane."""
+        return Layout(name=f"md5 of {self.expr.sql} modulo {self.lanes}", lanes=self.lanes)
+
+
+SPREAD = 64
+"""Lanes of `order: none`: more than a connection usually has in flight (`limits.concurrency`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unordered:
+    """`order: none`: as fast as the connection lets, in any order."""
+
+    @property
+    def layout(self) -> Layout:
+        """As many lanes as are of use."""
+        return Layout(name="none", lanes=SPREAD)
+
+
+Order: TypeAlias = "Strict | ByKey | Unordered"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Expire:
+    """A message this old is of no use any more: it becomes a dead letter instead of being sent."""
+
+    after: timedelta
+    of: Expr | None = None
+    """The time of a record; None: when its message was spooled."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
     """How messages leave the spool."""
 
-    order: Literal["strict"] = "strict"
+    order: Order = Strict()
+    expire: Expire | None = None
+    """None: nothing is too old."""
     on_misdirected: Literal["wait", "dead_letter"] = "wait"
 
 
@@ -80,8 +134,9 @@ class Job:
     batch: Batch = field(default_factory=Batch)
     target: Target
     delivery: Delivery = Delivery()
+    tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""
     sha256: str = field(compare=False)
-    """Of the file's bytes: a job is changed when this is."""
+    """Of the file's bytes, and of its schema's where it names one: a job is changed when this is."""
     where: Where = field(compare=False)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from agent.config.model.connection import Connection
+from agent.config.model.database import Database
 from agent.config.model.job import Job
 from agent.config.model.settings import AgentSettings
 
@@ -16,4 +17,6 @@ class Plan:
 
     settings: AgentSettings = field(default_factory=AgentSettings)
     connections: Mapping[str, Connection] = field(default_factory=dict)
+    databases: Mapping[str, Database] = field(default_factory=dict)
+    """Connections of `type: database`; no name is in both."""
     jobs: Mapping[str, Job] = field(default_factory=dict)

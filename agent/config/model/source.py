@@ -1,4 +1,4 @@
-"""Sources: files, and how records are read from them; HTTP APIs and programs, which are asked for them."""
+"""Sources: files and queries, and how records are read; HTTP APIs and programs, which are asked for them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, TypeAlias
 
+from agent.config.model.body import JsonScalar
 from agent.config.model.paging import Paging
 from agent.config.model.place import Where
+from agent.config.sql_text import read_sql
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,18 +138,52 @@ class CommandSource:
     program: Where = field(compare=False)
 
 
-RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SettledRows:
+    """Rows younger than this wait for the next run: what commits late must not be passed over."""
+
+    column: str
+    """Holds the time at which a row was written."""
+    age: timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SqlSource:
+    """`type: sql`: the rows of a query."""
+
+    connection: str
+    query: str
+    cursor: tuple[str, ...] = ()
+    """Columns whose last values are bound to the `:parameters` of their names; empty: all rows each run."""
+    start: Literal["beginning", "now"] | Mapping[str, JsonScalar] = "beginning"
+    """Where the first run of the job starts; or the values to start behind."""
+    settle: SettledRows | None = None
+    on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    columns: tuple[str, ...] = ()
+    """Names that the result must have."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Column → DuckDB type."""
+    where: Where = field(compare=False)
+
+    @property
+    def windowed(self) -> bool:
+        """Whether the query asks for the scheduled interval: its runs are then about windows of time."""
+        return not {"since", "until"}.isdisjoint(read_sql(self.query).names)
+
+
+FileRecords: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+RecordSource: TypeAlias = "FileRecords | SqlSource"
 PulledSource: TypeAlias = "HttpSource | CommandSource"
 Source: TypeAlias = "FileSource | RecordSource | PulledSource"
 
 
 def files_of(source: Source) -> Files | None:
     """The files that a source reads; None for one that reads none."""
-    return None if isinstance(source, HttpSource | CommandSource) else source.files
+    return None if isinstance(source, SqlSource | HttpSource | CommandSource) else source.files
 
 
 def reading_of(source: Source) -> RecordSource | None:
-    """How its records are read from a document; None where there are no records."""
+    """How its records are read; None where there are no records."""
     if isinstance(source, HttpSource | CommandSource):
         return source.reading
     return None if isinstance(source, FileSource) else source

@@ -1,0 +1,160 @@
+"""A run of a job whose source is a query: go on behind the cursor, render the result, append it.
+
+cursor ─▶ query ─▶ (render ─▶ append + cursor)… ─▶ done
+   ▲                                  │
+   └── the next run goes on behind the last chunk that is durable, however this one ends
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Generator, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+
+from agent.collect.files import StoppedError
+from agent.collect.intake import Intake
+from agent.collect.result import Hands, RunEnd, RunResult
+from agent.collect.room import Room
+from agent.config.model import Job, SqlSource
+from agent.errors import SourceError
+from agent.keys import seed_of_query
+from agent.logs import get_log
+from agent.message import Cursor, JsonValue
+from agent.render import Chunk, Context
+from agent.render.query import Ask, first_marks, position_now
+from agent.sources.asking import WiderError
+from agent.sources.mark import Marks, from_cursor, said, to_cursor
+from agent.spool import Spool
+
+log = get_log("collect")
+
+
+@dataclass(kw_only=True)
+class _Leg:
+    """What is read of a query in one go. Implements `Place`."""
+
+    name: str
+    seed: str
+    marks: Marks
+    wider: Mapping[str, str]
+    file: int | None = None
+    hold: bool = False
+    start_row: int = 0
+
+    def cursor_at(self, chunk: Chunk) -> Cursor | None:
+        """See `Place`."""
+        if chunk.cursor is None:
+            return None
+        wider: dict[str, JsonValue] = dict(self.wider)
+        return {**chunk.cursor, "wider": wider} if wider else chunk.cursor
+
+    def reached(self, chunk: Chunk) -> None:
+        """See `Place`."""
+        self.start_row = chunk.rows
+        if chunk.cursor is not None:
+            self.marks = from_cursor(chunk.cursor, tuple(self.marks)) or self.marks
+
+
+class QueryRun:
+    """One run of one job, in a worker thread."""
+
+    def __init__(
+        self, job: Job, source: SqlSource, run: int, spool: Spool, ctx: Context, *, hands: Hands, poll: float
+    ) -> None:
+        self._job = job
+        self._source = source
+        self._run = run
+        self._spool = spool
+        self._ctx = ctx
+        self._hands = hands
+        room = Room(spool, ctx.clock, hands, poll)
+        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room)
+        room.begin(hold=False, row=0)
+
+    def go(self, limit: int | None) -> RunResult:
+        """See `collect_job`."""
+        self._hands.say(f"asking {self._source.connection}")
+        stored = self._spool.cursor(self._job.name).result()
+        try:
+            note = self._read(stored, limit)
+        except StoppedError:
+            return self._result("stopped", "the agent stopped; the next run goes on from here")
+        except SourceError as error:
+            if self._ctx.cancelled():
+                return self._result("stopped", "the agent stopped; the next run goes on from here")
+            log.error("a query failed", job=self._job.name, reason=error.message, hint=error.hint)
+            return self._result("failed", error.message + (f" ({error.hint})" if error.hint else ""))
+        return self._result("done", note)
+
+    def _read(self, stored: Cursor | None, limit: int | None) -> str:
+        marks = first_marks(self._source, stored)
+        ask = Ask(job=self._job, source=self._source, ctx=self._ctx, marks=marks or {}, limit=limit)
+        if marks is None:
+            marks = position_now(ask)
+            self._spool.set_cursor(self._job.name, to_cursor(marks)).result()
+            return f"start: now: the next run begins behind {said(marks)}"
+        if stored is not None and self._source.cursor and from_cursor(stored, self._source.cursor) is None:
+            log.warning("the cursor has other columns than before: started anew", job=self._job.name)
+        leg = self._leg(marks, _wider(stored))
+        while True:
+            asked = replace(ask, marks=leg.marks, wider=leg.wider)
+            try:
+                self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+            except WiderError as error:
+                if all(leg.wider.get(name) == kind for name, kind in error.wider.items()):
+                    raise
+                log.info(
+                    "a query is asked again, with wider columns", job=self._job.name, reason=error.message
+                )
+                leg = self._further(leg, {**leg.wider, **error.wider})
+            else:
+                break
+        self._told()
+        return ""
+
+    def _leg(self, marks: Marks, wider: Mapping[str, str]) -> _Leg:
+        # without a cursor the same rows are sent by each run, on purpose: with keys of their own
+        again = 0 if self._source.cursor else self._run
+        seed = seed_of_query(self._job.name, to_cursor(marks), again=again)
+        return _Leg(name=self._source.connection, seed=seed, marks=marks, wider=wider)
+
+    def _further(self, leg: _Leg, wider: Mapping[str, str]) -> _Leg:
+        """Where the last durable chunk ended: by its cursor, or by its rows where there is none."""
+        further = self._leg(leg.marks, wider)
+        further.start_row = 0 if self._source.cursor else leg.start_row
+        return further
+
+    def _told(self) -> None:
+        if self._intake.messages:
+            log.info(
+                "collected",
+                job=self._job.name,
+                query_of=self._source.connection,
+                records=self._intake.records,
+                messages=self._intake.messages,
+            )
+
+    def _result(self, state: RunEnd, reason: str) -> RunResult:
+        return RunResult(
+            state=state,
+            reason=reason,
+            records=self._intake.records,
+            messages=self._intake.messages,
+        )
+
+
+def _wider(stored: Cursor | None) -> dict[str, str]:
+    found = (stored or {}).get("wider")
+    return {name: str(kind) for name, kind in found.items()} if isinstance(found, dict) else {}
+
+
+@contextlib.contextmanager
+def _rendering(ask: Ask, start_row: int) -> Iterator[Iterator[Chunk]]:
+    """The chunks of a query; what the rendering holds open is let go at the end, however it ends."""
+    chunks = ask.chunks(start_row=start_row)
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()

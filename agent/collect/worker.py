@@ -1,0 +1,88 @@
+"""One run in its worker thread, with its row in the spool from the first moment to the last."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.clock import Clock
+from agent.collect.result import RunResult
+from agent.collect.run import collect_job
+from agent.collect.wanted import ThreadHands, Wanted
+from agent.config.model import AgentSettings, Job, holds_window
+from agent.errors import AgentError
+from agent.pull.tools import Tools
+from agent.render import Context
+from agent.sources.asking import Databases
+from agent.spool import Spool
+
+# What tells that files changed, not that a time has come: never worth a record of its own.
+HINTS: Final = frozenset({"watch", "settle"})
+_NOTHING = RunResult(state="done")
+
+
+def fault(error: BaseException) -> str:
+    """A bug of ours, in one line."""
+    return f"a fault of push-agent: {type(error).__name__}: {error}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Worker:
+    """What every run is given."""
+
+    spool: Spool
+    settings: AgentSettings
+    clock: Clock
+    stop: threading.Event
+    poll: float
+    databases: Databases | None = None
+
+    @property
+    def temp(self) -> Path:
+        """Where runs keep what does not fit into memory."""
+        return self.settings.state / "tmp"
+
+    def run(self, job: Job, wanted: Wanted, tools: Tools | None) -> RunResult:
+        """The run itself, with its row in the spool. Blocks."""
+        ctx = Context(
+            temp=self.temp,
+            memory=self.settings.collect_memory,
+            threads=self.settings.collect_threads,
+            clock=self.clock,
+            cancelled=lambda: self.stop.is_set() or wanted.cancelled(),
+            window=wanted.window,
+            databases=self.databases,
+        )
+        run, ends = self._start(job, wanted), wanted.window is not None
+        try:
+            hands = ThreadHands(wanted, self.stop)
+            limit = wanted.limit if wanted.window is None else None  # no window is done in part
+            result = collect_job(
+                job, run, self.spool, ctx, hands=hands, limit=limit, poll=self.poll, tools=tools
+            )
+        except Exception as error:
+            reason = error.message if isinstance(error, AgentError) else fault(error)
+            self.spool.end_run(run, state="failed", reason=reason, durable=ends).result()
+            raise
+        assert result.state != "skipped"
+        if wanted.window is None and wanted.trigger in HINTS and result == _NOTHING:
+            # File events come in swarms: what they found counts, not that they came.
+            self.spool.forget_run(job.name, run).result()
+            return RunResult(state="skipped")
+        self.spool.end_run(run, state=result.state, reason=result.reason, durable=ends).result()
+        return result
+
+    def _start(self, job: Job, wanted: Wanted) -> int:
+        if wanted.window is None:
+            return self.spool.start_run(job.name, wanted.due, wanted.trigger, job.sha256).result()
+        return self.spool.start_window(
+            job.name,
+            wanted.due,
+            wanted.trigger,
+            job.sha256,
+            wanted.window,
+            hold=holds_window(job.source),
+            backfill=wanted.backfill,
+        ).result()

@@ -1,0 +1,289 @@
+"""PostgreSQL, through ADBC.
+
+A query with parameters would be fetched whole into memory by the driver, since COPY takes none. So each
+value is bound to a setting of the transaction, and the query reads it from there, with the type that the
+column has in the result:
+
+    SELECT set_config('push_agent.id', $1, true)
+    COPY (SELECT … WHERE id > CAST(current_setting('push_agent.id') AS int8) …) TO STDOUT (FORMAT binary)
+"""
+
+# ruff: noqa: S608 - names are quoted, values are bound
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import pyarrow as pa
+from pyarrow.lib import ArrowException
+
+from agent.config.model import Database
+from agent.databases.values import Deadline, SignIn, cancelled, driver, identifier, in_short, too_slow
+from agent.errors import SourceError
+from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
+from agent.sources.mark import Mark
+from agent.sources.relation import Opened, require
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Connection, Cursor
+
+BATCH_BYTES = 1_000_000
+"""Of an Arrow batch, about."""
+LOWEST = {
+    **dict.fromkeys(("timestamptz", "timestamp", "date", "float4", "float8", "numeric"), "-infinity"),
+    "int2": str(-(2**15)),
+    "int4": str(-(2**31)),
+    "int8": str(-(2**63)),
+    **dict.fromkeys(("text", "varchar", "bpchar", "citext", "bytea", "name"), ""),
+    "uuid": "00000000-0000-0000-0000-000000000000",
+    "bool": "false",
+    "oid": "0",
+    "time": "00:00:00",
+}
+"""What stands before every other value of a type (and is itself passed over by `>`)."""
+USUAL = {
+    "integer": "int8",
+    "float": "float8",
+    "decimal": "numeric",
+    "bytes": "bytea",
+    "boolean": "bool",
+    "text": "text",
+    "lowest": "text",
+}
+"""The type for a mark where the result does not say one; the others are called as in `Mark.kind`."""
+_TIMED_OUT = "57014"
+
+
+def ask(database: Database, sign_in: SignIn, question: Question) -> Iterator[Answer]:
+    """Run the query for as long as the generator is held. Raises SourceError."""
+    dbapi = driver("adbc_driver_postgresql.dbapi", kind="postgresql://", extra="postgres")
+    try:
+        con = dbapi.connect(_uri(database, sign_in), autocommit=False)
+    except dbapi.Error as error:
+        raise _translated(error, database, sign_in, question, "cannot be reached") from None
+    with closing(con), closing(con.cursor()) as cursor:
+        asked = _Answer(database, sign_in, question, cursor)
+        try:
+            asked.start(con)
+            yield asked
+        except (dbapi.Error, ArrowException, OSError) as error:
+            raise asked.translated(error) from None
+        finally:
+            asked.end()
+
+
+def _uri(database: Database, sign_in: SignIn) -> str:
+    """The URL with what must not stand in the config."""
+    url = database.url
+    if sign_in.username:
+        who = quote(sign_in.username, safe="") + (
+            f":{quote(sign_in.password, safe='')}" if sign_in.password else ""
+        )
+        url = url.replace("://", f"://{who}@", 1)
+    seconds = max(2, round(database.timeout.total_seconds()))  # libpq takes whole seconds, 2 at least
+    for option in (f"connect_timeout={seconds}", "application_name=push-agent"):
+        if f"{option.partition('=')[0]}=" not in url:
+            url += ("&" if "?" in url else "?") + option
+    return url
+
+
+class _Answer:
+    """Implements `Answer`."""
+
+    def __init__(self, database: Database, sign_in: SignIn, question: Question, cursor: Cursor) -> None:
+        self._database = database
+        self._sign_in = sign_in
+        self._question = question
+        self._cursor = cursor
+        self._deadline = Deadline(database)
+        self._reader: pa.RecordBatchReader | None = None
+        self._interrupted = False
+        self.names: tuple[str, ...] = ()
+        self.schema = pa.schema([])
+        self.casts: tuple[str, ...] = ()
+
+    def start(self, con: Connection) -> None:
+        """Begin the transaction, describe the query, run it."""
+        cursor, question = self._cursor, self._question
+        self._begin()
+        described = self._described()
+        if described is None:
+            con.rollback()
+            self._begin()
+        else:
+            found = Opened(path=self._database.name, reading="", gzipped=False)
+            require(found, question.cursor, tuple(described.names))
+        types = {field.name: _type(field) for field in described or ()}
+        self._set({
+            f"push_agent.{name}": _text(mark, name, types.get(name) or _usual(mark))
+            for name, mark in question.marks.items()
+        })  # fmt: skip
+        sql = question.query.written(
+            lambda name: _parameter(name, types.get(name) or _usual(question.marks[name]))
+        )
+        cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
+        cursor.execute(_with_casts(sql, described))
+        self._reader = cursor.fetch_record_batch()
+        self._describe(self._reader.schema)
+
+    def _begin(self) -> None:
+        """The first statements of the transaction, which the driver has begun."""
+        if self._database.read_only:
+            self._cursor.execute("SET TRANSACTION READ ONLY")
+        milliseconds = max(1, round(self._database.statement_timeout.total_seconds() * 1000))
+        self._set({"statement_timeout": str(milliseconds)})
+
+    def _set(self, settings: Mapping[str, str]) -> None:
+        """Settings of this transaction, bound."""
+        if not settings:
+            return
+        calls = ", ".join(f"set_config('{name}', ${at}, true)" for at, name in enumerate(settings, start=1))
+        self._cursor.execute(f"SELECT {calls}", tuple(settings.values()))
+        self._cursor.fetchall()
+
+    def _described(self) -> pa.Schema | None:
+        """The result's types, without running the query; None where a type hangs on a parameter."""
+        nulled = self._question.query.written(lambda _: "NULL")
+        try:
+            return self._cursor.adbc_execute_schema(nulled)
+        except Exception:
+            if not self._question.query.parameters:
+                raise
+            return None
+
+    def _describe(self, schema: pa.Schema) -> None:
+        self.names = tuple(schema.names)
+        fields, casts = [], []
+        for number, field in enumerate(schema):
+            kept, cast = _known(field)
+            fields.append(pa.field(f"c{number}", kept))
+            casts.append(cast)
+        self.schema, self.casts = pa.schema(fields), tuple(casts)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """See `Answer`."""
+        assert self._reader is not None
+        try:
+            for batch in self._reader:
+                self._deadline.check(self._database.name)
+                columns = [
+                    _kept(column, field.type)
+                    for column, field in zip(batch.columns, self.schema, strict=True)
+                ]
+                yield pa.record_batch(columns, schema=self.schema)
+        except (ArrowException, OSError) as error:
+            raise self.translated(error) from None
+
+    def interrupt(self) -> None:
+        """See `Answer`."""
+        self._interrupted = True
+        try:
+            self._cursor.adbc_cancel()
+        except Exception:  # noqa: BLE001 - it may be over already, and nobody can do more
+            return
+
+    def end(self) -> None:
+        """Let go of a result that was not read to its end."""
+        if self._reader is not None:
+            if not self._interrupted:
+                self.interrupt()
+            self._reader.close()
+
+    def translated(self, error: Exception) -> SourceError:
+        """An error of the driver in our words."""
+        if self._interrupted or self._question.cancelled():
+            return cancelled(self._database.name)
+        if getattr(error, "sqlstate", None) == _TIMED_OUT or "statement timeout" in str(error):
+            return too_slow(self._database.name, self._database.statement_timeout.total_seconds())
+        return _translated(error, self._database, self._sign_in, self._question, "")
+
+
+def _translated(
+    error: Exception, database: Database, sign_in: SignIn, question: Question, what: str
+) -> SourceError:
+    if isinstance(error, SourceError):
+        return error
+    text = sign_in.clean(str(error))
+    said = re.search(r"(?:ERROR|FATAL):\s+(.*?)\s*(?:\n|\. SQLSTATE|$)", text)
+    hint = re.search(r"\n(?:HINT|DETAIL):\s+(.*?)\s*(?:\n|$)", text)
+    line = re.search(r"\nLINE (\d+): (.*)\n", text)
+    words = said.group(1) if said else re.sub(r"^[A-Z_]+: |\[libpq\] |Failed to connect: ", "", text)
+    place = f" (line {line.group(1)} of the query)" if line and question.query.text.count("\n") else ""
+    where = f"{database.name}: {what}: " if what else f"{database.name}: "
+    return SourceError(where + in_short(words) + place, hint=in_short(hint.group(1)) if hint else "")
+
+
+def _type(field: pa.Field) -> str:
+    metadata = field.metadata or {}
+    return (metadata.get(b"POSTGRESQL:type") or metadata.get(b"ADBC:postgresql:typname") or b"").decode()
+
+
+def _usual(mark: Mark) -> str:
+    return USUAL.get(mark.kind, mark.kind)
+
+
+def _parameter(name: str, type_: str) -> str:
+    return f"CAST(current_setting('push_agent.{name}') AS {identifier(type_)})"
+
+
+def _text(mark: Mark, name: str, type_: str) -> str:
+    if mark.kind == "bytes":
+        return "\\x" + mark.text
+    if mark.kind != "lowest":
+        return mark.text
+    if type_ not in LOWEST:
+        hint = f"write `start: {{{name}: …}}` with a value that is smaller than all others"
+        raise SourceError(f"start: beginning knows no smallest {type_}, as the column {name} is", hint=hint)
+    return LOWEST[type_]
+
+
+def _is_foreign(field: pa.Field) -> bool:
+    """Whether the driver gives it in bytes that only PostgreSQL understands."""
+    kind = _type(field)
+    if isinstance(field.type, pa.BaseExtensionType):
+        return "arrow.opaque" in str(field.type) and kind != "numeric"
+    nested = pa.types.is_list(field.type) and isinstance(field.type.value_type, pa.BaseExtensionType)
+    return kind in {"money", "record"} or nested
+
+
+def _with_casts(sql: str, described: pa.Schema | None) -> str:
+    """The query with such columns as text: an address, a range, a point."""
+    if described is None or not any(_is_foreign(field) for field in described):
+        return sql
+    chosen = ", ".join(
+        (f"CAST(c{n} AS {_target(field)})" if _is_foreign(field) else f"c{n}")
+        + f" AS {identifier(field.name)}"
+        for n, field in enumerate(described)
+    )
+    names = ", ".join(f"c{n}" for n in range(len(described)))
+    return f"SELECT {chosen} FROM (\n{sql}) AS push_agent({names})"
+
+
+def _target(field: pa.Field) -> str:
+    if pa.types.is_list(field.type):
+        return "float8[]" if _type(field) == "_numeric" else "text[]"
+    return "numeric" if _type(field) == "money" else "text"
+
+
+def _known(field: pa.Field) -> tuple[pa.DataType, str]:
+    """The Arrow type that DuckDB is given, and what it is cast to there."""
+    kind = _type(field)
+    if isinstance(field.type, pa.UuidType):
+        return field.type, ""
+    if not isinstance(field.type, pa.BaseExtensionType):
+        return field.type, ""
+    if kind == "numeric":
+        typmod = int((field.metadata or {}).get(b"POSTGRESQL:typmod", b"-1"))
+        precision, scale = (typmod - 4) >> 16 & 0xFFFF, (typmod - 4) & 0x7FF
+        exact = typmod >= 0 and 0 <= scale <= precision <= 38  # noqa: PLR2004 - of a DECIMAL in DuckDB
+        return pa.string(), f"DECIMAL({precision},{scale})" if exact else NUMBER_TEXT
+    return field.type.storage_type, JSON_TEXT if kind in {"json", "jsonb"} else ""
+
+
+def _kept(column: pa.Array, kind: pa.DataType) -> pa.Array:
+    if column.type == kind:
+        return column
+    return column.storage if isinstance(column, pa.ExtensionArray) else column.cast(kind)

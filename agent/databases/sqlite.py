@@ -1,0 +1,220 @@
+"""SQLite, through ADBC.
+
+SQLite has no types of columns, only of values: the driver takes those of the first rows, and fails at a row
+that has another. A column that is NULL in all of them is looked into before; one that turns out to be wider
+later is asked for again (`WiderError`). The driver cannot be interrupted within a row, so the query's way
+to its first row is tried with Python's own SQLite, which can.
+"""
+
+# ruff: noqa: S608 - names are quoted, values are bound
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, urlsplit
+
+import pyarrow as pa
+from adbc_driver_sqlite import dbapi
+from pyarrow.lib import ArrowException
+
+from agent.config.model import Database
+from agent.databases.values import Deadline, SignIn, cancelled, identifier, in_short, too_slow
+from agent.errors import SourceError
+from agent.sources.asking import Answer, Question, WiderError
+from agent.sources.mark import Mark
+
+if TYPE_CHECKING:
+    from adbc_driver_manager.dbapi import Cursor
+
+BATCH_ROWS = 4096
+_STEPS = 10_000
+"""Instructions of SQLite's machine between two looks whether to go on: well below a millisecond."""
+_TEXT_AFFINITY = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
+
+
+def ask(database: Database, sign_in: SignIn, question: Question) -> Iterator[Answer]:
+    """Run the query for as long as the generator is held. Raises SourceError, WiderError."""
+    path = Path(urlsplit(database.url).path[1:])
+    if not path.is_file():
+        raise SourceError(f"{database.name}: there is no file {path}", hint="see `url` of the connection")
+    del sign_in
+    asked = _Answer(database, question, path)
+    with asked.open():
+        yield asked
+
+
+class _Answer:
+    """Implements `Answer`."""
+
+    def __init__(self, database: Database, question: Question, path: Path) -> None:
+        self._database = database
+        self._question = question
+        self._uri = f"file:{quote(str(path))}?mode={'ro' if database.read_only else 'rw'}"
+        self._deadline = Deadline(database)
+        self._interrupted = False
+        self._reader: pa.RecordBatchReader | None = None
+        self._first: pa.RecordBatch | None = None
+        self.names: tuple[str, ...] = ()
+        self.schema = pa.schema([])
+        self.casts: tuple[str, ...] = ()
+
+    @contextmanager
+    def open(self) -> Iterator[None]:
+        """Look at the query, then run it."""
+        with self._translating():
+            wider = dict(self._question.wider)
+            values = self._look()
+            con = dbapi.connect(self._uri)
+        with closing(con), closing(con.cursor()) as cursor:
+            try:
+                with self._translating():
+                    self._run(cursor, wider, values)
+                    unknown = self._all_null()
+                    if unknown:
+                        found = self._types_of(unknown, values)
+                        if found:
+                            self._close()
+                            self._run(cursor, wider | found, values)
+                yield
+            finally:
+                self._close()
+
+    def _look(self) -> list[object]:
+        """The values for `?1`, `?2`, …; the query is run to its first row, if it comes in time."""
+        question = self._question
+        with self._looking() as con:
+            affinities = (
+                self._affinities(con) if any(m.kind == "lowest" for m in question.marks.values()) else {}
+            )
+            values = [_value(question.marks[name], affinities.get(name, "")) for name in question.query.names]
+            cursor = con.execute(self._sql({}), values)
+            self.names = tuple(column[0] for column in cursor.description or ())
+            cursor.fetchone()
+        return values
+
+    @contextmanager
+    def _looking(self) -> Iterator[sqlite3.Connection]:
+        with closing(
+            sqlite3.connect(self._uri, uri=True, timeout=self._database.timeout.total_seconds())
+        ) as con:
+            con.set_progress_handler(lambda: self._deadline.is_over or self._stopped, _STEPS)
+            yield con
+
+    @property
+    def _stopped(self) -> bool:
+        return self._interrupted or self._question.cancelled()
+
+    def _affinities(self, con: sqlite3.Connection) -> dict[str, str]:
+        """The types that the result's columns are declared with, where they come from a table as they are."""
+        nulled = self._question.query.written(lambda _: "NULL")
+        con.execute(f"CREATE TEMP VIEW push_agent AS {nulled}")
+        rows = con.execute("PRAGMA temp.table_info(push_agent)").fetchall()
+        return {str(row[1]): str(row[2]) for row in rows}
+
+    def _sql(self, wider: dict[str, str]) -> str:
+        numbers = {name: number for number, name in enumerate(self._question.query.names, start=1)}
+        sql = self._question.query.written(lambda name: f"?{numbers[name]}")
+        if not wider:
+            return sql
+        chosen = ", ".join(
+            f"CAST({identifier(name)} AS {wider[name]}) AS {identifier(name)}"
+            if name in wider
+            else identifier(name)
+            for name in self.names
+        )
+        return f"SELECT {chosen} FROM (\n{sql})"
+
+    def _run(self, cursor: Cursor, wider: dict[str, str], values: list[object]) -> None:
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
+        bound = pa.record_batch(
+            [pa.array([value]) for value in values], [f"p{n}" for n in range(len(values))]
+        )
+        cursor.execute(self._sql(wider), bound if values else None)
+        self._reader = cursor.fetch_record_batch()
+        self._first = next(iter(self._reader), None)
+        self.names = tuple(self._reader.schema.names)
+        types = self._reader.schema.types
+        self.schema = pa.schema([pa.field(f"c{number}", type_) for number, type_ in enumerate(types)])
+        self.casts = ("",) * len(self.names)
+
+    def _all_null(self) -> list[str]:
+        if self._first is None or self._first.num_rows < BATCH_ROWS:
+            return []
+        pairs = zip(self.names, self._first.columns, strict=True)
+        return [name for name, column in pairs if column.null_count == len(column)]
+
+    def _types_of(self, columns: list[str], values: list[object]) -> dict[str, str]:
+        """For columns that were NULL so far: what they hold later, where it is no whole number."""
+        found = {}
+        with self._looking() as con:
+            for name in columns:
+                own = identifier(name)
+                sql = f"SELECT typeof({own}) FROM (\n{self._sql({})}) WHERE {own} IS NOT NULL LIMIT 1"
+                row = con.execute(sql, values).fetchone()
+                if row is not None and row[0] != "integer":
+                    found[name] = "REAL" if row[0] == "real" else "TEXT"
+        return found
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """See `Answer`."""
+        assert self._reader is not None
+        with self._translating():
+            batch = self._first
+            while batch is not None:
+                self._go_on()
+                yield pa.record_batch(batch.columns, schema=self.schema)
+                batch = next(self._reader, None)
+
+    def _go_on(self) -> None:
+        if self._stopped:
+            raise cancelled(self._database.name)
+        self._deadline.check(self._database.name)
+
+    def interrupt(self) -> None:
+        """See `Answer`."""
+        self._interrupted = True
+
+    def _close(self) -> None:
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
+
+    @contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except (dbapi.Error, sqlite3.Error, ArrowException, OSError) as error:
+            raise self._translated(error) from None
+
+    def _translated(self, error: Exception) -> SourceError:
+        name = self._database.name
+        if self._stopped:
+            return cancelled(name)
+        if self._deadline.is_over:
+            return too_slow(name, self._database.statement_timeout.total_seconds())
+        mismatch = re.search(r"Type mismatch in column (\d+): expected (\w+) but got (\w+)", str(error))
+        if mismatch is not None:
+            column = self.names[int(mismatch.group(1))]
+            wider = "REAL" if set(mismatch.groups()[1:]) == {"INT64", "DOUBLE"} else "TEXT"
+            first, later = mismatch.groups()[1:]
+            said = f"{name}: the column {column} holds {later} where its first rows hold {first}"
+            return WiderError(said, {**self._question.wider, column: wider})
+        words = re.sub(r"^[A-Z_]+: |\[SQLite\] |\[libsqlite3\] |Failed to \w+ query: ", "", str(error))
+        hint = "see `read_only` of the connection" if "readonly" in words else ""
+        return SourceError(f"{name}: {in_short(words.partition(chr(10))[0])}", hint=hint)
+
+
+def _value(mark: Mark, declared: str) -> object:
+    if mark.kind == "lowest":
+        # REAL comes before TEXT and BLOB, but a column of text makes text of what it is compared with
+        return "" if _TEXT_AFFINITY.search(declared) and "INT" not in declared.upper() else float("-inf")
+    if mark.kind in {"timestamptz", "timestamp"}:
+        text = mark.text.removesuffix("+00:00").replace("T", " ")
+        return text.rstrip("0").rstrip(".") if "." in text else text  # as SQLite's datetime() writes it
+    if mark.kind in {"date", "time", "decimal", "uuid"}:
+        return mark.text
+    return int(mark.plain) if isinstance(mark.plain, bool) else mark.plain

@@ -1,0 +1,176 @@
+"""Records dealt out to lanes: for each lane a cutter of its own. No Python per record.
+
+    Arrow batch   A B A C B A        lane   body
+    by its lanes  A A A │ B B │ C      0    [A,A,A…    each lane fills batches of its own
+                                       1    [B,B…
+                                       2    [C…
+
+Arrow sorts an Arrow batch by lane, and keeps the order within each; Python sees one slice per lane.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, repeat
+from typing import TYPE_CHECKING, NamedTuple, overload
+
+import pyarrow.compute as pc
+
+from agent.bodies import Cut, Cutter, TooLarge
+from agent.config.model import SPREAD, ByKey, Order, Unordered
+from agent.sources.dealing import NO_TIME
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EDGE_ROWS = 4096
+"""Chunks of several lanes end at a multiple of so many rows: so a file gives the same batches, and with
+them the same keys, wherever a reading of it begins again and however Arrow's batches fall."""
+EDGE_BYTES = 32_000_000
+"""Bytes of texts in a chunk of several lanes. At its end every lane gives away what it has, a batch that is
+not full; so there should be many full ones before."""
+MICROS = 1_000_000
+
+
+class Dealt(NamedTuple):
+    """A batch of one lane."""
+
+    lane: int
+    cut: Cut | TooLarge
+    as_of: float | None
+    """The time of its youngest record, seconds since 1970; None: some record has none."""
+
+
+class Lanes:
+    """What the records of one reading are dealt out to. `make` gives a cutter."""
+
+    def __init__(self, order: Order, make: Callable[[], Cutter], *, batches: bool) -> None:
+        self.apart = batches and isinstance(order, ByKey)
+        """Batches are filled lane by lane: rows wait for theirs while later ones are in one already."""
+        self._turns = count() if isinstance(order, Unordered) else None
+        self._taken = 0
+        self._cutters: dict[int, _Cutting] = defaultdict(lambda: _Cutting(cutter=make(), ages=_Ages()))
+
+    def feed(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Dealt]:
+        """Take an Arrow batch whose texts are not null; `rows` are their numbers."""
+        for lane, part, numbers in self._parts(table, rows):
+            cutting = self._cutters[lane]
+            if "as_of" in part.schema.names:
+                cutting.ages.add(part.column("as_of"))
+            yield from self._dealt(lane, cutting, cutting.cutter.feed(part.column("body"), numbers))
+
+    def each(self, table: pa.RecordBatch) -> Iterator[tuple[int, float | None]]:
+        """Lane and time of every record, where each is sent alone."""
+        names = table.schema.names
+        times = map(seconds, table.column("as_of").to_pylist()) if "as_of" in names else repeat(None)
+        lanes: Iterable[int] = repeat(0)
+        if "lane" in names:
+            lanes = table.column("lane").to_pylist()
+        elif self._turns is not None:
+            lanes = (turn % SPREAD for turn in self._turns)
+        return zip(lanes, times, strict=False)
+
+    @property
+    def pending(self) -> bool:
+        """Whether some record waits for its batch to be full."""
+        return any(cutting.cutter.pending for cutting in self._cutters.values())
+
+    def edge(self, texts: pa.Array, row: int) -> bool:
+        """Whether, with these texts and at this row, a chunk has enough in it."""
+        self._taken += pc.sum(pc.binary_length(texts)).as_py() or 0
+        if row % EDGE_ROWS or self._taken < EDGE_BYTES:
+            return False
+        self._taken = 0
+        return True
+
+    def rest(self) -> Iterator[Dealt]:
+        """What is left in every lane: batches that may be small."""
+        for lane, cutting in sorted(self._cutters.items()):
+            yield from self._dealt(lane, cutting, cutting.cutter.rest())
+
+    def _parts(
+        self, table: pa.RecordBatch, rows: Sequence[int]
+    ) -> Iterator[tuple[int, pa.RecordBatch, Sequence[int]]]:
+        if not self.apart:
+            yield 0, table, rows
+            return
+        lanes = table.column("lane")
+        order = pc.array_sort_indices(lanes)  # stable: the order within a lane is that of the rows
+        table = table.take(order)
+        runs = pc.run_end_encode(table.column("lane"))
+        start = 0
+        for end, lane in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
+            length = end - start
+            yield lane, table.slice(start, length), _Picked(rows, order.slice(start, length))
+            start = end
+
+    def _dealt(self, lane: int, cutting: _Cutting, cuts: Iterator[Cut | TooLarge]) -> Iterator[Dealt]:
+        for cut in cuts:
+            number = lane if self._turns is None else next(self._turns) % SPREAD
+            records = cut.records if isinstance(cut, Cut) else 1
+            yield Dealt(number, cut, cutting.ages.youngest(records))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cutting:
+    cutter: Cutter
+    ages: _Ages
+
+
+class _Ages:
+    """The times of the records that lie in a cutter, in their order."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[pa.Array] = deque()
+
+    def add(self, column: pa.Array) -> None:
+        self._waiting.append(column)
+
+    def youngest(self, records: int) -> float | None:
+        """Of the first so many, which leave."""
+        found: list[int] = []
+        while records and self._waiting:
+            head = self._waiting.popleft()
+            found.append(pc.max(head.slice(0, records)).as_py())
+            if len(head) > records:
+                self._waiting.appendleft(head.slice(records))
+            records -= min(records, len(head))
+        return seconds(max(found, default=NO_TIME))
+
+
+def seconds(micros: int) -> float | None:
+    """A record's time as a draft has it."""
+    return None if micros == NO_TIME else micros / MICROS
+
+
+class _Picked(Sequence[int]):
+    """Some of the row numbers, looked up only where they are asked for: at the ends of a batch."""
+
+    def __init__(self, rows: Sequence[int], which: pa.Array) -> None:
+        self._rows = rows
+        self._which = which
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    @overload
+    def __getitem__(self, index: int) -> int: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[int]: ...
+    def __getitem__(self, index: int | slice) -> int | Sequence[int]:
+        if isinstance(index, slice):
+            return _Picked(self._rows, self._which[index])
+        return self._rows[int(self._which[index].as_py())]
+
+
+def aligned(table: pa.RecordBatch, row: int, *, apart: bool) -> Iterator[pa.RecordBatch]:
+    """An Arrow batch behind the row `row`; with `apart` in slices that end at multiples of `EDGE_ROWS`."""
+    start = 0 if apart else table.num_rows
+    if not apart:
+        yield table
+    while start < table.num_rows:
+        length = min(EDGE_ROWS - (row + start) % EDGE_ROWS, table.num_rows - start)
+        yield table.slice(start, length)
+        start += length

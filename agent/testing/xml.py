@@ -1,0 +1,82 @@
+"""Two XML documents: where they differ. Compared in canonical form (C14N 2.0), prefixes aside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from xml.etree import ElementTree as ET
+
+from agent.testing.compare import MISSING, Difference
+
+
+class NotXml(ValueError):
+    """The text is no XML document; says why."""
+
+
+def parsed(text: str) -> ET.Element:
+    """The root of a document. Raises NotXml, also for a document type declaration: it could be a bomb."""
+    if "<!DOCTYPE" in text:
+        raise NotXml("a document type declaration is not allowed")
+    try:
+        return ET.fromstring(text)  # noqa: S314 - without a DTD there are no entities to expand
+    except (ET.ParseError, ValueError) as error:
+        raise NotXml(f"no well-formed XML: {error}") from None
+
+
+def xml_differences(expected: ET.Element, got: ET.Element) -> Iterator[Difference]:
+    """Where two documents differ; nothing when their canonical forms are the same."""
+    if canonical(expected) == canonical(got):
+        return
+    yield from _elements(expected, got, _name(expected))
+
+
+def canonical(root: ET.Element) -> str:
+    """The canonical form, with prefixes of its own and without spaces between elements."""
+    text = ET.tostring(root, encoding="unicode")
+    copy = ET.fromstring(text)  # noqa: S314 - our own text
+    for element in copy.iter():
+        if len(element):
+            element.text = _without_space(element.text)
+            for child in element:
+                child.tail = _without_space(child.tail)
+    return ET.canonicalize(ET.tostring(copy, encoding="unicode"), rewrite_prefixes=True)
+
+
+def _without_space(text: str | None) -> str | None:
+    return text if text and text.strip() else None
+
+
+def _elements(expected: ET.Element, got: ET.Element, path: str) -> Iterator[Difference]:
+    if expected.tag != got.tag:
+        yield Difference(path=path, expected=f"<{expected.tag}>", got=f"<{got.tag}>")
+        return
+    for name in sorted({*expected.keys(), *got.keys()}):
+        one, other = expected.get(name), got.get(name)
+        if one != other:
+            yield Difference(path=f"{path}/@{_local(name)}", expected=one or MISSING, got=other or MISSING)
+    if _text(expected) != _text(got):
+        yield Difference(path=path, expected=_text(expected) or MISSING, got=_text(got) or MISSING)
+    for number, (one_child, other_child) in enumerate(zip(expected, got, strict=False), start=1):
+        yield from _elements(one_child, other_child, f"{path}/{_name(one_child)}[{number}]")
+    if len(expected) != len(got):
+        yield Difference(path=path, expected=_children(expected), got=_children(got))
+
+
+def _text(element: ET.Element) -> str:
+    """All text of its own: of an element with children, what is more than space."""
+    if not len(element):
+        return element.text or ""
+    pieces = [element.text, *(child.tail for child in element)]
+    return "".join(piece for piece in pieces if piece and piece.strip())
+
+
+def _children(element: ET.Element) -> str:
+    names = ", ".join(_name(child) for child in element)
+    return f"{len(element)} children: {names}" if names else "no children"
+
+
+def _name(element: ET.Element) -> str:
+    return _local(str(element.tag))
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]

@@ -1,0 +1,438 @@
+"""Runs over windows of time: which are pulled when, by themselves and in order; and backfills."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, fields, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from agent.collect import Backfills, Collector
+from agent.config.model import AgentSettings, FileSource
+from agent.errors import AgentError, UsageError
+from agent.spool import Reader
+from tests.support.clock import START, FakeClock
+from tests.support.collecting import job_of
+from tests.support.schedules import schedule
+
+MINUTE = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settle:
+    age: timedelta
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowedFile(FileSource):
+    """Files, in the place of a table that is asked with :since and :until."""
+
+    windowed: bool = True
+    settle: Settle | None = None
+
+
+class Gate:
+    """Holds a run in the middle of the start of its window."""
+
+    def __init__(self, spool):
+        self.reached, self.open = threading.Event(), threading.Event()
+        self.real = spool.start_window
+        spool.start_window = self
+
+    def __call__(self, *args, **more):
+        self.reached.set()
+        assert self.open.wait(20)
+        return self.real(*args, **more)
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+async def collector(place, tmp_path, clock):
+    collector = Collector(place.spool, AgentSettings(state=tmp_path / "state"), clock, poll=0.01)
+    await collector.start()
+    yield collector
+    assert await collector.stop(10)
+
+
+@pytest.fixture
+async def backfills(collector, place, clock):
+    backfills = Backfills(collector, place.spool, clock)
+    yield backfills
+    await collector.stop(10)
+    await backfills.close()
+
+
+def windowed(inbox, **more):
+    job = job_of("file", inbox / "*.txt")
+    source = {field.name: getattr(job.source, field.name) for field in fields(job.source)}
+    times = schedule(every=timedelta(minutes=1), **more)
+    return replace(job, source=WindowedFile(**source), schedules=(times,))
+
+
+def pulled(place):
+    """(trigger, minutes before START from, to, state), oldest first."""
+    with Reader.open(place.temp.parent / "state") as reader:
+        return [
+            (run.trigger, (run.since - START) / MINUTE, (run.until - START) / MINUTE, run.state)
+            for run in reversed(reader.runs("j", limit=200))
+        ]
+
+
+async def idle(collector):
+    while collector._tasks:
+        await asyncio.wait(set(collector._tasks))
+
+
+async def due(collector, clock, trigger="every"):
+    collector.due("j", clock.now(), trigger)
+    await idle(collector)
+
+
+async def test_each_occurrence_pulls_the_time_since_the_one_before(place, collector, clock, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    (inbox / "a.txt").write_text("a")
+    clock.tick(0.3)
+    await due(collector, clock, "first")
+    clock.tick(MINUTE)
+    await due(collector, clock)
+    assert pulled(place) == [("first", -1, 0, "done"), ("every", 0, 1, "done")]
+    assert await asyncio.to_thread(place.visible) == [b"a"]
+    assert collector.snapshot().runs == {("j", "done"): 2}
+
+
+@pytest.mark.parametrize(
+    ("missed", "expected"),
+    [
+        ("all", [(0, 1), (1, 2), (2, 3)]),
+        ("latest", [(0, 3)]),
+        ("none", [(0, 3)]),
+    ],
+)
+async def test_what_was_missed_is_pulled_by_itself_or_in_one_piece(  # noqa: PLR0917
+    place, collector, clock, inbox, missed, expected
+):
+    collector.set_jobs({"j": windowed(inbox, missed=missed)})
+    await due(collector, clock)
+    clock.tick(3 * MINUTE + 5)
+    await due(collector, clock, "missed")
+    assert [(since, until) for _, since, until, _ in pulled(place)] == [(-1, 0), *expected]
+
+
+@pytest.mark.parametrize("overlap", ["skip", "queue"])
+async def test_an_occurrence_in_the_middle_of_a_run_is_pulled_behind_it_and_none_is_lost(
+    place, collector, clock, inbox, overlap
+):
+    collector.set_jobs({"j": windowed(inbox, overlap=overlap, missed="all")})
+    gate = Gate(place.spool)
+    collector.due("j", clock.now(), "every")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    for _ in range(3):
+        clock.tick(MINUTE)
+        collector.due("j", clock.now(), "every")
+    gate.open.set()
+    await idle(collector)
+    assert [(since, until) for _, since, until, _ in pulled(place)] == [(-1, 0), (0, 1), (1, 2), (2, 3)]
+    assert collector.snapshot().skipped == {}
+
+
+async def test_a_window_that_failed_comes_again_by_itself_before_later_ones(place, collector, clock, inbox):
+    job = windowed(inbox)
+    collector.set_jobs({"j": replace(job, source=replace(job.source, columns=("id",)))})
+    (inbox / "good.txt").write_text("id\n")
+    (inbox / "wrong.txt").write_text("name\n")
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.visible) == [], "a window is sent as a whole or not at all"
+    clock.tick(3 * MINUTE)
+    await due(collector, clock)
+    assert pulled(place) == [
+        ("every", -1, 0, "failed"),
+        ("every", -1, 0, "done"),
+        ("every", 0, 3, "done"),
+    ]
+    assert collector.snapshot().runs == {("j", "failed"): 1, ("j", "done"): 2}
+
+
+async def test_a_push_by_hand_pulls_the_windows_that_are_due_and_says_when_the_next_one_is(
+    place, collector, clock, inbox
+):
+    collector.set_jobs({"j": windowed(inbox, timezone="Europe/Amsterdam")})
+    (inbox / "a.txt").write_text("a")
+    first = await collector.run_now("j")
+    assert (first.state, first.records) == ("done", 1)
+    again = await collector.run_now("j")
+    assert (again.state, again.reason) == (
+        "skipped",
+        "no window is due: the next one ends at 2027-01-15T09:01:00+01:00",
+    )
+    assert pulled(place) == [("push", -1, 0, "done")]
+
+
+async def test_a_push_by_hand_stops_at_its_limit(place, collector, clock, inbox):
+    collector.set_jobs({"j": windowed(inbox, missed="all")})
+    await collector.run_now("j")
+    clock.tick(3 * MINUTE)
+    (inbox / "a.txt").write_text("a")
+    assert (await collector.run_now("j", limit=1)).records == 1
+    assert len(pulled(place)) == 2
+
+
+async def test_a_date_that_comes_once_is_where_windows_begin(place, collector, clock, inbox):
+    dates = ("2027-01-15T08:00:00Z", "2027-01-15T09:00:00Z")
+    job = replace(windowed(inbox), schedules=(schedule(at=dates),))
+    collector.set_jobs({"j": job})
+    await due(collector, clock, "at")
+    assert pulled(place) == []
+    clock.tick(60 * MINUTE)
+    await due(collector, clock, "at")
+    assert pulled(place) == [("at", 0, 60, "done")]
+    again = await collector.run_now("j")
+    assert again.reason == "no window is due, and none ever will be: the schedule has no time to come"
+
+
+@pytest.mark.parametrize(("minutes", "first", "last"), [(0.5, -2, 2), (2.25, -4, 0)])
+async def test_a_window_waits_for_rows_that_are_written_late_without_moving(  # noqa: PLR0917
+    place, collector, clock, inbox, minutes, first, last
+):
+    job = windowed(inbox, missed="all")
+    settle = Settle(age=timedelta(minutes=minutes))
+    late, start = [], place.spool.start_window
+
+    def started(*args, **more):
+        late.append(clock.now() - args[-1].end)
+        return start(*args, **more)
+
+    place.spool.start_window = started
+    collector.set_jobs({"j": replace(job, source=replace(job.source, settle=settle))})
+    await due(collector, clock)
+    for step in range(1, 13):
+        await clock.advance(MINUTE / 4)
+        await idle(collector)
+        if step % 4 == 0:
+            await due(collector, clock)
+    found = pulled(place)
+    assert [(since, until) for _, since, until, _ in found] == [
+        (minute, minute + 1) for minute in range(first, last)
+    ]
+    assert {trigger for trigger, *_ in found[1:]} == {"settle"}, "the moment they are ready"
+    assert late[1:] == [minutes * MINUTE] * (len(found) - 1)
+
+
+async def test_a_file_event_does_not_forget_a_window(place, collector, clock, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    await due(collector, clock, "watch")
+    assert pulled(place) == [("watch", -1, 0, "done")]
+    mark = await place.spool.window_mark("j")
+    assert (mark.done, mark.wanted) == (START, None)
+
+
+async def test_a_state_that_cannot_be_used_fails_the_run_and_not_the_daemon(place, collector, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    await asyncio.to_thread(place.spool.close)
+    assert (await collector.run_now("j")).state == "failed"
+    assert collector.snapshot().runs == {("j", "failed"): 1}
+
+
+async def test_a_stop_in_the_middle_leaves_the_window_wanted(place, collector, clock, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    (inbox / "a.txt").write_text("a")
+    gate = Gate(place.spool)
+    asked = asyncio.create_task(collector.run_now("j"))
+    await asyncio.to_thread(gate.reached.wait, 20)
+    stopping = asyncio.create_task(collector.stop(20))
+    await asyncio.sleep(0)
+    gate.open.set()
+    assert await stopping
+    assert (await asked).state == "stopped"
+    mark = await place.spool.window_mark("j")
+    assert (mark.done, mark.wanted) == (START - MINUTE, START)
+
+
+# ------------------------------------------------------------------------------ backfills
+
+
+def at(minutes):
+    return datetime.fromtimestamp(START + minutes * MINUTE, UTC).isoformat()
+
+
+async def row_of(place, row):
+    return await place.spool.backfill(row.id)
+
+
+async def test_a_backfill_pulls_a_span_in_order_and_leaves_the_schedule_where_it_is(
+    place, collector, backfills, inbox, clock
+):
+    collector.set_jobs({"j": windowed(inbox)})
+    await due(collector, clock)
+    (inbox / "a.txt").write_text("a")
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await backfills.wait("j")
+    assert pulled(place)[1:] == [("backfill", minute, minute + 1, "done") for minute in (-10, -9, -8)]
+    done = await row_of(place, row)
+    assert (done.state, done.windows, done.records, done.messages) == ("done", 3, 1, 1)
+    mark = await place.spool.window_mark("j")
+    assert (mark.done, mark.wanted) == (START, None)
+
+
+async def test_the_schedule_goes_on_between_the_windows_of_a_backfill(
+    place, collector, backfills, inbox, clock
+):
+    collector.set_jobs({"j": windowed(inbox)})
+    gate = Gate(place.spool)
+    await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    collector.due("j", clock.now(), "every")
+    gate.open.set()
+    await backfills.wait("j")
+    await idle(collector)
+    assert [trigger for trigger, *_ in pulled(place)] == ["backfill", "every", "backfill", "backfill"]
+
+
+async def test_a_backfill_that_fails_says_where_and_goes_on_there(place, collector, backfills, inbox):
+    job = windowed(inbox)
+    collector.set_jobs({"j": replace(job, source=replace(job.source, columns=("id",)))})
+    (inbox / "wrong.txt").write_text("name\n")
+    row = await backfills.begin("j", at(-10), at(-8), "")
+    await backfills.wait("j")
+    failed = await row_of(place, row)
+    assert (failed.state, failed.windows) == ("failed", 0)
+    assert failed.reason.startswith("2027-01-15T07:50:00Z/2027-01-15T07:51:00Z: wrong.txt: missing column id")
+    again = await backfills.begin("j", at(-10), at(-8), "")
+    await backfills.wait("j")
+    assert again.id == row.id
+    assert (await row_of(place, row)).state == "done"
+
+
+async def test_a_backfill_that_is_stopped_in_the_middle_goes_on_with_that_window(
+    place, collector, backfills, inbox
+):
+    collector.set_jobs({"j": windowed(inbox)})
+    (inbox / "a.txt").write_text("a")
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    await backfills.stop(row.id)
+    gate.open.set()
+    await backfills.wait("j")
+    stopped = await row_of(place, row)
+    assert (stopped.state, stopped.reason, stopped.windows) == ("stopped", "it was stopped", 0)
+    assert await asyncio.to_thread(place.visible) == []
+    again = await backfills.begin("j", at(-10), at(-7), "")
+    await backfills.wait("j")
+    assert (again.id, (await row_of(place, row)).windows) == (row.id, 3)
+    assert await asyncio.to_thread(place.visible) == [b"a"]
+
+
+async def test_one_backfill_of_a_job_at_a_time_and_who_asks_for_the_same_joins_it(
+    place, collector, backfills, inbox
+):
+    collector.set_jobs({"j": windowed(inbox)})
+    gate = Gate(place.spool)
+    first, second = await asyncio.gather(
+        backfills.begin("j", at(-10), at(-7), ""), backfills.begin("j", at(-10), at(-7), "")
+    )
+    with pytest.raises(UsageError, match="another backfill of j goes on"):
+        await backfills.begin("j", at(-10), at(-6), "")
+    gate.open.set()
+    await backfills.wait("j")
+    assert first.id == second.id
+    assert len(pulled(place)) == 3
+
+
+async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfills, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    collector.set_jobs({})
+    gate.open.set()
+    await backfills.wait("j")
+    ended = await row_of(place, row)
+    assert (ended.state, ended.reason, ended.windows) == ("failed", "there is no job 'j'", 1)
+
+
+@pytest.mark.parametrize(("texts", "windows"), [(["a"], 0), ([], 1)])
+async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR0917
+    place, collector, backfills, inbox, texts, windows
+):
+    """In the middle of a window, and between two."""
+    collector.set_jobs({"j": windowed(inbox)})
+    for text in texts:
+        (inbox / f"{text}.txt").write_text(text)
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    stopping = asyncio.create_task(collector.stop(20))
+    await asyncio.sleep(0)
+    gate.open.set()
+    assert await stopping
+    await backfills.close()
+    ended = await row_of(place, row)
+    assert (ended.state, ended.windows) == ("stopped", windows)
+
+
+async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, collector, backfills, inbox):
+    collector.set_jobs({"j": windowed(inbox)})
+    gate = Gate(place.spool)
+    words = {"job": "j", "from": at(-10), "to": at(-7), "step": "2m"}
+    answer = await backfills.answer({"action": "start", **words})
+    assert answer["state"] == "running"
+    assert answer["done"] == "2027-01-15T07:50:00.000Z"
+    assert (answer["step"], answer["doing"]) == ("2m", "waiting for its turn")
+    await backfills.answer({"action": "stop", "id": answer["id"]})
+    gate.open.set()
+    await backfills.wait("j")
+    assert (await backfills.answer({"action": "state", "id": answer["id"]}))["state"] == "stopped"
+    with pytest.raises(AgentError, match="backfill wants an action"):
+        await backfills.answer({"action": "explode"})
+    with pytest.raises(UsageError, match="there is no backfill 99"):
+        await backfills.answer({"action": "state", "id": 99})
+
+
+@pytest.mark.parametrize(
+    ("words", "message", "hint"),
+    [
+        (("yesterday", "2026-02-01", ""), "--from yesterday is no date or time", "write 2026-01-31"),
+        (("2026-01-32", "2026-02-01", ""), "--from 2026-01-32 is no date or time", "write 2026-01-31"),
+        (("2026-02-01", "2026-01-01", ""), "--from 2026-02-01 is not before --to 2026-01-01", "left out"),
+        (("2026-02-01", "2026-02-01", ""), "is not before", "the first moment that is left out"),
+        (("2026-02-01", "2027-02-01", ""), "--to 2027-02-01 lies in the future", "2027-01-15T08:00:00"),
+        (("2026-01-01", "2026-02-01", "day"), '--step: "day" is no duration', "1d"),
+        (("2026-01-01", "2026-02-01", "200ms"), "--step 200ms is shorter than a second", "30s, 5m, 2h or 1d"),
+        (("2016-01-01", "2026-02-01", "1s"), "these would be 318,297,600 windows", "make --step longer"),
+    ],
+)
+async def test_a_span_that_means_nothing_is_refused_with_a_hint(  # noqa: PLR0917
+    collector, backfills, inbox, words, message, hint
+):
+    collector.set_jobs({"j": windowed(inbox)})
+    with pytest.raises(UsageError) as error:
+        await backfills.begin("j", *words)
+    assert message in error.value.message
+    assert hint in error.value.hint
+
+
+async def test_what_has_no_windows_has_no_backfill(collector, backfills, inbox):
+    whole = job_of("file", inbox / "*.txt")
+    watching = replace(windowed(inbox), name="w", schedules=(schedule(watch=True),))
+    collector.set_jobs({"j": whole, "w": watching})
+    with pytest.raises(UsageError, match="its source uses neither since nor until"):
+        await backfills.begin("j", at(-10), at(-7), "")
+    with pytest.raises(UsageError, match="the schedule of w has no interval of its own"):
+        await backfills.begin("w", at(-10), at(-7), "")
+    row = await backfills.begin("w", at(-10), at(-7), "1m")
+    await backfills.wait("w")
+    assert (row.job, row.step) == ("w", "1m")
+
+
+async def test_dates_are_days_of_the_job_s_own_zone(collector, backfills, inbox):
+    collector.set_jobs({"j": windowed(inbox, timezone="Europe/Amsterdam")})
+    row = await backfills.begin("j", "2026-07-01", "2026-07-01T00:02", "")
+    await backfills.wait("j")
+    assert datetime.fromtimestamp(row.since, UTC).isoformat() == "2026-06-30T22:00:00+00:00"
+    assert row.until - row.since == 120
