@@ -276,7 +276,7 @@ def test_a_job_that_is_only_delivered_needs_no_leave_to_run(alone):
         b"body: {format: json}\ntarget: {connection: sink, path: /in}\n"
     )
     piece = digest("jobs/pulled.yaml", "job", text, "jobs/pulled.yaml", alone.config)
-    piece.relate(load(alone.config).plan.connections, {})
+    piece.relate(load(alone.config).plan.connections, {}, reads=False)
     assert piece.job() is not None
 
 
