@@ -63,5 +63,5 @@ def _stored(db: Database, job: str) -> tuple[int, str, int]:
     # Most jobs have one lane and no row. Where one is missing that was there, after damage to the database,
     # the messages tell the generation; their layout is as good as none, so that the next one waits for them.
     last = db.execute(_LAST, job=job).fetchone()
-    lane = 0 if last is None else int(last[0])
-    return lane // LANES, "" if lane else STRICT.name, STRICT.lanes
+    generation = 0 if last is None else int(last[0]) // LANES
+    return generation, "" if generation else STRICT.name, STRICT.lanes
