@@ -3,7 +3,7 @@
     due ──┬─ none of this job is under way ─▶ run (at most `collect.concurrency` at the same moment)
           ├─ overlap: skip ─────────────────▶ recorded as skipped; after file events once more at its end
           ├─ overlap: queue ────────────────▶ behind it
-          ├─ windows (:since, :until) ──────▶ behind it, once: its run pulls all windows that are due
+          ├─ windows (:since, :until) ──────▶ behind it, once
           └─ three runs in a row died with the process ─▶ quarantined until the job's text changes
 
 Everything here happens in the event loop; the runs themselves in threads.
@@ -72,9 +72,8 @@ class Collector:
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._looks = Looks(clock, self.due)
+        self._looks, self._tally = Looks(clock, self.due), Tally(spool)
         self._quarantine = Quarantine(spool)
-        self._tally = Tally(spool)
         self._stop = threading.Event()
         self._pool: ThreadPoolExecutor | None = None
 
@@ -245,7 +244,7 @@ class Collector:
         run, ends = self._start(job, wanted), wanted.window is not None
         try:
             hands = ThreadHands(wanted, self._stop)
-            limit = wanted.limit if wanted.window is None else None  # no window is done in part
+            limit = None if ends else wanted.limit  # no window is done in part
             result = collect_job(job, run, self._spool, ctx, hands=hands, limit=limit, poll=self._poll)
         except Exception as error:
             reason = error.message if isinstance(error, AgentError) else _fault(error)
