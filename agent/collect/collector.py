@@ -3,7 +3,7 @@
     due ──┬─ none of this job is under way ─▶ run (at most `collect.concurrency` at the same moment)
           ├─ overlap: skip ─────────────────▶ recorded as skipped; after file events once more at its end
           ├─ overlap: queue ────────────────▶ behind it
-          ├─ windows (:since, :until) ──────▶ behind it, once: its run pulls all windows that are due
+          ├─ windows (:since, :until) ──────▶ behind it, once
           └─ three runs in a row died with the process ─▶ quarantined until the job's text changes
 
 Everything here happens in the event loop; the runs themselves in threads.
@@ -70,9 +70,8 @@ class Collector:
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._looks = Looks(clock, self.due)
+        self._looks, self._tally = Looks(clock, self.due), Tally(spool)
         self._quarantine = Quarantine(spool)
-        self._tally = Tally(spool)
         self._stop = threading.Event()
         self._worker = Worker(
             spool=spool, settings=settings, clock=clock, stop=self._stop, poll=poll, databases=databases
