@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import sqlite3
 import subprocess
 import sys
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
@@ -19,7 +20,7 @@ from agent.databases import KnownDatabases
 from agent.render import Context
 from agent.spool import Spool
 from agent.window import Window
-from tests.support.collecting import Hands, bodies_of, die_at
+from tests.support.collecting import Hands, bodies_of
 from tests.support.rendering import make_job, where
 
 ROOT = Path(__file__).parents[2]
@@ -123,8 +124,34 @@ def run_child(
     )
 
 
-def child(state: Path, url: str, query: str, cursor: str) -> None:
+class Death:
+    """SIGKILL before the SQL statement with this number; statements count from `begin` on. 0: never."""
+
+    def __init__(self, count: int) -> None:
+        self._left = count
+        self._begun = False
+        real = sqlite3.connect
+
+        def connect(*args, **kwargs):
+            connection = real(*args, **kwargs)
+            connection.set_trace_callback(self._trace)
+            return connection
+
+        sqlite3.connect = connect
+
+    def begin(self) -> None:
+        self._begun = True
+
+    def _trace(self, _: str) -> None:
+        if self._begun:
+            self._left -= 1
+            if self._left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def child(state: Path, url: str, query: str, cursor: str, death: Death) -> None:
     place = Place(state, database(url))
+    death.begin()
     records = int(os.environ.get("RECORDS", "10"))
     result = place.run(sql_job(query, cursor=cursor.split(","), map={"id": "=id"}, records=records))
     print(result.state, result.reason)
@@ -132,6 +159,4 @@ def child(state: Path, url: str, query: str, cursor: str) -> None:
 
 
 if __name__ == "__main__":
-    die_at(sys.argv[5])
-    with suppress(KeyboardInterrupt):
-        child(Path(sys.argv[1]), *sys.argv[2:5])
+    child(Path(sys.argv[1]), *sys.argv[2:5], Death(int(sys.argv[5])))
