@@ -8,6 +8,7 @@ from typing import Literal, TypedDict, cast
 from agent.config.map_tree import build_map
 from agent.config.model import (
     CsvSource,
+    ExcelSource,
     Files,
     FileSource,
     JsonSource,
@@ -35,6 +36,12 @@ def build_source(source: View) -> Source | None:
         )
     if kind == "csv":
         return _csv(source)
+    if kind == "excel":
+        return ExcelSource(
+            **_common(source),
+            sheet=source.text("sheet"),
+            header_row=source.number("header_row", 1),
+        )
     kinds = {"ndjson": NdjsonSource, "json": JsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None

@@ -29,6 +29,7 @@ HOMES = {
     "jsonschema": ("agent/config/",),
     "prometheus_client": ("agent/web/",),
     "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render"),
+    "python_calamine": ("agent/sources/excel.py",),
     "rich": ("agent/commands/",),
     "sqlalchemy": ("agent/spool/",),
     "uvloop": ("agent/loop.py",),

@@ -12,6 +12,7 @@ from agent.config.model import (
     Batch,
     Constant,
     CsvSource,
+    ExcelSource,
     Expr,
     Files,
     FileSource,
@@ -36,6 +37,7 @@ KINDS = {
     "ndjson": NdjsonSource,
     "json": JsonSource,
     "parquet": ParquetSource,
+    "excel": ExcelSource,
     "file": FileSource,
 }
 

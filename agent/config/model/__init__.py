@@ -58,6 +58,7 @@ from agent.config.model.settings import (
 )
 from agent.config.model.source import (
     CsvSource,
+    ExcelSource,
     Files,
     FileSource,
     JsonSource,
@@ -85,6 +86,7 @@ __all__ = [
     "CsvSource",
     "Delivery",
     "Dialect",
+    "ExcelSource",
     "Expr",
     "FieldNames",
     "FileSource",

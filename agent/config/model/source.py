@@ -94,7 +94,17 @@ class ParquetSource(RecordFiles):
     """Apache Parquet."""
 
 
-RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExcelSource(RecordFiles):
+    """A sheet of a workbook."""
+
+    sheet: str | None = None
+    """None: the first one."""
+    header_row: int = 1
+    """The row of the column names, from 1."""
+
+
+RecordSource: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource | ExcelSource"
 Source: TypeAlias = "FileSource | RecordSource"
 
 
