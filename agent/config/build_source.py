@@ -10,6 +10,7 @@ from agent.config.build_sql import build_sql
 from agent.config.map_tree import build_map
 from agent.config.model import (
     CsvSource,
+    ExcelSource,
     Files,
     FileSource,
     JsonSource,
@@ -46,6 +47,12 @@ def build_source(source: View) -> Source | None:  # noqa: PLR0911 - one for each
         return _json(source)
     if kind == "sql":
         return build_sql(source)
+    if kind == "excel":
+        return ExcelSource(
+            **_common(source),
+            sheet=source.text("sheet"),
+            header_row=source.number("header_row", 1),
+        )
     kinds = {"ndjson": NdjsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None

@@ -6,13 +6,14 @@ from importlib import import_module
 from types import ModuleType
 from typing import Final
 
-from agent.config.model import CsvSource, JsonSource, NdjsonSource, ParquetSource, RecordSource
+from agent.config.model import CsvSource, ExcelSource, JsonSource, NdjsonSource, ParquetSource, RecordSource
 
 READERS: Final = {
     CsvSource: "agent.sources.csv",
     NdjsonSource: "agent.sources.ndjson",
     JsonSource: "agent.sources.json",
     ParquetSource: "agent.sources.parquet",
+    ExcelSource: "agent.sources.excel",
 }
 """Kinds that are read record by record: `relation(con, file, source, uses)`, and `prepare(…)` where a file
 may have to be rewritten first. Named, not imported: a daemon of whole-file jobs never loads DuckDB."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.config.model import ParquetSource
+from agent.config.model import ExcelSource, ParquetSource
 from agent.mapping import identifier, literal
 from agent.sources import duck
 from agent.sources.relation import Column, Opened, Relation, Uses, require
@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
-def relation(con: DuckDBPyConnection, file: Opened, source: ParquetSource, uses: Uses) -> Relation:
+def relation(
+    con: DuckDBPyConnection, file: Opened, source: ParquetSource | ExcelSource, uses: Uses
+) -> Relation:
     """The rows of a Parquet file. Raises SourceError when columns are missing."""
     del uses  # DuckDB reads only the columns that the query names
     reader = f"read_parquet({literal(file.reading)})"

@@ -99,7 +99,7 @@ PLACES = {
             },
             ["source"],
         )
-        for kind in ("file", "csv", "ndjson", "json", "parquet")
+        for kind in ("file", "csv", "ndjson", "json", "parquet", "excel")
     },
 }
 # These need another key beside them to mean anything.

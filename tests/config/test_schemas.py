@@ -83,7 +83,7 @@ KEY_OF = {  # the field of the model → the key of the schema, where they diffe
     "collect_threads": {"threads"}, "collect_concurrency": {"concurrency"}, "kind": {"secret", "env", "file"},
     "commands_allow": {"allow"}, "size_param": {"param"}, "by": {"page", "offset"}, "number": {"page"},
     "reading": {"format"}, "pointer": {"next", "cursor"}, "dialect": {"send"}, "expr": {"by"}, "contract": {"schema"},
-    "column": {"of"}, "age": {"for"},
+    "column": {"of"}, "age": {"for"}, "deleted_map": {"map"},
 }  # fmt: skip
 NOT_WRITTEN = {"where", "sha256", "file", "program"}
 WRITTEN = [
@@ -91,9 +91,9 @@ WRITTEN = [
     model.OAuthPasswordAuth, model.ClientCredentialsAuth, model.RefreshTokenAuth, model.TokenCommandAuth, model.Dialect,
     model.Client, model.FieldNames, model.AnswerNames, model.TokenHeader,
     model.Limits, model.Tls, model.Connection, model.Schedule, model.Files, model.FileSource, model.CsvSource,
-    model.NdjsonSource, model.JsonSource, model.ParquetSource, model.HttpSource, model.CommandSource,
-    model.NextPage, model.CursorPage, model.NumberedPage, model.RawBody, model.JsonBody, model.Batch, model.Target,
-    model.Delivery, model.Strict, model.ByKey, model.Unordered, model.Expire, model.Job,
+    model.NdjsonSource, model.JsonSource, model.ParquetSource, model.ExcelSource, model.Only, model.HttpSource,
+    model.CommandSource, model.NextPage, model.CursorPage, model.NumberedPage, model.RawBody, model.JsonBody,
+    model.Batch, model.Target, model.Delivery, model.Strict, model.ByKey, model.Unordered, model.Expire, model.Job,
     model.JobTest, model.Expected, model.ExpectedDead, model.Database, model.SqlSource, model.SettledRows,
 ]  # fmt: skip
 

@@ -34,6 +34,7 @@ HOMES = {
     "lxml": ("agent/contracts/",),
     "prometheus_client": ("agent/web/",),
     "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render", "agent/databases/"),
+    "python_calamine": ("agent/sources/excel.py",),
     "rich": ("agent/commands/",),
     "sqlalchemy": ("agent/spool/", "agent/databases/others.py"),
     "uvloop": ("agent/loop.py",),

@@ -13,6 +13,7 @@ from agent.config.model import (
     Constant,
     CsvSource,
     Delivery,
+    ExcelSource,
     Expr,
     Files,
     FileSource,
@@ -37,6 +38,7 @@ KINDS = {
     "ndjson": NdjsonSource,
     "json": JsonSource,
     "parquet": ParquetSource,
+    "excel": ExcelSource,
     "file": FileSource,
 }
 

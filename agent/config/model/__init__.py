@@ -88,6 +88,7 @@ from agent.config.model.settings import (
 from agent.config.model.source import (
     CommandSource,
     CsvSource,
+    ExcelSource,
     Files,
     FileSource,
     HttpSource,
@@ -135,6 +136,7 @@ __all__ = [
     "Delivery",
     "Dialect",
     "Document",
+    "ExcelSource",
     "Expected",
     "ExpectedDead",
     "Expire",

@@ -99,6 +99,16 @@ class ParquetSource(RecordFiles):
     """Apache Parquet."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExcelSource(RecordFiles):
+    """A sheet of a workbook."""
+
+    sheet: str | None = None
+    """None: the first one."""
+    header_row: int = 1
+    """The row of the column names, from 1."""
+
+
 Reading: TypeAlias = "CsvSource | NdjsonSource | JsonSource"
 """How a document that came in is read; its `files` are empty."""
 
@@ -186,7 +196,7 @@ class SqlSource:
         return not {"since", "until"}.isdisjoint(read_sql(self.query).names)
 
 
-FileRecords: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource"
+FileRecords: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource | ExcelSource"
 RecordSource: TypeAlias = "FileRecords | SqlSource"
 PulledSource: TypeAlias = "HttpSource | CommandSource"
 Source: TypeAlias = "FileSource | RecordSource | PulledSource"
