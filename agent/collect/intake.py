@@ -27,6 +27,9 @@ log = get_log("collect")
 Rendering: TypeAlias = "Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]"
 _UnderWay: TypeAlias = "tuple[Chunk, Pending[list[str]]]"
 
+TOGETHER = 1000
+"""Dead letters that are handed to the spool at once."""
+
 
 class Place(Protocol):
     """What the chunks of one reading belong to."""
@@ -78,8 +81,7 @@ class Intake:
                     arriving, under_way = under_way, None
                     self._arrive(place, arriving)
                     self.stop_if_asked()
-                    for bad in chunk.bad:
-                        self._bury(bad, place)
+                    self._bury(chunk.bad, place)
                     under_way = chunk, self._append(chunk, place)
         except (StoppedError, StateError):
             raise
@@ -131,13 +133,26 @@ class Intake:
         self.messages += len(chunk.drafts)
         self.records += sum(draft.records for draft in chunk.drafts)
 
-    def _bury(self, bad: BadRecord, place: Place) -> None:
-        """A bad record becomes a dead letter before its chunk is appended: after a kill twice, never lost."""
+    def _bury(self, records: tuple[BadRecord, ...], place: Place) -> None:
+        """Bad records become dead letters before their chunk is appended: after a kill twice, never lost.
+
+        Many are handed over before the first is waited for: the spool commits what waits together.
+        """
         now = self.ctx.clock.now()
-        letter = letter_of(bad, job=self.job.name, run=self.run, file=place.file, name=place.name, now=now)
-        while True:
-            try:
-                self.spool.add_dead(letter).result()
-                break
-            except SpoolFull:
+        job, run, file, name = self.job.name, self.run, place.file, place.name
+        left = [letter_of(bad, job=job, run=run, file=file, name=name, now=now) for bad in records]
+        while left:
+            handed = [(letter, self.spool.add_dead(letter)) for letter in left[:TOGETHER]]
+            refused = [letter for letter, pending in handed if not _is_in(pending)]
+            left = refused + left[TOGETHER:]
+            if refused:
                 self.room.pause()
+
+
+def _is_in(pending: Pending[int]) -> bool:
+    """Wait for a dead letter; False when the spool is full."""
+    try:
+        pending.result()
+    except SpoolFull:
+        return False
+    return True

@@ -226,13 +226,17 @@ class Reloader:
 
     async def _remember(self, loaded: Loaded, gone: list[str], rejected: frozenset[str]) -> None:
         now = self._clock.now()
+        good = {
+            path: accepted
+            for path, accepted in loaded.accepted.items()
+            if not (accepted.kind in {"job", "schema"} and accepted.name in rejected)
+        }
         try:
             for path in gone:
                 await self._texts.remove(path, now)
-            for path, accepted in loaded.accepted.items():
-                if not (accepted.kind in {"job", "schema"} and accepted.name in rejected):
-                    await self._texts.accept(path, accepted, now)
-            await self._texts.tidy(loaded.accepted)
+            for path, accepted in good.items():
+                await self._texts.accept(path, accepted, now)
+            await self._texts.tidy(good)
             await self._texts.forget(self._waiting, now)
         except AgentError as error:
             log.warning("the last good texts cannot be remembered", reason=error.message)

@@ -7,10 +7,18 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
 from agent import mapping
-from agent.config.model import CsvSource, ParquetSource, RecordSource
+from agent.config.model import (
+    CsvSource,
+    Files,
+    JsonSource,
+    NdjsonSource,
+    ParquetSource,
+    RecordSource,
+    Where,
+)
 from agent.errors import SourceError
 from agent.message import JsonValue
 from agent.sources import duck
@@ -21,6 +29,40 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 Rows: TypeAlias = "Sequence[Mapping[str, JsonValue]]"
+
+
+class Typed(Protocol):
+    """A source whose records have types of their own: a query's rows, a sheet's cells."""
+
+    @property
+    def on_bad_row(self) -> Literal["fail", "dead_letter"]:
+        """See `RecordFiles`."""
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """See `RecordFiles`."""
+
+    @property
+    def types(self) -> Mapping[str, str]:
+        """See `RecordFiles`."""
+
+    @property
+    def where(self) -> Where:
+        """See `RecordFiles`."""
+
+
+def stand_in(source: Typed) -> RecordSource:
+    """The source that reads given records: itself, or for one that reads no text files, typed rows."""
+    if isinstance(source, CsvSource | NdjsonSource | JsonSource | ParquetSource):
+        return source
+    return ParquetSource(
+        files=Files(paths=()),
+        on_bad_row=source.on_bad_row,
+        columns=source.columns,
+        types=source.types,
+        where=source.where,
+    )
+
 
 NAMES: Final = {"CsvSource": "given.csv", "ParquetSource": "given.parquet", "JsonSource": "given.json"}
 

@@ -9,14 +9,10 @@ from pathlib import Path
 
 from agent.config.model import (
     Connection,
-    Files,
     GivenFile,
     GivenRows,
     Job,
     JobTest,
-    JsonSource,
-    RecordFiles,
-    SqlSource,
     reading_of,
 )
 from agent.errors import AgentError, SourceError
@@ -80,30 +76,16 @@ def _chunks(job: Job, given: GivenRows | GivenFile, temp: Path, ctx: Context) ->
     if isinstance(given, GivenFile):
         path = given.path
     else:
-        job = _of_documents(job)
         reading = reading_of(job.source)
-        assert isinstance(reading, RecordFiles), "refused when the config was built"
+        assert reading is not None, "refused when the config was built"
         # pyarrow, when a source is read that needs it
-        from agent.sources.given import write_given  # noqa: PLC0415
+        from agent.sources.given import stand_in, write_given  # noqa: PLC0415
 
-        path = write_given(reading, given.rows, temp)
+        source = stand_in(reading)
+        job = dataclasses.replace(job, source=source)
+        path = write_given(source, given.rows, temp)
     stamp = stamp_of(path)
     if stamp is None:
         said = f"{path} is not a regular file that can be read"
         raise SourceError(said, hint="a relative path starts at the job file's folder", lasting=True)
     return list(render_file(job, SourceFile(path=path, stamp=stamp), ctx))
-
-
-def _of_documents(job: Job) -> Job:
-    """A job that reads a query, as if it read the same rows from a document."""
-    source = job.source
-    if not isinstance(source, SqlSource):
-        return job
-    rows = JsonSource(
-        files=Files(paths=()),
-        on_bad_row=source.on_bad_row,
-        columns=source.columns,
-        types=source.types,
-        where=source.where,
-    )
-    return dataclasses.replace(job, source=rows)

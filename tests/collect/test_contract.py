@@ -8,8 +8,9 @@ from dataclasses import replace
 import pytest
 
 from agent.config.model import Batch, Contract, SchemaFile
+from agent.errors import SpoolFull
 from agent.render import render_file
-from agent.spool import Reader
+from agent.spool import Pending, Reader
 from tests.support.collecting import job_of
 from tests.support.rendering import bodies, context, listed, make_job, render, where
 
@@ -112,3 +113,27 @@ def test_a_run_buries_what_breaks_the_schema_and_sends_the_rest_also_where_a_bad
         ("bad record", "a.csv line 2", "breaks even.json: id: 1 is not a multiple of 2"),
     ]
     assert place.run(job).records == 0
+
+
+def test_thousands_of_bad_records_are_all_kept_in_order_also_while_the_spool_is_full(place, inbox):
+    path = write(inbox / "a.csv", [1] * 3000)
+    add, refused = place.spool.add_dead, []
+
+    def add_or_refuse(letter):
+        if letter.origin.endswith("line 7") and not refused:
+            refused.append(letter)
+            full = Pending()
+            full.set_exception(SpoolFull("full"))
+            return full
+        return add(letter)
+
+    place.spool.add_dead = add_or_refuse
+    job = with_contract(job_of("csv", path, map={"id": "=id"}, types={"id": "INTEGER"}, on_bad_row="fail"))
+    assert place.run(job).state == "done"
+    assert len(refused) == 1
+    with Reader.open(place.temp.parent / "state") as reader:
+        letters = reader.dead("j", limit=10_000)
+    assert len(letters) == 3000
+    assert [one.origin for one in letters][-8:-1] == [
+        f"a.csv line {number}" for number in (10, 9, 8, 6, 5, 4, 3)
+    ]

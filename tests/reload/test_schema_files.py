@@ -6,6 +6,8 @@ import asyncio
 
 import pytest
 
+from agent.errors import Problem
+from agent.reload.world import JobRejected
 from tests.support.config_folder import write
 
 JOB = """\
@@ -82,6 +84,23 @@ async def test_schemas_that_no_job_names_any_more_are_forgotten(house, schema):
     write(house.job("gps"), JOB.replace(", schema: SCHEMA", ""))
     await house.reloader.reload("test")
     assert [row.path for row in await house.spool.config_rows() if "#" in row.path] == []
+
+
+async def test_a_job_that_the_world_rejects_keeps_the_schema_of_its_last_good_text(house, schema):
+    await house.reloader.start()
+    problem = Problem(file="jobs/gps.yaml", line=7, message="the secret is missing")
+    prepare = house.world.prepare
+
+    async def reject_the_new_one(plan, draining, change):
+        new = plan.jobs["gps"].body.contract is None
+        house.world.reject = {"gps": JobRejected(job="gps", problem=problem)} if new else {}
+        return await prepare(plan, draining, change)
+
+    house.world.prepare = reject_the_new_one
+    write(house.job("gps"), JOB.replace(", schema: SCHEMA", ""))
+    await house.reloader.reload("test")
+    assert text_of(house) == GOOD
+    assert f"jobs/gps.yaml#{schema}" in [row.path for row in await house.spool.config_rows()]
 
 
 async def test_a_changed_schema_is_found_without_being_told(live):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from agent.sources.given import stand_in, write_given
 from tests.support.job_tests import Trials
+from tests.support.rendering import bodies, make_job, render
 
 MAP = "body: {format: json, per: record, map: {id: =id, lat: =lat}}\n"
 CSV = "source: {type: csv, path: /data/*.csv, types: {lat: DOUBLE}}\n"
@@ -250,3 +254,27 @@ def test_values_that_yaml_readers_disagree_about_are_errors_at_their_place(teste
     first, second = tested.problems()
     assert "tests[0].given[0].id: 012 without quotes may mean an octal number" in first
     assert "tests[0].expect[0].json.a[0].b: 2024-01-01 without quotes may mean a date" in second
+
+
+def test_the_rows_of_a_query_are_given_with_the_types_of_their_values(tmp_path):
+    """A source that reads no text file, as the four things that a stand-in needs of it."""
+    source = SimpleNamespace(
+        on_bad_row="dead_letter",
+        columns=("id",),
+        types={"seen": "TIMESTAMPTZ", "flag": "BOOLEAN"},
+        where=None,
+    )
+    reads = stand_in(source)
+    path = write_given(
+        reads, [{"id": 7, "seen": "2021-10-27T11:00:31+02:00"}, {"id": 8, "seen": "soon"}], tmp_path
+    )
+    tree = {"id": "=id", "twice": "=id * 2", "seen": "=seen", "flag": "=flag"}
+    job = replace(make_job("parquet", path, map=tree, per="record"), source=reads)
+    chunks = render(job, path)
+    assert bodies(chunks) == [b'{"id":7,"twice":14,"seen":"2021-10-27T09:00:31Z","flag":null}']
+    assert [bad.reason for chunk in chunks for bad in chunk.bad] == ["column seen: soon is not a TIMESTAMPTZ"]
+
+
+def test_a_source_that_reads_files_of_text_stands_for_itself(tmp_path):
+    source = make_job("csv", tmp_path / "a.csv").source
+    assert stand_in(source) is source
