@@ -17,8 +17,12 @@ from agent.errors import SourceError
 from agent.status import counted
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from agent.config.model import Job
-    from agent.preview import Shown
+    from agent.message import Cursor
+    from agent.preview import Document, Shown
+    from agent.render import Context
     from agent.stamp import FileStamp
 
 BODY_SHOWN = 2_000
@@ -76,8 +80,6 @@ def command(  # noqa: PLR0917 - one for each option
     world = find(config, job)
     folder = state or world.plan.settings.state
     known = set() if everything or sample else known_files(folder, job)
-    if as_test:
-        return _write_test(world, sample=sample, known=known, limit=limit)
     shown = []
     cursor = None if everything else cursor_of(folder, world.job)
     with world.context() as context:
@@ -89,6 +91,11 @@ def command(  # noqa: PLR0917 - one for each option
             allowed=world.plan.settings.commands_allow,
             cursor=cursor,
         )
+        if as_test:
+            with closing(asked):
+                return _write_test(
+                    world, context, sample=sample, known=known, asked=asked, cursor=cursor, limit=limit
+                )
         previewed = preview(
             world.job,
             world.connection,
@@ -117,20 +124,22 @@ def command(  # noqa: PLR0917 - one for each option
 
 def _write_test(
     world: World,
+    context: Context,
     *,
     sample: Path | None,
     known: set[FileStamp],
+    asked: Iterable[Document],
+    cursor: Cursor | None,
     limit: int,
 ) -> int:
     from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
     from agent.testing.writing import write_test  # noqa: PLC0415
 
     job, connection = world.job, world.connection
-    with world.context() as context:
-        given = first_given(job, context, sample=sample, known=known, count=limit)
-        if given is None:
-            raise SourceError(_nothing(job, known))
-        text = write_test(job, connection, given.given, context, name=given.name)
+    given = first_given(job, context, sample=sample, known=known, documents=asked, cursor=cursor, count=limit)
+    if given is None or not given.given:
+        raise SourceError(_nothing(job, known))
+    text = write_test(job, connection, given.given, context, name=given.name)
     click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
     click.echo(text, nl=False)
     return 0
