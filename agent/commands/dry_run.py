@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from agent.errors import SourceError
 from agent.status import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Generator
 
     from agent.config.model import Job
     from agent.message import Cursor
@@ -75,37 +76,21 @@ def command(  # noqa: PLR0917 - one for each option
     last one ended.
     """
     from agent.commands.asking import documents  # noqa: PLC0415
-    from agent.preview import preview  # noqa: PLC0415
 
     world = find(config, job)
     folder = state or world.plan.settings.state
     known = set() if everything or sample else known_files(folder, job)
     shown = []
     cursor = None if everything else cursor_of(folder, world.job)
+    allowed = world.plan.settings.commands_allow
     with world.context() as context:
         asked = documents(
-            world.job,
-            world.plan.connections,
-            context,
-            config=config,
-            allowed=world.plan.settings.commands_allow,
-            cursor=cursor,
+            world.job, world.plan.connections, context, config=config, allowed=allowed, cursor=cursor
         )
+        read = _Read(sample=sample, known=known, asked=asked, cursor=cursor)
         if as_test:
-            with closing(asked):
-                return _write_test(
-                    world, context, sample=sample, known=known, asked=asked, cursor=cursor, limit=limit
-                )
-        previewed = preview(
-            world.job,
-            world.connection,
-            context,
-            sample=sample,
-            known=known,
-            documents=asked,
-            cursor=cursor,
-        )
-        with closing(previewed) as requests, closing(asked):
+            return _write_test(world, context, read, limit=limit)
+        with closing(_previewed(world, context, read)) as requests, closing(asked):
             for one in requests:
                 shown.append(one)
                 if len(shown) == limit:
@@ -122,23 +107,47 @@ def command(  # noqa: PLR0917 - one for each option
     return 0
 
 
-def _write_test(
-    world: World,
-    context: Context,
-    *,
-    sample: Path | None,
-    known: set[FileStamp],
-    asked: Iterable[Document],
-    cursor: Cursor | None,
-    limit: int,
-) -> int:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What is read for it."""
+
+    sample: Path | None
+    known: set[FileStamp]
+    asked: Generator[Document, None, None]
+    cursor: Cursor | None
+
+
+def _previewed(world: World, context: Context, read: _Read) -> Generator[Shown, None, None]:
+    from agent.preview import preview  # noqa: PLC0415
+
+    return preview(
+        world.job,
+        world.connection,
+        context,
+        sample=read.sample,
+        known=read.known,
+        documents=read.asked,
+        cursor=read.cursor,
+    )
+
+
+def _write_test(world: World, context: Context, read: _Read, *, limit: int) -> int:
     from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
     from agent.testing.writing import write_test  # noqa: PLC0415
 
     job, connection = world.job, world.connection
-    given = first_given(job, context, sample=sample, known=known, documents=asked, cursor=cursor, count=limit)
+    with closing(read.asked) as asked:
+        given = first_given(
+            job,
+            context,
+            sample=read.sample,
+            known=read.known,
+            documents=asked,
+            cursor=read.cursor,
+            count=limit,
+        )
     if given is None or not given.given:
-        raise SourceError(_nothing(job, known))
+        raise SourceError(_nothing(job, read.known))
     text = write_test(job, connection, given.given, context, name=given.name)
     click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
     click.echo(text, nl=False)
