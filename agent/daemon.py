@@ -30,7 +30,7 @@ from agent.engine import Engine
 from agent.errors import AgentError
 from agent.harmless import Consultation
 from agent.logs import get_log, set_up_logs
-from agent.loop import run
+from agent.loop import grown_up, run
 from agent.message import JsonValue
 from agent.reload import Change, Prepared, Reloader
 from agent.schedule.folders import watch_sources
@@ -132,6 +132,7 @@ class Daemon:
         self._spawn("stall", stall.run())
         self._spawn("prune", self._prune())
         self._view.started()
+        grown_up()
         self._ready = True
         if self._hung_up:
             self._hang_up()

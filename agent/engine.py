@@ -161,7 +161,8 @@ class Engine:
         routes: dict[str, RouteEntry] = {}
         for job in [*plan.jobs.values(), *draining.values()]:
             name = job.target.connection
-            unready = [each for each in _needed(job) if each in unusable and each not in self.connections]
+            needed = _needed(job) if job.name in plan.jobs else (name,)  # what is gone is only delivered
+            unready = [each for each in needed if each in unusable and each not in self.connections]
             if unready:
                 rejected.append(JobRejected(job=job.name, problem=unusable[unready[0]]))
                 continue

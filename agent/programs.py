@@ -66,7 +66,10 @@ def run_program(program: Program, take: Callable[[bytes], None], cancelled: Call
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            process = _warden(theirs)
+            try:
+                process = _warden(theirs)
+            except OSError as error:  # no memory, no process, no Python any more
+                return Ended(how="not started", why=(error.strerror or str(error)).lower())
         try:
             return _Attendance(program, ours, take).attend(process, cancelled)
         finally:

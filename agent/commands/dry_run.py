@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.dry_world import World, cursor_of, find, known_files
+from agent.commands.dry_world import World, cursor_of, find, known_files, window_of
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
 from agent.errors import SourceError
 from agent.status import counted
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
     from agent.config.model import Job
     from agent.message import Cursor
     from agent.preview import Document, Shown
@@ -75,26 +75,16 @@ def command(  # noqa: PLR0917 - one for each option
     read yet, or of a --sample file. A source of type http or command is read as a run would, from where the
     last one ended.
     """
-    from agent.commands.asking import documents  # noqa: PLC0415
-
     world = find(config, job)
     folder = state or world.plan.settings.state
     known = set() if everything or sample else known_files(folder, job)
-    shown = []
     cursor = None if everything else cursor_of(folder, world.job)
-    allowed = world.plan.settings.commands_allow
-    with world.context() as context:
-        asked = documents(
-            world.job, world.plan.connections, context, config=config, allowed=allowed, cursor=cursor
-        )
+    with world.context(window_of(folder, world.job)) as context, _asked(world, context, cursor) as asked:
         read = _Read(sample=sample, known=known, asked=asked, cursor=cursor)
         if as_test:
             return _write_test(world, context, read, limit=limit)
-        with closing(_previewed(world, context, read)) as requests, closing(asked):
-            for one in requests:
-                shown.append(one)
-                if len(shown) == limit:
-                    break
+        with closing(_previewed(world, context, read)) as requests:
+            shown = list(islice(requests, limit))
     if output == "json":
         print_json([_as_json(one) for one in shown])
     elif not shown:
@@ -113,8 +103,25 @@ class _Read:
 
     sample: Path | None
     known: set[FileStamp]
-    asked: Generator[Document, None, None]
+    asked: Iterator[Document]
     cursor: Cursor | None
+
+
+@contextmanager
+def _asked(world: World, context: Context, cursor: Cursor | None) -> Iterator[Iterator[Document]]:
+    """The documents of a source that is asked for them; nobody is asked before the first is wanted."""
+    from agent.commands.asking import documents  # noqa: PLC0415
+
+    asked = documents(
+        world.job,
+        world.plan.connections,
+        context,
+        config=world.config,
+        allowed=world.plan.settings.commands_allow,
+        cursor=cursor,
+    )
+    with closing(asked):
+        yield asked
 
 
 def _previewed(world: World, context: Context, read: _Read) -> Generator[Shown, None, None]:
@@ -135,20 +142,19 @@ def _write_test(world: World, context: Context, read: _Read, *, limit: int) -> i
     from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
     from agent.testing.writing import write_test  # noqa: PLC0415
 
-    job, connection = world.job, world.connection
-    with closing(read.asked) as asked:
-        given = first_given(
-            job,
-            context,
-            sample=read.sample,
-            known=read.known,
-            documents=asked,
-            cursor=read.cursor,
-            count=limit,
-        )
+    job = world.job
+    given = first_given(
+        job,
+        context,
+        sample=read.sample,
+        known=read.known,
+        documents=read.asked,
+        cursor=read.cursor,
+        count=limit,
+    )
     if given is None or not given.given:
         raise SourceError(_nothing(job, read.known))
-    text = write_test(job, connection, given.given, context, name=given.name)
+    text = write_test(job, world.connection, given.given, context, name=given.name)
     click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
     click.echo(text, nl=False)
     return 0

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 BATCH_ROWS = 4096
 _EXTRAS = {"pymysql": "mysql", "pymssql": "mssql", "oracledb": "oracle"}
+_NEWDECIMAL = 246
+"""MySQL's DECIMAL, which its driver counts among no kind of types."""
 _TEXT_KINDS = (str, uuid.UUID, dict, list)
 LOWEST: Mapping[str, Plain] = {
     "NUMBER": -1e125,  # the smallest that Oracle has
@@ -129,6 +131,8 @@ class _Answer:
 
     def _smallest(self, con: Connection, name: str, kind: object) -> Plain:
         dbapi = con.dialect.loaded_dbapi
+        if kind == _NEWDECIMAL and con.dialect.name in {"mysql", "mariadb"}:
+            return LOWEST["NUMBER"]
         for word, smallest in LOWEST.items():
             known = getattr(dbapi, word, None)
             if known is not None and kind == known:
@@ -176,7 +180,13 @@ class _Answer:
         elif kind is not None and pa.types.is_floating(kind):
             column = tuple(None if value is None else float(value) for value in column)
         try:
-            return pa.array(column, type=kind)
+            made = pa.array(column)
+            if kind is None or made.type == kind:
+                return made
+            if pa.types.is_boolean(kind) and made.null_count < len(made):
+                raise pa.ArrowInvalid("not a boolean")
+            # not pa.array(column, kind): that makes 2 of 2.5 without a word
+            return made.cast(kind)
         except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
             numbers = all(value is None or isinstance(value, int | float | Decimal) for value in column)
             wider = "REAL" if numbers and kind is not None and not pa.types.is_decimal(kind) else "TEXT"
@@ -227,7 +237,7 @@ def _for_sqlalchemy(question: Question) -> str:
     """Its own `:names` are ours; every other colon is text."""
     mark = "\0"
     marked = question.query.written(lambda name: f"{mark}{name}")
-    return marked.replace("\\", "\\\\").replace(":", "\\:").replace(mark, ":")
+    return marked.replace(":", "\\:").replace(mark, ":")
 
 
 def _value(mark: Mark) -> Plain:

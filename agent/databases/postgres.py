@@ -8,7 +8,6 @@ column has in the result:
     COPY (SELECT … WHERE id > CAST(current_setting('push_agent.id') AS int8) …) TO STDOUT (FORMAT binary)
 """
 
-# ruff: noqa: S608 - names are quoted, values are bound
 from __future__ import annotations
 
 import re
@@ -21,10 +20,10 @@ import pyarrow as pa
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
-from agent.databases.values import Deadline, SignIn, cancelled, driver, identifier, in_short, too_slow
+from agent.databases.postgres_types import kept, known, parameter, text_of, type_of, usual, with_casts
+from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
 from agent.errors import SourceError
-from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
-from agent.sources.mark import Mark
+from agent.sources.asking import Answer, Question
 from agent.sources.relation import Opened, require
 
 if TYPE_CHECKING:
@@ -32,28 +31,6 @@ if TYPE_CHECKING:
 
 BATCH_BYTES = 1_000_000
 """Of an Arrow batch, about."""
-LOWEST = {
-    **dict.fromkeys(("timestamptz", "timestamp", "date", "float4", "float8", "numeric"), "-infinity"),
-    "int2": str(-(2**15)),
-    "int4": str(-(2**31)),
-    "int8": str(-(2**63)),
-    **dict.fromkeys(("text", "varchar", "bpchar", "citext", "bytea", "name"), ""),
-    "uuid": "00000000-0000-0000-0000-000000000000",
-    "bool": "false",
-    "oid": "0",
-    "time": "00:00:00",
-}
-"""What stands before every other value of a type (and is itself passed over by `>`)."""
-USUAL = {
-    "integer": "int8",
-    "float": "float8",
-    "decimal": "numeric",
-    "bytes": "bytea",
-    "boolean": "bool",
-    "text": "text",
-    "lowest": "text",
-}
-"""The type for a mark where the result does not say one; the others are called as in `Mark.kind`."""
 _TIMED_OUT = "57014"
 
 
@@ -116,16 +93,16 @@ class _Answer:
         else:
             found = Opened(path=self._database.name, reading="", gzipped=False)
             require(found, question.cursor, tuple(described.names))
-        types = {field.name: _type(field) for field in described or ()}
+        types = {field.name: type_of(field) for field in described or ()}
         self._set({
-            f"push_agent.{name}": _text(mark, name, types.get(name) or _usual(mark))
+            f"push_agent.{name}": text_of(mark, name, types.get(name) or usual(mark))
             for name, mark in question.marks.items()
         })  # fmt: skip
         sql = question.query.written(
-            lambda name: _parameter(name, types.get(name) or _usual(question.marks[name]))
+            lambda name: parameter(name, types.get(name) or usual(question.marks[name]))
         )
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
-        cursor.execute(_with_casts(sql, described))
+        cursor.execute(with_casts(sql, described))
         self._reader = cursor.fetch_record_batch()
         self._describe(self._reader.schema)
 
@@ -158,7 +135,7 @@ class _Answer:
         self.names = tuple(schema.names)
         fields, casts = [], []
         for number, field in enumerate(schema):
-            kept, cast = _known(field)
+            kept, cast = known(field)
             fields.append(pa.field(f"c{number}", kept))
             casts.append(cast)
         self.schema, self.casts = pa.schema(fields), tuple(casts)
@@ -170,8 +147,7 @@ class _Answer:
             for batch in self._reader:
                 self._deadline.check(self._database.name)
                 columns = [
-                    _kept(column, field.type)
-                    for column, field in zip(batch.columns, self.schema, strict=True)
+                    kept(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)
                 ]
                 yield pa.record_batch(columns, schema=self.schema)
         except (ArrowException, OSError) as error:
@@ -214,76 +190,3 @@ def _translated(
     place = f" (line {line.group(1)} of the query)" if line and question.query.text.count("\n") else ""
     where = f"{database.name}: {what}: " if what else f"{database.name}: "
     return SourceError(where + in_short(words) + place, hint=in_short(hint.group(1)) if hint else "")
-
-
-def _type(field: pa.Field) -> str:
-    metadata = field.metadata or {}
-    return (metadata.get(b"POSTGRESQL:type") or metadata.get(b"ADBC:postgresql:typname") or b"").decode()
-
-
-def _usual(mark: Mark) -> str:
-    return USUAL.get(mark.kind, mark.kind)
-
-
-def _parameter(name: str, type_: str) -> str:
-    return f"CAST(current_setting('push_agent.{name}') AS {identifier(type_)})"
-
-
-def _text(mark: Mark, name: str, type_: str) -> str:
-    if mark.kind == "bytes":
-        return "\\x" + mark.text
-    if mark.kind != "lowest":
-        return mark.text
-    if type_ not in LOWEST:
-        hint = f"write `start: {{{name}: …}}` with a value that is smaller than all others"
-        raise SourceError(f"start: beginning knows no smallest {type_}, as the column {name} is", hint=hint)
-    return LOWEST[type_]
-
-
-def _is_foreign(field: pa.Field) -> bool:
-    """Whether the driver gives it in bytes that only PostgreSQL understands."""
-    kind = _type(field)
-    if isinstance(field.type, pa.BaseExtensionType):
-        return "arrow.opaque" in str(field.type) and kind != "numeric"
-    nested = pa.types.is_list(field.type) and isinstance(field.type.value_type, pa.BaseExtensionType)
-    return kind in {"money", "record"} or nested
-
-
-def _with_casts(sql: str, described: pa.Schema | None) -> str:
-    """The query with such columns as text: an address, a range, a point."""
-    if described is None or not any(_is_foreign(field) for field in described):
-        return sql
-    chosen = ", ".join(
-        (f"CAST(c{n} AS {_target(field)})" if _is_foreign(field) else f"c{n}")
-        + f" AS {identifier(field.name)}"
-        for n, field in enumerate(described)
-    )
-    names = ", ".join(f"c{n}" for n in range(len(described)))
-    return f"SELECT {chosen} FROM (\n{sql}) AS push_agent({names})"
-
-
-def _target(field: pa.Field) -> str:
-    if pa.types.is_list(field.type):
-        return "float8[]" if _type(field) == "_numeric" else "text[]"
-    return "numeric" if _type(field) == "money" else "text"
-
-
-def _known(field: pa.Field) -> tuple[pa.DataType, str]:
-    """The Arrow type that DuckDB is given, and what it is cast to there."""
-    kind = _type(field)
-    if isinstance(field.type, pa.UuidType):
-        return field.type, ""
-    if not isinstance(field.type, pa.BaseExtensionType):
-        return field.type, ""
-    if kind == "numeric":
-        typmod = int((field.metadata or {}).get(b"POSTGRESQL:typmod", b"-1"))
-        precision, scale = (typmod - 4) >> 16 & 0xFFFF, (typmod - 4) & 0x7FF
-        exact = typmod >= 0 and 0 <= scale <= precision <= 38  # noqa: PLR2004 - of a DECIMAL in DuckDB
-        return pa.string(), f"DECIMAL({precision},{scale})" if exact else NUMBER_TEXT
-    return field.type.storage_type, JSON_TEXT if kind in {"json", "jsonb"} else ""
-
-
-def _kept(column: pa.Array, kind: pa.DataType) -> pa.Array:
-    if column.type == kind:
-        return column
-    return column.storage if isinstance(column, pa.ExtensionArray) else column.cast(kind)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 BATCH_ROWS = 4096
 _STEPS = 10_000
 """Instructions of SQLite's machine between two looks whether to go on: well below a millisecond."""
+_EXAMPLES = {"REAL": "0.0", "TEXT": "''"}
 _TEXT_AFFINITY = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
 
 
@@ -120,13 +121,13 @@ class _Answer:
         sql = self._question.query.written(lambda name: f"?{numbers[name]}")
         if not wider:
             return sql
-        chosen = ", ".join(
-            f"CAST({identifier(name)} AS {wider[name]}) AS {identifier(name)}"
-            if name in wider
-            else identifier(name)
-            for name in self.names
-        )
-        return f"SELECT {chosen} FROM (\n{sql})"
+        chosen, example = [], []
+        for name in self.names:
+            own, kind = identifier(name), wider.get(name)
+            chosen.append(own if kind is None else f"CAST({own} AS {kind}) AS {own}")
+            example.append(_EXAMPLES.get(kind or "", "NULL") + f" AS {own}")
+        # NULL has no type, whatever it is cast to: a row before all others shows what the columns are
+        return f"SELECT {', '.join(example)} UNION ALL SELECT {', '.join(chosen)} FROM (\n{sql})"
 
     def _run(self, cursor: Cursor, wider: dict[str, str], values: list[object]) -> None:
         cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
@@ -136,13 +137,15 @@ class _Answer:
         cursor.execute(self._sql(wider), bound if values else None)
         self._reader = cursor.fetch_record_batch()
         self._first = next(iter(self._reader), None)
+        if self._first is not None and wider:
+            self._first = self._first.slice(1)
         self.names = tuple(self._reader.schema.names)
         types = self._reader.schema.types
         self.schema = pa.schema([pa.field(f"c{number}", type_) for number, type_ in enumerate(types)])
         self.casts = ("",) * len(self.names)
 
     def _all_null(self) -> list[str]:
-        if self._first is None or self._first.num_rows < BATCH_ROWS:
+        if self._first is None or self._first.num_rows < BATCH_ROWS - 1:
             return []
         pairs = zip(self.names, self._first.columns, strict=True)
         return [name for name, column in pairs if column.null_count == len(column)]

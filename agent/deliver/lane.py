@@ -15,10 +15,11 @@ A message leaves only when its ack is committed, and only then the lane's next o
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from agent.connections import OpenConnection
+from agent.deliver.ahead import PlainAhead
 from agent.deliver.expiry import is_late, timely
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, receipt_of, unsendable
@@ -56,6 +57,9 @@ class Lane:
         self.waiting = Waiting(job, number, house)
         self._house = house
         self._gone = gone
+        self._following: Message | None = None
+        """The message behind the one in hand."""
+        self._ahead = PlainAhead()
         self._failures = 0
         """Of the message in hand, in this process."""
         self._mishaps = 0
@@ -93,7 +97,9 @@ class Lane:
         self.woken = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
-        for message in await timely(window, self._house.way_of(self.job), self._house, self.waiting):
+        found = await timely(window, self._house.way_of(self.job), self._house, self.waiting)
+        for place, message in enumerate(found, 1):
+            self._following = found[place] if place < len(found) else None
             self._failures = 0
             self._told = False
             await self._send(message)
@@ -149,7 +155,9 @@ class Lane:
             except ValueError as error:
                 return self._unsendable(way, message, error)
             self.waiting.busy = True
-            return request, await self._timed(way, request, signed.generation)
+            plain = self._ahead.take(message)
+            self._ahead.begin(self._following, way)
+            return request, await self._timed(way, request, signed.generation, plain)
         finally:
             connection.leave()
 
@@ -173,13 +181,20 @@ class Lane:
         if not entering.cancelled() and entering.exception() is None:
             connection.leave()  # it got in at the very moment in which it was called back
 
-    async def _timed(self, way: Way, request: Request, generation: int) -> Outcome:
+    async def _timed(
+        self, way: Way, request: Request, generation: int, plain: Awaitable[bytes] | None
+    ) -> Outcome:
         house, connection = self._house, way.connection
         began = house.clock.monotonic()
         house.tally.in_flight += 1
         try:
             outcome = await attempt(
-                connection.client, request, terms=way.terms, generation=generation, now=house.clock.now
+                connection.client,
+                request,
+                terms=way.terms,
+                generation=generation,
+                now=house.clock.now,
+                plain=None if request.gzip else plain,
             )
         finally:
             house.tally.in_flight -= 1

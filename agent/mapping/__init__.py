@@ -18,7 +18,7 @@ from __future__ import annotations
 from agent.mapping.frames import Frame, constants, frame
 from agent.mapping.json import NAIVE, constant, document, record
 from agent.mapping.places import header, path
-from agent.mapping.records import json_value, leaf, one_line, text, unfit
+from agent.mapping.records import json_value, leaf, one_line, plain_text, text, unfit
 from agent.mapping.sql import (
     JSON,
     TEXT,
@@ -51,6 +51,7 @@ __all__ = [
     "literal",
     "one_line",
     "path",
+    "plain_text",
     "record",
     "spliced",
     "text",

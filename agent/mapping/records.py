@@ -55,6 +55,11 @@ def json_value(expr: Expr, type_: SqlType, *, drop: bool) -> str:
     return json.value_text(spliced(expr.sql), type_, drop=drop)
 
 
+def plain_text(value: str, type_: SqlType) -> str:
+    """SQL of the text of a value, as formats without types have it; NULL where it is null."""
+    return texts.text(value, type_, drop=False)
+
+
 def unfit(body: XmlBody, tree: MapNode, types: Mapping[str, SqlType]) -> Iterator[tuple[Where, str]]:
     """Names that come from the data and can be no names in XML: where, and what is wrong."""
     prefixes = frozenset(prefix for prefix, _ in body.root.namespaces)

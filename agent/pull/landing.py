@@ -7,7 +7,6 @@ import hashlib
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from io import BufferedWriter
 from pathlib import Path
 from typing import IO
 
@@ -43,12 +42,15 @@ class Landing:
     @contextlib.contextmanager
     def open(self) -> Iterator[None]:
         """Fill it in here. Raises SourceError when it cannot be written or what came is not complete."""
-        with self._written(), self.path.open("wb") as file:
-            self._file = file
+        with self._written():
+            self._file = self.path.open("wb")
+        try:
             yield
-            if self._inflate is not None and (not self._inflate.eof or self._inflate.unused_data):
-                raise SourceError(f"{self.path.name}: the compressed answer broke off")
-            assert isinstance(file, BufferedWriter)
+        finally:
+            with self._written():
+                self._file.close()
+        if self._inflate is not None and (not self._inflate.eof or self._inflate.unused_data):
+            raise SourceError(f"{self.path.name}: the compressed answer broke off")
 
     def take(self, encoding: str, piece: bytes) -> None:
         """One more piece. `encoding`: of HTTP; the same for all pieces. Raises SourceError."""

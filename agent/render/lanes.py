@@ -43,6 +43,15 @@ class Dealt(NamedTuple):
     """The time of its youngest record, seconds since 1970; None: some record has none."""
 
 
+class _Part(NamedTuple):
+    """What of an Arrow batch belongs to one lane."""
+
+    lane: int
+    texts: pa.Array
+    times: pa.Array | None
+    rows: Sequence[int]
+
+
 class Lanes:
     """What the records of one reading are dealt out to. `make` gives a cutter."""
 
@@ -55,11 +64,12 @@ class Lanes:
 
     def feed(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Dealt]:
         """Take an Arrow batch whose texts are not null; `rows` are their numbers."""
-        for lane, part, numbers in self._parts(table, rows):
-            cutting = self._cutters[lane]
-            if "as_of" in part.schema.names:
-                cutting.ages.add(part.column("as_of"))
-            yield from self._dealt(lane, cutting, cutting.cutter.feed(part.column("body"), numbers))
+        times = table.column("as_of") if "as_of" in table.schema.names else None
+        for part in self._parts(table, times, rows):
+            cutting = self._cutters[part.lane]
+            if part.times is not None:
+                cutting.ages.add(part.times)
+            yield from self._dealt(part.lane, cutting, cutting.cutter.feed(part.texts, part.rows))
 
     def each(self, table: pa.RecordBatch) -> Iterator[tuple[int, float | None]]:
         """Lane and time of every record, where each is sent alone."""
@@ -90,20 +100,20 @@ class Lanes:
         for lane, cutting in sorted(self._cutters.items()):
             yield from self._dealt(lane, cutting, cutting.cutter.rest())
 
-    def _parts(
-        self, table: pa.RecordBatch, rows: Sequence[int]
-    ) -> Iterator[tuple[int, pa.RecordBatch, Sequence[int]]]:
+    def _parts(self, table: pa.RecordBatch, times: pa.Array | None, rows: Sequence[int]) -> Iterator[_Part]:
+        texts = table.column("body")
         if not self.apart:
-            yield 0, table, rows
+            yield _Part(0, texts, times, rows)
             return
         lanes = table.column("lane")
         order = pc.array_sort_indices(lanes)  # stable: the order within a lane is that of the rows
-        table = table.take(order)
-        runs = pc.run_end_encode(table.column("lane"))
+        texts, times = texts.take(order), None if times is None else times.take(order)
+        runs = pc.run_end_encode(lanes.take(order))
         start = 0
         for end, lane in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
             length = end - start
-            yield lane, table.slice(start, length), _Picked(rows, order.slice(start, length))
+            of = None if times is None else times.slice(start, length)
+            yield _Part(lane, texts.slice(start, length), of, _Picked(rows, order, start, length))
             start = end
 
     def _dealt(self, lane: int, cutting: _Cutting, cuts: Iterator[Cut | TooLarge]) -> Iterator[Dealt]:
@@ -148,12 +158,14 @@ def seconds(micros: int) -> float | None:
 class _Picked(Sequence[int]):
     """Some of the row numbers, looked up only where they are asked for: at the ends of a batch."""
 
-    def __init__(self, rows: Sequence[int], which: pa.Array) -> None:
+    def __init__(self, rows: Sequence[int], order: pa.Array, start: int, length: int) -> None:
         self._rows = rows
-        self._which = which
+        self._order = order
+        self._start = start
+        self._length = length
 
     def __len__(self) -> int:
-        return len(self._which)
+        return self._length
 
     @overload
     def __getitem__(self, index: int) -> int: ...
@@ -161,8 +173,11 @@ class _Picked(Sequence[int]):
     def __getitem__(self, index: slice) -> Sequence[int]: ...
     def __getitem__(self, index: int | slice) -> int | Sequence[int]:
         if isinstance(index, slice):
-            return _Picked(self._rows, self._which[index])
-        return self._rows[int(self._which[index].as_py())]
+            return [self[one] for one in range(*index.indices(self._length))]
+        at = index + self._length if index < 0 else index
+        if not 0 <= at < self._length:
+            raise IndexError(index)
+        return self._rows[int(self._order[self._start + at].as_py())]
 
 
 def aligned(table: pa.RecordBatch, row: int, *, apart: bool) -> Iterator[pa.RecordBatch]:

@@ -97,14 +97,14 @@ class Packer:
         refused = table.select(["why", "shown"]).take(which).to_pylist()
         for number, found in zip(which, refused, strict=True):
             row = rows[number]
+            reason = found["why"] or "the map cannot be computed for this record"
             if not self.reading.dead_letter:
                 where = place(self.reading, self.positions, row)
                 raise RecordError(
-                    f"{where}: {found['why']}", hint=f"the record: {faults.short(found['shown'] or '')}"
+                    f"{where}: {reason}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
             # a line costs reading the file again up to it: only the first bad rows are told theirs
             line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
-            reason = found["why"] or "the map cannot be computed for this record"
             self.bad.append((row, BadRecord(line=line, text=found["shown"] or "", reason=reason)))
 
     def _cut(self, cuts: Iterator[Dealt]) -> Iterator[Chunk]:

@@ -64,6 +64,8 @@ def records(job: Job, source: RecordSource, feed: Feed, ctx: Context, *, start_r
             feed.recheck()
             raise _explained(feed, reading, error) from error
         yield from whole.end()
+        if feed.once:  # what came before an error is given away first
+            feed.recheck()
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:

@@ -12,6 +12,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
+from agent import mapping
 from agent.config.model import JsonSource, NdjsonSource
 from agent.errors import SourceError
 from agent.mapping import literal
@@ -108,6 +109,9 @@ def _found(
     file: Opened, keys: tuple[str, ...], uses: Uses, source: NdjsonSource | JsonSource
 ) -> tuple[str, ...]:
     """The keys that are named. SQL does not tell `id` from `ID`: a record may, then it must be said which."""
+    if uses.every and "" in keys:
+        said = f"{file.name}: a key of a record is the empty text"
+        raise SourceError(said, hint="name what is to be sent in `body.map`", lasting=True)
     used = uses.bare | uses.compound
     found = [key for key in keys if uses.every or (key and key.lower() in used)]
     lowered: dict[str, str] = {}
@@ -152,13 +156,14 @@ def _type(con: DuckDBPyConnection, parsed: str, key: str, kinds: frozenset[str])
 
 
 def _shaped(con: DuckDBPyConnection, parsed: str, key: str, value: str, kinds: frozenset[str]) -> str:
-    """A JSON value as a STRUCT or LIST of texts, where all records agree on its shape."""
+    """A JSON value as a STRUCT or LIST of texts, where all records agree on its shape; else as a text."""
+    plain = mapping.plain_text(value, mapping.JSON)
     if kinds not in ({"OBJECT"}, {"ARRAY"}):
-        return value
+        return plain
     pointer = literal(_pointer(key))
     found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {pointer})) FROM ({parsed})")[0][0]
     structure = json.dumps(_as_texts(json.loads(str(found))))
-    return f"from_json({value}, {literal(structure)})" if _possible(con, structure) else value
+    return f"from_json({value}, {literal(structure)})" if _possible(con, structure) else plain
 
 
 def _as_texts(structure: object) -> object:

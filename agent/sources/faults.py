@@ -93,7 +93,14 @@ def place(file: Opened, relation: Relation, row: int) -> str:
     return f"{file.name} record {row}" + (f" (line {line})" if line else "")
 
 
+VAGUE = ("cannot be computed", "cannot be written", "the path is empty", "a header is not allowed")
+"""What a row says of itself where only the error knows more."""
+
+
 def _detail(why: str, error: str) -> str:
+    """The row's own words where they are enough: the error may be that of another row of the same vector."""
+    if why and not any(vague in why for vague in VAGUE):
+        return short(why)
     ours = re.search(r"Could not convert string ['\"]push-agent: (.*?)['\"] to INT32", error, re.DOTALL)
     if ours is not None:
         return short(ours.group(1))

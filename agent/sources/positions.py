@@ -56,8 +56,6 @@ class Positions:
         self._lock = threading.Lock()
         self._rows = 0
         self._uuids: set[str] = set()
-        self.grouped = False
-        """Whether two rows had the same values."""
 
     @property
     def rows(self) -> int:
@@ -121,9 +119,7 @@ class Positions:
                 f"record {row + wrong}: {said(after)} comes after {said(before)}: rows would be passed over",
                 hint=f"end the query with ORDER BY {', '.join(self._names)}",
             )
-        changed = pc.invert(same)
-        self.grouped = self.grouped or len(changed) != (changed.true_count if len(changed) else 0)
-        return changed
+        return pc.invert(same)
 
     def is_end(self, row: int) -> bool:
         """Whether what was read up to this row may be called done."""

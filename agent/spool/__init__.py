@@ -22,9 +22,9 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
+from agent.spool.pending import Pending
 from agent.spool.reader import Reader
 from agent.spool.spool import Spool
-from agent.spool.thread import Pending
 from agent.spool.values import (
     BackfillRow,
     BackfillState,

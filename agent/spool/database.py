@@ -143,6 +143,10 @@ class Database:
             self.raw.execute(f"PRAGMA max_page_count={pages}")
             self._page_limit = pages
 
+    def checkpoint_every(self, pages: int) -> None:
+        """Fold the WAL away whenever it has grown to this."""
+        self.raw.execute(f"PRAGMA wal_autocheckpoint={pages}")
+
     def tolerate(self) -> None:
         """From now on read text that is no UTF-8 too: the bytes were changed on the disk."""
         self.raw.text_factory = lambda data: data.decode("utf-8", "replace")

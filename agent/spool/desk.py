@@ -7,7 +7,8 @@ from typing import TypeVar
 
 from agent.clock import Clock
 from agent.spool.database import Database
-from agent.spool.thread import DatabaseThread, Pending
+from agent.spool.pending import Pending
+from agent.spool.thread import DatabaseThread
 
 T = TypeVar("T")
 

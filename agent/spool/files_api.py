@@ -7,7 +7,7 @@ from typing import Literal
 from agent.message import Cursor, DeadLetter
 from agent.spool import files
 from agent.spool.desk import Desk
-from agent.spool.thread import Pending
+from agent.spool.pending import Pending
 from agent.spool.values import FileRow, SettledFile
 from agent.stamp import FileStamp
 

@@ -20,6 +20,12 @@ _LAYOUT = Statement(
     select(layouts.c.generation, layouts.c.name, layouts.c.lanes).where(layouts.c.job == bindparam("job"))
 )
 _ANY = Statement(select(messages.c.id).where(messages.c.job == bindparam("job")).limit(1))
+_LAST = Statement(
+    select(messages.c.lane)
+    .where(messages.c.job == bindparam("job"))
+    .order_by(messages.c.lane.desc())
+    .limit(1)
+)
 _SAVE = Saved(layouts)
 
 
@@ -52,5 +58,10 @@ def lane_now(db: Database, job: str, lane: int) -> int:
 
 def _stored(db: Database, job: str) -> tuple[int, str, int]:
     row = db.execute(_LAYOUT, job=job).fetchone()
-    # A spool from before there were layouts holds one lane, and so do most jobs.
-    return (0, STRICT.name, STRICT.lanes) if row is None else (int(row[0]), str(row[1]), int(row[2]))
+    if row is not None:
+        return int(row[0]), str(row[1]), int(row[2])
+    # Most jobs have one lane and no row. Where one is missing that was there, after damage to the database,
+    # the messages tell the generation; their layout is as good as none, so that the next one waits for them.
+    last = db.execute(_LAST, job=job).fetchone()
+    lane = 0 if last is None else int(last[0])
+    return lane // LANES, "" if lane else STRICT.name, STRICT.lanes

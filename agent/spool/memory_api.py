@@ -10,7 +10,7 @@ from agent.session_row import SessionRow
 from agent.spool import memory
 from agent.spool.database import Database
 from agent.spool.desk import Desk
-from agent.spool.thread import Pending
+from agent.spool.pending import Pending
 from agent.spool.values import ConfigRow, LaneWait
 
 log = get_log("spool")

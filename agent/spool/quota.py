@@ -21,7 +21,11 @@ _RESERVE_SHARE = 10  # one tenth of max_bytes, but …
 _RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
 _DISK_SHARE = 20  # one twentieth of the disk, but …
 _DISK_LEAST, _DISK_MOST = 2_000_000, 200_000_000  # bytes
-_WAL_USUAL = CHECKPOINT_PAGES * 4_400  # bytes: pages, their headers, and a transaction on top
+# A checkpoint waits twice for the disk (3 ms each): where there is room for a longer WAL, that falls on 400
+# acks and not on 130.
+_AMPLE_DISK = 1_000_000_000  # bytes
+_AMPLE_PAGES = 3_000
+_WAL_PAGE = 4_400  # bytes: a page, its header, and its share of a transaction on top
 ROW_BYTES = 600  # of the database for a message besides its body: columns and three index entries
 
 
@@ -32,11 +36,15 @@ class Quota:
         self._state = state
         self.max_bytes = max_bytes
         self._reserve = min(max(max_bytes // _RESERVE_SHARE, _RESERVE_LEAST), _RESERVE_MOST)
+        disk = os.statvfs(state)
+        ample = disk.f_blocks * disk.f_frsize >= _AMPLE_DISK
+        self._wal_pages = _AMPLE_PAGES if ample else CHECKPOINT_PAGES
 
     def install(self, db: Database) -> None:
-        """From now on the file cannot outgrow the limit and its reserve."""
+        """From now on the file cannot outgrow the limit and its reserve, nor the WAL what is usual here."""
         page = db.number("PRAGMA page_size")
         db.limit((self.max_bytes + self._reserve) // page)
+        db.checkpoint_every(self._wal_pages)
 
     def used(self, db: Database) -> int:
         """Bytes in use; pages that acks freed count no more."""
@@ -68,7 +76,8 @@ class Quota:
         The database grows when the WAL is checkpointed, and only then does the WAL begin anew.
         """
         database = pages * page - _size(self._state / DATABASE)
-        return max(0, database) + max(0, _WAL_USUAL - _size(self._state / f"{DATABASE}-wal"))
+        usual = self._wal_pages * _WAL_PAGE
+        return max(0, database) + max(0, usual - _size(self._state / f"{DATABASE}-wal"))
 
     def _check_disk(self, need: int, *, growth: int, to_come: int) -> None:
         """What is written goes to the WAL first, and what has no free page makes the database grow.

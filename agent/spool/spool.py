@@ -21,8 +21,9 @@ from agent.spool.files_api import FilesApi
 from agent.spool.folder import StateLock, check_machine, prepare
 from agent.spool.memory_api import MemoryApi
 from agent.spool.opening import open_database
+from agent.spool.pending import Pending
 from agent.spool.quota import ROW_BYTES, Quota
-from agent.spool.thread import DatabaseThread, Pending
+from agent.spool.thread import DatabaseThread
 from agent.spool.values import Recovered
 from agent.spool.windows_api import WindowsApi
 

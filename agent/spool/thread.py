@@ -9,12 +9,10 @@ group is then done again, alone.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 import threading
-from collections.abc import Callable, Generator
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any, Generic, TypeVar
@@ -22,41 +20,13 @@ from typing import Any, Generic, TypeVar
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.spool.database import Database, is_damage, needs_new_connection, translate
+from agent.spool.pending import Pending, Waiter, wake
 
 log = get_log("spool")
 T = TypeVar("T")
 
 GROUP_PIECES = 256
 GROUP_BYTES = 32_000_000  # bounds memory in the WAL index and the time that an ack waits for a big append
-
-
-class Pending(Future[T]):
-    """Work on its way: `await` it in an event loop, or `.result()` in a thread.
-
-    It cannot be cancelled: whoever stops waiting does not stop the work.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.set_running_or_notify_cancel()  # a running future refuses cancel()
-
-    def __await__(self) -> Generator[Any, None, T]:
-        if self.done():
-            return self.result()
-        loop = asyncio.get_running_loop()
-        waiter = loop.create_future()
-
-        def finish() -> None:
-            if not waiter.done():
-                waiter.set_result(None)
-
-        def tell(_: Future[T]) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(finish)
-
-        self.add_done_callback(tell)
-        yield from waiter
-        return self.result()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,11 +138,13 @@ class DatabaseThread:
             self._group_failed(group, lost.__cause__ or lost)
             return
         self._tell(db)
+        waiters: list[Waiter] = []
         for piece, result in zip(group, results, strict=True):
             if isinstance(result, BaseException):
-                piece.pending.set_exception(translate(result))
+                waiters += piece.pending.settle(error=translate(result))
             else:
-                piece.pending.set_result(result[0])
+                waiters += piece.pending.settle(result[0])
+        wake(waiters)
         broken = next((r for r in results if isinstance(r, BaseException) and needs_new_connection(r)), None)
         if broken is not None:
             self._renew(broken)
@@ -212,6 +184,8 @@ def _transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseEx
     """Each piece's result in a tuple, or its error. Raises _GroupLostError: nothing was done."""
     db.appended = []
     writes = any(piece.writes for piece in group)
+    if writes and len(group) == 1:
+        return [_transact_alone(db, group[0])]
     try:
         if writes:
             db.begin(durable=any(piece.durable for piece in group))
@@ -225,6 +199,28 @@ def _transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseEx
         cause = error.__cause__ if isinstance(error, _GroupLostError) else error
         raise _GroupLostError from cause
     return results
+
+
+def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
+    """The same for a piece that is a group by itself: what fails is undone with its transaction."""
+    try:
+        db.begin(durable=piece.durable)
+        try:
+            result = piece.work(db)
+        except Exception as error:
+            if not db.raw.in_transaction or needs_new_connection(error):
+                raise _GroupLostError from error
+            db.rollback()
+            db.appended = []
+            return error
+        db.commit()
+    except (_GroupLostError, sqlite3.Error) as error:
+        db.appended = []
+        with contextlib.suppress(sqlite3.Error):
+            db.rollback()
+        cause = error.__cause__ if isinstance(error, _GroupLostError) else error
+        raise _GroupLostError from cause
+    return (result,)
 
 
 def _do_piece(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agent.spool import runs, windows
 from agent.spool.database import Database
 from agent.spool.desk import Desk
-from agent.spool.thread import Pending
+from agent.spool.pending import Pending
 from agent.spool.values import BackfillRow, BackfillState, WindowMark
 from agent.window import Window
 

@@ -8,7 +8,7 @@ words       answers as they may be shown
 
 from __future__ import annotations
 
-from agent.target.attempt import KEEP_LIMIT, READ_LIMIT, Terms, attempt
+from agent.target.attempt import INLINE, KEEP_LIMIT, READ_LIMIT, Terms, attempt, gunzip
 from agent.target.connector import Client, open_client, renew_tls
 from agent.target.fetch import Got, fetch
 from agent.target.proxy import Proxies, environment, proxies_of
@@ -16,6 +16,7 @@ from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import printable, shown
 
 __all__ = [
+    "INLINE",
     "KEEP_LIMIT",
     "READ_LIMIT",
     "Client",
@@ -25,6 +26,7 @@ __all__ = [
     "attempt",
     "environment",
     "fetch",
+    "gunzip",
     "open_client",
     "outcome_of",
     "outcome_of_error",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import TypeAlias
@@ -33,7 +33,8 @@ READ_LIMIT = 65_536
 """Bytes of an answer that are read; what comes after costs the connection."""
 KEEP_LIMIT = 4_096
 """Bytes of an answer that are kept."""
-_INLINE = 32_768  # gzipped bodies below this are decompressed on the event loop: well below 1 ms
+INLINE = 32_768
+"""Gzipped bodies below this are decompressed on the event loop: well below 1 ms."""
 _AS_BYTES = 524_288  # larger bodies are written piece by piece, so that one write cannot stall the loop
 
 # Of a delivered message's answer only what helps to find it at the target again; receipts are many.
@@ -42,10 +43,21 @@ _TOLD = frozenset({401, 403})  # answers that may say what is wrong with the tok
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 
-async def attempt(client: Client, request: Request, *, terms: Terms, generation: int, now: Now) -> Outcome:
-    """Send one request once and say what it came to. Never raises for anything the target or network does."""
+async def attempt(
+    client: Client,
+    request: Request,
+    *,
+    terms: Terms,
+    generation: int,
+    now: Now,
+    plain: Awaitable[bytes] | None = None,
+) -> Outcome:
+    """Send one request once and say what it came to. Never raises for anything the target or network does.
+
+    `plain`: its body without gzip, if somebody is at it already.
+    """
     try:
-        body = await _body(request)
+        body = await (plain or _body(request))
     except (igzip.BadGzipFile, EOFError, ValueError) as error:
         return Refused(answer=Answer(status=None, reason=f"the body in the spool is damaged: {error}"))
     opened: list[None] = []
@@ -108,7 +120,7 @@ async def _once(
         response.close()
         raise
     # A refusal of a big body may have come before its upload ended: that connection cannot be used again.
-    if whole and (good or len(body) <= _INLINE):
+    if whole and (good or len(body) <= INLINE):
         response.release()
     else:
         response.close()
@@ -174,12 +186,13 @@ async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
 async def _body(request: Request) -> bytes:
     if request.gzip:
         return request.body
-    if len(request.body) < _INLINE:
-        return _gunzip(request.body)
-    return await asyncio.to_thread(_gunzip, request.body)
+    if len(request.body) < INLINE:
+        return gunzip(request.body)
+    return await asyncio.to_thread(gunzip, request.body)
 
 
-def _gunzip(body: bytes) -> bytes:
+def gunzip(body: bytes) -> bytes:
+    """The body as it was before it was spooled. Raises BadGzipFile, EOFError, ValueError."""
     plain: bytes = igzip.decompress(body)  # type: ignore[no-untyped-call]
     return plain
 

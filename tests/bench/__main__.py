@@ -1,223 +1,102 @@
-"""`python -m tests.bench`: how fast, measured side by side with a script written by hand.
+"""`python -m tests.bench`: how fast, measured side by side with what others do, in the same run.
 
-    python -m tests.bench w1 [--records 1000000] [--rounds 3] [--json FILE]
+    python -m tests.bench all --out docs/performance       everything, in about a quarter of an hour
+    python -m tests.bench w1 --rounds 3                    one workload; also w2, w3, life, memory, jobs, waiting
+    python -m tests.bench all --quick                      small sizes: does the harness still work?
 
-Each round runs both sides one after the other against the same sink on loopback; the table shows the
-median of the rounds and the ratio of each round. Nothing here is a test: figures belong into
-docs/PERFORMANCE.md with machine, date and command.
+In each round every side runs once, one after the other, against the same sink on loopback; a table shows the
+median of the rounds and the ratios round by round, which say more than absolute figures on a busy machine.
+Other tools are installed once, each into a virtual environment of its own below the temp folder.
+Nothing here is a test: figures belong into docs/PERFORMANCE.md with machine, date and command.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import sqlite3
-import statistics
-import subprocess
+import signal
 import sys
-import tempfile
 import time
-import urllib.request
-from datetime import UTC, datetime
+from dataclasses import asdict
 from pathlib import Path
 
-HERE = Path(__file__).parent
+from tests.bench import life, scale, w1, w2, w3
+from tests.bench.plot import svg
+from tests.bench.result import Facts, Race
+from tests.bench.table import machine, markdown
 
-CONNECTION = """\
-connection: sink
-type: http
-endpoints: {{ingest: "{url}/ingest"}}
-accepts: {{gzip: {gzip}}}
-"""
-JOB = """\
-job: w1
-schedule: {{every: 1d}}
-source:
-  type: csv
-  path: {csv}
-  settle: 1ms
-  types: {{lat: DOUBLE, lon: DOUBLE, speed_kmh: INTEGER, heading: INTEGER}}
-body:
-  format: json
-  per: batch
-  map:
-    eventType: locationUpdateEvent
-    creationDate: {time}
-    lifecycle: actual
-    actors:
-      - {{entity: {{name: =shipper}}, roles: [shipper], associationType: inline}}
-      - {{entity: {{name: acme-transport}}, roles: [carrier], associationType: inline}}
-    vehicle: {{entity: {{vehicleType: Truck, licensePlate: =plate}}, associationType: inline}}
-    geoReference:
-      type: latLonPointGeoReference
-      lat: =lat
-      lon: =lon
-      speed: {{value: =speed_kmh, unit: km/h}}
-      heading: {{value: =heading, unit: degrees}}
-batch: {{records: 500, bytes: 10MB}}
-target: {{connection: sink, endpoint: ingest}}
-"""
+WORKS = ("w1", "w2", "w3", "life", "memory", "jobs", "waiting")
+FILES = "results.md", "results.svg", "results.json"
 
 
-def write_csv(path, count):
-    with path.open("w") as file:
-        file.write("id,recorded_at,plate,lat,lon,speed_kmh,heading,shipper\n")
-        file.writelines(
-            f"{i},2026-10-27T{i // 3600 % 24:02d}:{i // 60 % 60:02d}:{i % 60:02d}+02:00,AA-{i % 1000:03d}-B,"
-            f"{50 + i % 30000 / 10000:.5f},{4 + i % 31111 / 10000:.5f},{i % 120},{i % 360},shipper-{i % 7}\n"
-            for i in range(count)
-        )
-
-
-class Sink:
-    def __enter__(self):
-        self.process = subprocess.Popen([sys.executable, HERE / "sink.py"], stdout=subprocess.PIPE, text=True)
-        self.url = f"http://127.0.0.1:{int(self.process.stdout.readline())}"
-        return self
-
-    def count(self):
-        with urllib.request.urlopen(self.url + "/count") as answer:
-            return json.load(answer)
-
-    def __exit__(self, *_):
-        self.process.kill()
-        self.process.wait()
-        self.process.stdout.close()
-
-
-def by_hand(csv, count, sink):
-    command = [sys.executable, HERE / "by_hand.py", csv, sink.url + "/ingest", "500", "8"]
-    result = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-    return checked(sink, count, result["seconds"], result["peak_mb"])
-
-
-def checked(sink, count, seconds, peak):
-    got = sink.count()
-    assert got["records"] == count, f"the sink has {got['records']} of {count} records"
-    return {
-        "seconds": seconds,
-        "records_per_second": count / seconds,
-        "peak_mb": peak,
-        "requests": got["requests"],
+def run(work, options):
+    """The results of one workload."""
+    quick = options.quick
+    rounds = options.rounds or (1 if quick else 3 if work == "w1" else 2)
+    size = options.records or (20_000 if quick else 1_000_000)
+    # all cases of 100,000 take four minutes: `all` is content with a third of that
+    fewer = options.records or (2_000 if quick else 30_000 if options.work == "all" else 100_000)
+    works = {
+        "w1": lambda: w1.measure(size, rounds, with_peers=options.peers),
+        "w2": lambda: w2.measure(fewer, rounds),
+        "w3": lambda: w3.measure(size, rounds),
+        "life": lambda: life.measure(2.0, 2) if quick else life.measure(),
+        "memory": lambda: scale.memory((10_000, 50_000)) if quick else scale.memory(),
+        "jobs": lambda: scale.jobs(300, 5.0) if quick else scale.jobs(),
+        "waiting": lambda: scale.waiting(5_000, 500) if quick else scale.waiting(),
     }
+    found = works[work]()
+    return found if isinstance(found, list) else [found]
 
 
-def ours(csv, count, sink, *, gzip, utc):
-    """The daemon itself: from the start of its first run to the commit of its last receipt."""
-    with tempfile.TemporaryDirectory(prefix="push-agent-bench-") as folder:
-        config, state = Path(folder, "config"), Path(folder, "state")
-        (config / "connections").mkdir(parents=True)
-        (config / "jobs").mkdir()
-        (config / "agent.yaml").write_text("web: {listen: off}\n")
-        (config / "connections/sink.yaml").write_text(CONNECTION.format(url=sink.url, gzip=str(gzip).lower()))
-        time_of = "=utc(recorded_at)" if utc else "=recorded_at"
-        (config / "jobs/w1.yaml").write_text(JOB.format(csv=csv, time=time_of))
-        command = [sys.executable, "-m", "agent", "run", "--config", config, "--state", state]
-        with (Path(folder) / "log").open("w") as log:
-            daemon = subprocess.Popen(command, stderr=log, stdout=log, cwd=HERE.parents[1])
-            try:
-                status = wait_for(daemon, state, count, Path(folder, "log"))
-                peak = peak_of(daemon.pid)
-            finally:
-                daemon.terminate()
-                daemon.wait()
-        seconds = status["last_receipt"] - status["first_run"]
-        return checked(sink, count, seconds, peak)
-
-
-def wait_for(daemon, state, count, log):
-    """Poll the database from outside, gently: the daemon's clock is in its own rows."""
-    end = time.monotonic() + 600
-    while time.monotonic() < end:
-        time.sleep(0.25)
-        if daemon.poll() is not None:
-            raise SystemExit(log.read_text())
-        database = state / "state.db"
-        if not database.exists():
-            continue
-        connection = sqlite3.connect(f"file:{database}?mode=ro", uri=True)
+def measure(options):
+    """All that was asked for. A workload that fails says so in its place, and the others go on."""
+    began = time.monotonic()
+    results = []
+    for work in WORKS if options.work == "all" else [options.work]:
+        print(f"{time.monotonic() - began:5.0f} s  {work}", file=sys.stderr, flush=True)
         try:
-            done = connection.execute(
-                "select coalesce(sum(records), 0), max(delivered_at) from receipts"
-            ).fetchone()
-            first = connection.execute("select min(started_at) from runs").fetchone()[0]
-        except sqlite3.OperationalError:
-            continue
-        finally:
-            connection.close()
-        if done[0] >= count:
-            return {"last_receipt": done[1], "first_run": first}
-    raise SystemExit("not done in 10 minutes\n" + log.read_text())
+            results += run(work, options)
+        except Exception as error:
+            if options.work != "all":
+                raise
+            results.append(Facts(title=work, note=f"Not measured: {error}"))
+    print(f"{time.monotonic() - began:5.0f} s  done", file=sys.stderr, flush=True)
+    return results
 
 
-def peak_of(pid):
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmHWM"):
-            return int(line.split()[1]) / 1024
-    raise AssertionError
-
-
-def w1(records, rounds):
-    rows = {
-        "push-agent, target takes gzip": [],
-        "push-agent, plain": [],
-        "aiohttp + orjson by hand, 8 connections": [],
-    }
-    with tempfile.TemporaryDirectory(prefix="push-agent-bench-") as folder, Sink() as sink:
-        csv = Path(folder, "positions.csv")
-        write_csv(csv, records)
-        for _ in range(rounds):
-            rows["push-agent, target takes gzip"].append(ours(csv, records, sink, gzip=True, utc=False))
-            rows["push-agent, plain"].append(ours(csv, records, sink, gzip=False, utc=False))
-            rows["aiohttp + orjson by hand, 8 connections"].append(by_hand(csv, records, sink))
-    return rows
-
-
-def show(title, rows):
-    base = rows["aiohttp + orjson by hand, 8 connections"]
-    print(f"\n{title}\n{machine()}\n")
-    print("| | records/s (median) | min … max | ratio to by hand, round by round | peak MB |")
-    print("|---|---:|---:|---|---:|")
-    for name, results in rows.items():
-        rates = [one["records_per_second"] for one in results]
-        ratios = ", ".join(
-            f"{rate / other['records_per_second']:.2f}" for rate, other in zip(rates, base, strict=True)
-        )
-        peak = max(one["peak_mb"] for one in results)
-        print(
-            f"| {name} | {statistics.median(rates):,.0f} | {min(rates):,.0f} … {max(rates):,.0f} | {ratios} | {peak:.0f} |"
-        )
-
-
-def machine():
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "?",
+def write(folder, results, text):
+    """Table, picture and every figure."""
+    folder.mkdir(parents=True, exist_ok=True)
+    table, picture, figures = (folder / name for name in FILES)
+    races = [one for one in results if isinstance(one, Race)]
+    table.write_text(text)
+    picture.write_text(svg(races, machine()))
+    figures.write_text(
+        json.dumps({"machine": machine(), "results": [asdict(one) for one in results]}, indent=1)
     )
-    return f"{os.cpu_count()} cores {model}, Python {platform.python_version()}, {datetime.now(UTC):%Y-%m-%d}"
 
 
-def main():
+def main(words=None):
     parser = argparse.ArgumentParser(
         prog="python -m tests.bench",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("work", choices=["w1"])
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write every figure there")
-    options = parser.parse_args()
-    rows = w1(options.records, options.rounds)
-    show(f"W1: CSV, {options.records:,} rows → nested JSON, 500 a request → strict order → acked", rows)
-    if options.json:
-        options.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+    parser.add_argument("work", choices=[*WORKS, "all"])
+    parser.add_argument("--records", type=int, help="of w1, w2, w3; else what is usual for each")
+    parser.add_argument("--rounds", type=int, help="of w1, w2, w3; else what is usual for each")
+    parser.add_argument("--quick", action="store_true", help="small sizes")
+    parser.add_argument("--no-peers", dest="peers", action="store_false", help="only the scripts by hand")
+    parser.add_argument("--out", type=Path, help=f"a folder for {', '.join(FILES)}")
+    options = parser.parse_args(words)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # what was started ends with us
+    results = measure(options)
+    asked = sys.argv[1:] if words is None else words
+    text = markdown(results, f"{machine()}; `python -m tests.bench {' '.join(asked)}`")
+    print(text)
+    if options.out:
+        write(options.out, results, text)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """What a user would write by hand: csv + orjson + aiohttp with 8 connections. Saves nothing.
 
+    by_hand.py SOURCE URL RECORDS_A_REQUEST CONNECTIONS
+
 Prints one JSON line: seconds from the first row read to the last answer, and the peak memory in MB.
 """
 
 from __future__ import annotations
 
 import asyncio
-import csv
 import json
 import resource
 import sys
@@ -14,32 +15,10 @@ import time
 
 import aiohttp
 import orjson
+from by_hand_rows import nested, rows
 
 
-def nested(row):
-    return {
-        "eventType": "locationUpdateEvent",
-        "creationDate": row["recorded_at"],
-        "lifecycle": "actual",
-        "actors": [
-            {"entity": {"name": row["shipper"]}, "roles": ["shipper"], "associationType": "inline"},
-            {"entity": {"name": "acme-transport"}, "roles": ["carrier"], "associationType": "inline"},
-        ],
-        "vehicle": {
-            "entity": {"vehicleType": "Truck", "licensePlate": row["plate"]},
-            "associationType": "inline",
-        },
-        "geoReference": {
-            "type": "latLonPointGeoReference",
-            "lat": float(row["lat"]),
-            "lon": float(row["lon"]),
-            "speed": {"value": int(row["speed_kmh"]), "unit": "km/h"},
-            "heading": {"value": int(row["heading"]), "unit": "degrees"},
-        },
-    }
-
-
-async def main(path, url, per_request, connections):
+async def main(source, url, per_request, connections):
     started = time.perf_counter()
     queue = asyncio.Queue(maxsize=2 * connections)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=connections)) as session:
@@ -54,12 +33,11 @@ async def main(path, url, per_request, connections):
 
         senders = [asyncio.create_task(send()) for _ in range(connections)]
         batch = []
-        with open(path, newline="") as file:  # noqa: ASYNC230, PTH123 - by hand, as people do
-            for row in csv.DictReader(file):
-                batch.append(nested(row))
-                if len(batch) == per_request:
-                    await queue.put(orjson.dumps(batch))
-                    batch = []
+        for row in rows(source):
+            batch.append(nested(row))
+            if len(batch) == per_request:
+                await queue.put(orjson.dumps(batch))
+                batch = []
         if batch:
             await queue.put(orjson.dumps(batch))
         for _ in senders:

@@ -1,8 +1,9 @@
-"""The target of the benchmarks: takes requests as fast as one core can, keeps every body's size.
+"""The target of the benchmarks: takes requests as fast as one core can.
 
-`python tests/bench/sink.py` prints its port; `GET /count` answers `requests bodies_bytes records`.
-Bodies are kept (gzipped ones as they came) until `/count` is asked, and only then gunzipped and counted,
-so that counting costs neither side anything while the clock runs.
+`python tests/bench/sink.py [LATENCY [keep|forget]]` prints its port; each answer is LATENCY seconds late.
+`GET /count` answers with the requests and records since it was asked last. Bodies are kept (gzipped ones
+as they came) until then, and only then gunzipped and counted, so that counting costs nobody anything while
+the clock runs. `forget` keeps none: only requests are counted.
 """
 
 from __future__ import annotations
@@ -11,16 +12,19 @@ import asyncio
 import gzip
 import json
 import sys
-import time
+
+try:
+    from orjson import loads
+except ImportError:
+    from json import loads
 
 
 class Sink(asyncio.Protocol):
-    """HTTP/1.1 with Content-Length bodies: what aiohttp sends for bytes."""
+    """HTTP/1.1 with Content-Length bodies: what every competitor sends."""
 
     bodies: list[tuple[bool, bytes]] = []  # noqa: RUF012 - one sink a process
     keep = True
     seen = 0
-    last = 0.0
     latency = 0.0
 
     def connection_made(self, transport):
@@ -35,14 +39,10 @@ class Sink(asyncio.Protocol):
                 end = self.buffer.find(b"\r\n\r\n")
                 if end < 0:
                     return
-                head = bytes(self.buffer[:end]).lower()
-                at = head.find(b"content-length:")
-                length = (
-                    int(head[at + 15 : head.find(b"\r", at) if head.find(b"\r", at) > 0 else None])
-                    if at >= 0
-                    else 0
-                )
-                self.head, self.start, self.need = head, end + 4, end + 4 + length
+                self.head = bytes(self.buffer[:end]).lower() + b"\r\n"
+                at = self.head.find(b"content-length:")
+                length = int(self.head[at + 15 : self.head.find(b"\r", at)]) if at >= 0 else 0
+                self.start, self.need = end + 4, end + 4 + length
             if len(self.buffer) < self.need:
                 return
             body = bytes(self.buffer[self.start : self.need])
@@ -52,11 +52,9 @@ class Sink(asyncio.Protocol):
 
     def take(self, head, body):
         if head.startswith(b"get /count"):
-            answer = json.dumps(self.count()).encode()
-            self.say(answer)
+            self.say(json.dumps(self.count()).encode())
             return
         Sink.seen += 1
-        Sink.last = time.time()
         if Sink.keep:
             Sink.bodies.append((b"content-encoding: gzip" in head, body))
         if Sink.latency:
@@ -72,21 +70,19 @@ class Sink(asyncio.Protocol):
 
     @staticmethod
     def count():
-        records = size = 0
+        records = 0
         for zipped, body in Sink.bodies:
-            plain = gzip.decompress(body) if zipped else body
-            size += len(plain)
-            document = json.loads(plain)
+            document = loads(gzip.decompress(body) if zipped else body)
             records += len(document) if isinstance(document, list) else 1
-        result = {"requests": Sink.seen, "records": records, "bytes": size, "last": Sink.last}
+        result = {"requests": Sink.seen, "records": records}
         Sink.bodies.clear()
         Sink.seen = 0
         return result
 
 
 async def serve():
-    if len(sys.argv) > 1:
-        Sink.latency = float(sys.argv[1])
+    Sink.latency = float(sys.argv[1]) if len(sys.argv) > 1 else 0.0
+    Sink.keep = sys.argv[2:] != ["forget"]
     server = await asyncio.get_running_loop().create_server(Sink, "127.0.0.1", 0)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()

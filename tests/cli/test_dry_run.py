@@ -263,6 +263,32 @@ def test_control_characters_in_the_data_do_not_reach_the_terminal(call, folder):
     assert "\\u001b[31mred" in out
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        ("{format: csv, map: {plate: =plate, at: =lat}}", "plate,at\nAA-01,52.1\nAA-02,52.2\nAA-03,52.3"),
+        ("{format: ndjson, map: {p: =plate}}", '{"p":"AA-01"}\n{"p":"AA-02"}\n{"p":"AA-03"}'),
+        (
+            "{format: xml, root: {name: all}, each: r, map: {p: =plate}}",
+            (
+                '<?xml version="1.0" encoding="UTF-8"?>\n<all>\n<r><p>AA-01</p></r>\n<r><p>AA-02</p></r>\n'
+                "<r><p>AA-03</p></r>\n</all>"
+            ),
+        ),
+    ],
+)
+def test_bodies_of_lines_are_shown_as_lines(call, folder, body, shown):
+    source = f"{{type: csv, path: {folder.drop}/*.csv, settle: 0s, types: {{lat: DOUBLE}}}}"
+    target = "{connection: platform, endpoint: otm5}"
+    folder.job(
+        "lines", f"job: lines\nschedule: {{every: 1h}}\nsource: {source}\nbody: {body}\ntarget: {target}\n"
+    )
+    (folder.drop / "one.csv").write_text(ROWS)
+    code, out, err = call("dry-run", "lines", "--config", folder.config, "--state", folder.state)
+    assert (code, err) == (0, "")
+    assert out.split("\n\n")[1].rstrip("\n") == shown
+
+
 def test_nothing_to_send_says_what_was_looked_for(call, folder):
     code, out, _ = call("dry-run", "planning", "--config", folder.config)
     assert code == 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import resource
+import signal
 import sys
 import threading
 import time
@@ -11,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import load
+from agent.config.piece import digest
 from tests.support.pulling import rows
 
 HERE = f"#!{sys.executable} -IS\nimport json, os, sys, time\n"
@@ -252,10 +256,38 @@ async def test_a_program_that_is_no_program_is_told(program):
     assert "export cannot be started: no such file or directory" in await failed(world)
 
 
-async def test_a_stop_kills_it(program):
-    mark = f"mark-stop-{os.getpid()}"
-    world = program(f"os.execv('/bin/sh', ['/bin/sh', '-c', 'sleep 300; : {mark}'])")
+async def test_a_stop_kills_it(program, tmp_path):
+    told = tmp_path / "pid"
+    os.mkfifo(told)
+    world = program(f"open({str(told)!r}, 'w').write(str(os.getpid()))\ntime.sleep(600)")
     ending = threading.Event()
-    world.stopped = lambda: ending.is_set() or (bool(alive(mark)) and not ending.set() and True)
-    assert (await world.run()).state == "stopped"
-    assert gone(mark)
+    world.stopped = ending.is_set
+    running = asyncio.create_task(world.run())
+    pid = int(await asyncio.to_thread(told.read_text))
+    ending.set()
+    assert (await running).state == "stopped"
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_job_that_is_only_delivered_needs_no_leave_to_run(alone):
+    text = (
+        b"job: pulled\nschedule: {every: 1h}\nsource: {type: command, command: [/bin/echo]}\n"
+        b"body: {format: json}\ntarget: {connection: sink, path: /in}\n"
+    )
+    piece = digest("jobs/pulled.yaml", "job", text, "jobs/pulled.yaml", alone.config)
+    piece.relate(load(alone.config).plan.connections, {})
+    assert piece.job() is not None
+
+
+async def test_del_50_no_room_for_the_output_is_told_and_the_program_killed(program):
+    world = program("while True: sys.stdout.write('x' * 65536)")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, before[1]))
+    try:
+        reason = await failed(world)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "output of export: cannot be kept while it is read: file too large" in reason

@@ -295,3 +295,36 @@ def test_names_of_the_data_that_are_no_names_in_xml_are_told_before_anything_is_
         render(make_job("csv", path, body=xml(map_)), path)
     assert message in str(caught.value)
     assert "give each its own name in `body.map`" in str(caught.value)
+
+
+def test_a_bad_record_is_told_its_own_reason_when_others_are_bad_too(tmp_path):
+    path = tmp_path / "x.ndjson"
+    path.write_text('{"a":"ok"}\n{"a":\n{"a":"b\\u0000c"}\n{"a":"d\\u0001"}\n')
+    with pytest.raises(RecordError, match=r"x.ndjson record 2 \(line 2\): not valid JSON"):
+        render(make_job("ndjson", path, body=xml()), path)
+    ((*bad,),) = [
+        chunk.bad for chunk in render(make_job("ndjson", path, body=xml(), on_bad_row="dead_letter"), path)
+    ]
+    assert [one.reason for one in bad] == [
+        "not valid JSON",
+        "a: U+0000 cannot stand in XML",
+        "a: U+0001 cannot stand in XML",
+    ]
+
+
+def test_values_whose_shape_differs_between_records_are_json_text(tmp_path):
+    path = tmp_path / "x.ndjson"
+    path.write_text('{"a":{"b":[1,{"c":2}]},"n":12345678901234567890123}\n{"a":"text","n":null}\n')
+    assert sent(make_job("ndjson", path, body=xml(nulls="drop")), path) == [
+        (
+            "<all>\n<r><a>{&quot;b&quot;:[1,{&quot;c&quot;:2}]}</a><n>12345678901234567890123</n></r>\n"
+            "<r><a>text</a></r>\n</all>\n"
+        )
+    ]
+
+
+def test_an_empty_key_is_told(tmp_path):
+    path = tmp_path / "x.ndjson"
+    path.write_text('{"":1}\n')
+    with pytest.raises(SourceError, match="a key of a record is the empty text"):
+        render(make_job("ndjson", path, body=xml()), path)

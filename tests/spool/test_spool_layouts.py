@@ -122,6 +122,23 @@ def test_a_dead_letter_of_an_old_layout_comes_back_into_the_one_of_now(spool, ru
     assert bodies(spool, lane=LANES + 2) == [b"new", b"refused"]
 
 
+def test_a_layout_that_was_lost_with_a_damaged_page_is_not_overtaken(state, clock):
+    spool = open_spool(state, clock=clock)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    for number, layout in enumerate([FOUR, EIGHT, FOUR]):
+        spool.append(run, [draft(f"{number}".encode(), lane=3)], layout=layout).result()
+    spool.close()
+    raw = sqlite3.connect(state / "state.db")
+    raw.execute("DELETE FROM layouts")
+    raw.commit()
+    raw.close()
+    spool = open_spool(state, clock=clock)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    spool.append(run, [draft(b"3")]).result()
+    assert drained(spool) == [b"0", b"1", b"2", b"3"]
+    spool.close()
+
+
 def test_messages_of_a_state_from_before_are_the_first_layout(tmp_path, clock):
     state = tmp_path / "state"
     spool = open_spool(state, clock=clock)

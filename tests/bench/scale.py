@@ -1,0 +1,136 @@
+"""What grows: records, jobs, waiting messages. Memory and times must not grow with them."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import time
+
+from tests.bench import config
+from tests.bench.data import write_csv
+from tests.bench.processes import Daemon, FailedError, Sink, script
+from tests.bench.result import Facts
+from tests.bench.w1 import place
+
+LATELY = 100
+"""Of 10,000 jobs so many are due every few seconds; all others once a year."""
+DUE_EVERY = 2
+
+
+def memory(counts=(10_000, 100_000, 1_000_000, 10_000_000)):
+    """Peak memory of W1 by the number of records."""
+    facts = Facts(title="Memory against records (W1, gzip)")
+    with Sink(keep=False) as sink:
+        for count in counts:
+            with place() as folder:
+                csv = write_csv(folder / "positions.csv", count)
+                config.write(folder / "config", sink.url, {"w1": config.batched(config.csv_source(csv))})
+                with Daemon(folder) as daemon:
+                    first, last = daemon.delivered(count)
+                    peak = daemon.memory()
+            rate = count / (last - first)
+            facts.rows.append(
+                (f"{count:,} records", f"{peak:.0f} MB, {rate:,.0f} records/s", "flat, ≤ 300 MB")
+            )
+    return facts
+
+
+def jobs(count=10_000, seconds=10.0):
+    """Start, one changed file, and how late due jobs begin."""
+    facts = Facts(title=f"{count:,} jobs")
+    with place() as folder, Sink() as sink:
+        drop = folder / "drop"
+        drop.mkdir()
+        rare = config.file_job(drop, '{cron: "0 3 1 1 *"}')
+        often = config.file_job(drop, f"{{every: {DUE_EVERY}s}}")
+        texts = {f"job-{n:05d}": often if n < LATELY else rare for n in range(count)}
+        config.write(folder / "config", sink.url, texts)
+        with Daemon(folder) as daemon:
+            facts.rows.append(
+                ("from the start of the process until ready", f"{daemon.ready():.1f} s", "≤ 10 s")
+            )
+            facts.rows.append(("memory", f"{daemon.memory('VmRSS'):.0f} MB", ""))
+            time.sleep(seconds)
+            late = _lateness(daemon)
+            facts.rows.append(
+                (
+                    f"{LATELY} of them due every {DUE_EVERY} s: begun late by (median, 99 %)",
+                    f"{statistics.median(late) * 1000:.0f} ms, {late[int(len(late) * 0.99)] * 1000:.0f} ms",
+                    "≤ 100 ms",
+                )
+            )
+            live = _changed_file(daemon, rare)
+            facts.rows.append(("one changed file is live after", f"{live:.2f} s", "≤ 1 s"))
+    return facts
+
+
+def _lateness(daemon):
+    # each job runs once when it is first seen: a hundred at once, which says nothing about being due
+    said = daemon.ask(
+        "select json_group_array(started_at - due) from runs "
+        "where trigger not in ('watch', 'first', 'missed') and state != 'skipped'"
+    )
+    found = sorted(json.loads(said[0])) if said else []
+    if not found:
+        raise FailedError("no run was due")
+    return found
+
+
+def _changed_file(daemon, rare):
+    before = daemon.log.stat().st_size
+    file = daemon.config / f"jobs/job-{LATELY:05d}.yaml"
+    fresh = file.with_suffix(".tmp")
+    fresh.write_text(f"job: {file.stem}\n{rare.replace('text/csv', 'text/plain')}")
+    began = time.time()
+    fresh.replace(file)
+
+    def look():
+        with daemon.log.open() as log:
+            log.seek(before)
+            return True if "1 changed" in log.read() else None
+
+    daemon.until(look, every=0.01, patience=60)
+    return time.time() - began
+
+
+def waiting(count=1_000_000, few=1_000):
+    """The same rate and start with a million messages in the spool as with a thousand."""
+    facts = Facts(title=f"{count:,} messages waiting")
+    for number in (few, count):
+        with place() as folder, Sink(keep=False) as sink:
+            script("seed.py", folder / "state", "waiting", number, 1)
+            config.write(
+                folder / "config", sink.url, {"waiting": config.each(config.csv_source("/none/*.csv"))}
+            )
+            with Daemon(folder) as daemon:
+                first = daemon.until(
+                    lambda daemon=daemon: daemon.ask("select delivered_at from receipts limit 1"), every=0.01
+                )[0]
+                name = f"{number:,} waiting"
+                facts.rows.append(
+                    (f"{name}: first delivery after", f"{first - daemon.started_at:.2f} s", "≤ 2 s")
+                )
+                if number == few:
+                    _, last = daemon.delivered(few)
+                    rate = (few - 1) / (last - first)
+                else:
+                    rate = _rate(daemon)
+                facts.rows.append((f"{name}: rate", f"{rate:,.0f} requests/s", "as with 1,000"))
+                if number == count:
+                    facts.rows.append(
+                        (f"{name}: `push-agent status`", f"{daemon.command('status'):.2f} s", "")
+                    )
+                facts.rows.append((f"{name}: peak memory", f"{daemon.memory():.0f} MB", ""))
+    return facts
+
+
+def _rate(daemon, seconds=5.0):
+    def newest():
+        return daemon.ask("select id, delivered_at from receipts order by id desc limit 1")
+
+    first = newest()
+    time.sleep(seconds)
+    last = newest()
+    if last[0] == first[0]:
+        raise FailedError("nothing was delivered")
+    return (last[0] - first[0]) / (last[1] - first[1])

@@ -1,0 +1,158 @@
+"""SQLite: values have types there, columns do not."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from datetime import timedelta
+
+import pytest
+
+from tests.databases.conftest import Table
+from tests.support.querying import Place, database, sql_job
+
+BY_ID = "SELECT id, v FROM w WHERE id > :id ORDER BY id"
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "data.db"
+    sqlite3.connect(path).close()
+    return Table("sqlite", f"sqlite:///{path}", path)
+
+
+def filled(table, first, later, count=6000):
+    """`first` in all rows but the last, which has `later`."""
+    table.run(
+        "CREATE TABLE w (id INTEGER PRIMARY KEY, v)",
+        f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) "
+        f"INSERT INTO w SELECT i, CASE WHEN i = {count} THEN {later} ELSE {first} END FROM n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "wanted"),
+    [
+        ("NULL", "'text'", [None, "text"]),
+        ("NULL", "2.5", [None, 2.5]),
+        ("NULL", "7", [None, 7]),
+        ("1", "2.5", [1.0, 2.5]),
+        ("1", "'text'", ["1", "text"]),
+        ("1.5", "'text'", ["1.5", "text"]),
+        ("'text'", "3", ["text", "3"]),
+        ("2.5", "3", [2.5, 3.0]),
+    ],
+)
+def test_a_column_whose_later_rows_hold_another_type_is_read_as_the_wider_one(
+    table, place, first, later, wanted
+):
+    filled(table, first, later)
+    job = sql_job(BY_ID, cursor=["id"], records=500)
+    result = place.run(job)
+    assert result.state == "done", result.reason
+    assert place.ids() == list(range(1, 6001))
+    # what was sent before the wider type was known has its own: 1 is no other number than 1.0
+    values = [record["v"] for record in place.records()]
+    assert str(values[0]) in {str(wanted[0]), str(wanted[0]).removesuffix(".0")}
+    assert values[-1] == wanted[1]
+    table.run(f"INSERT INTO w VALUES (6001, {later})")
+    assert place.run(job).records == 1
+    assert str(place.records()[-1]["v"]) == str(wanted[1]).removesuffix(".0")
+
+
+def test_without_a_cursor_the_rows_that_were_sent_are_not_sent_again_for_a_wider_type(table, place):
+    filled(table, "1", "2.5", count=30_000)
+    assert place.run(sql_job("SELECT id, v FROM w ORDER BY id", records=500)).state == "done"
+    assert place.ids() == list(range(1, 30_001))
+    keys = [message.key for message in place.spool.oldest("j", 0, limit=1000).result()]
+    assert len(set(keys)) == len(keys)
+
+
+def test_a_type_of_the_config_is_stronger(table, place):
+    filled(table, "NULL", "'007'")
+    assert place.run(sql_job(BY_ID, cursor=["id"], types={"v": "VARCHAR"})).state == "done"
+    assert place.records()[-1]["v"] == "007"
+
+
+@pytest.mark.parametrize("chosen", ["count(*)", "x"])
+def test_a_query_that_never_ends_is_ended(table, tmp_path, chosen):
+    place = Place(tmp_path / "state", database(table.url, statement_timeout=timedelta(milliseconds=300)))
+    endless = f"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT {chosen} AS id FROM r"
+    assert "the query took longer than 0.3 s" in place.run(sql_job(endless)).reason
+    place.close()
+
+
+def test_a_query_that_never_ends_stops_with_the_agent(table, place):
+    stopper = threading.Timer(0.2, lambda: setattr(place, "stopped", True))
+    stopper.start()
+    endless = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT count(*) AS id FROM r"
+    assert place.run(sql_job(endless)).state == "stopped"
+    stopper.join()
+
+
+def test_a_file_that_is_not_there_is_not_made(table, tmp_path):
+    missing = tmp_path / "none.db"
+    place = Place(tmp_path / "state", database(f"sqlite:///{missing}"))
+    result = place.run(sql_job("SELECT 1 AS id"))
+    assert result.reason == f"db: there is no file {missing} (see `url` of the connection)"
+    assert not missing.exists()
+    place.close()
+
+
+def test_a_file_that_is_no_database_is_told(table, tmp_path):
+    odd = tmp_path / "odd.db"
+    odd.write_bytes(b"no database at all" * 1000)
+    place = Place(tmp_path / "state", database(f"sqlite:///{odd}"))
+    assert place.run(sql_job("SELECT 1 AS id FROM t")).reason == "db: file is not a database"
+    place.close()
+
+
+def test_a_writer_beside_us_is_no_trouble_in_wal_mode(table, place):
+    table.run("PRAGMA journal_mode=WAL")
+    table.fill(10)
+    writer = sqlite3.connect(table.path, isolation_level=None)
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO t VALUES (11, 1, 'n')")
+    job = sql_job("SELECT id FROM t WHERE id > :id ORDER BY id", cursor=["id"])
+    assert place.run(job).records == 10
+    writer.execute("COMMIT")
+    assert place.run(job).records == 1
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("type_", "values"),
+    [
+        ("INTEGER", [-(2**63) + 1, 0, 2**53 + 1, 2**63 - 1]),
+        ("REAL", [-1e300, 0.1, 0.30000000000000004]),
+        ("TEXT", ["!", "a'b", "é", "😀 :x"]),
+        ("BLOB", [b"\0", b"\0\xff", b"\xff"]),
+        ("", [-5, 7, 2**60]),
+    ],
+)
+def test_a_cursor_of_any_type_is_bound_back_exactly(table, place, type_, values):
+    with sqlite3.connect(table.path) as con:
+        con.execute(f"CREATE TABLE c (id INTEGER, v {type_})")
+        con.executemany("INSERT INTO c VALUES (?, ?)", list(enumerate(values)))
+    con.close()
+    job = sql_job("SELECT id, v FROM c WHERE v > :v ORDER BY v", cursor=["v"], map={"id": "=id"})
+    for count in range(1, len(values) + 1):
+        assert place.run(job, limit=1).records == 1
+        assert place.ids() == list(range(count))
+    assert place.run(job).records == 0
+
+
+def test_nasty_text_comes_through_as_it_is(table, place):
+    nasty = ["", "\"'\\\n\r\t\x01\x7f", "\u2028\u2029", "x" * 100_000, "{}[],:", "�"]
+    with sqlite3.connect(table.path) as con:
+        con.execute("CREATE TABLE n (id INTEGER, v TEXT)")
+        con.executemany("INSERT INTO n VALUES (?, ?)", list(enumerate(nasty)))
+    con.close()
+    assert place.run(sql_job("SELECT id, v FROM n ORDER BY id")).state == "done"
+    assert [record["v"] for record in place.records()] == nasty
+
+
+def test_two_columns_of_one_name_are_both_sent_and_neither_can_be_named(table, place):
+    assert place.run(sql_job("SELECT 1 AS a, 2 AS a, 3 AS b", map={"b": "=b"})).state == "done"
+    assert place.records() == [{"b": 3}]
+    assert "there is no column a" in place.run(sql_job("SELECT 1 AS a, 2 AS a", map={"a": "=a"})).reason
