@@ -76,7 +76,7 @@ def preview(
         for seed, chunk in _of_query(job, job.source, ctx, cursor):
             yield from _shown(route, signature, Path(job.source.connection), seed, chunk)
         return
-    for document in _documents(job, ctx, sample, documents):
+    for document in documents_of(job, ctx, sample, documents):
         file = document.file
         if sample is None and file.stamp in known:
             continue
@@ -123,7 +123,10 @@ def masked_signature(connection: Connection) -> Mapping[str, str]:
             return header_of(auth).of(MASK)
 
 
-def _documents(job: Job, ctx: Context, sample: Path | None, asked: Iterable[Document]) -> Iterator[Document]:
+def documents_of(
+    job: Job, ctx: Context, sample: Path | None, asked: Iterable[Document]
+) -> Iterator[Document]:
+    """What is read: the sample, the files of the source, or what was asked for outside of here."""
     if sample is None and files_of(job.source) is None:
         yield from asked
     else:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import json
-from contextlib import closing
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,10 @@ from agent.status import counted
 
 if TYPE_CHECKING:
     from agent.config.model import Job
-    from agent.preview import Shown
+    from agent.message import Cursor
+    from agent.preview import Document, Shown
+    from agent.render import Context
+    from agent.sources.seen import Seen
     from agent.stamp import FileStamp
 
 BODY_SHOWN = 2_000
@@ -74,9 +79,14 @@ def command(  # noqa: PLR0917 - one for each option
     world = find(config, job)
     folder = state or world.plan.settings.state
     known = set() if everything or sample else known_files(folder, job)
-    if as_test:
-        return _write_test(world, sample=sample, known=known, limit=limit)
-    shown = _shown(world, folder, sample=sample, known=known, limit=limit, everything=everything)
+    cursor = None if everything else cursor_of(folder, world.job)
+    with world.context(window_of(folder, world.job)) as context, _asked(world, context, cursor) as asked:
+        seen = None if everything else seen_of(folder, world.job)
+        read = _Read(sample=sample, known=known, asked=asked, cursor=cursor, seen=seen)
+        if as_test:
+            return _write_test(world, context, read, limit=limit)
+        with closing(_previewed(world, context, read)) as requests:
+            shown = list(islice(requests, limit))
     if output == "json":
         print_json([_as_json(one) for one in shown])
     elif not shown:
@@ -89,53 +99,68 @@ def command(  # noqa: PLR0917 - one for each option
     return 0
 
 
-def _shown(
-    world: World, folder: Path, *, sample: Path | None, known: set[FileStamp], limit: int, everything: bool
-) -> list[Shown]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Read:
+    """What is read for it."""
+
+    sample: Path | None
+    known: set[FileStamp]
+    asked: Iterator[Document]
+    cursor: Cursor | None
+    seen: Seen | None
+    """What was sent before; None: as if nothing was."""
+
+
+@contextmanager
+def _asked(world: World, context: Context, cursor: Cursor | None) -> Iterator[Iterator[Document]]:
+    """The documents of a source that is asked for them; nobody is asked before the first is wanted."""
     from agent.commands.asking import documents  # noqa: PLC0415
+
+    asked = documents(
+        world.job,
+        world.plan.connections,
+        context,
+        config=world.config,
+        allowed=world.plan.settings.commands_allow,
+        cursor=cursor,
+    )
+    with closing(asked):
+        yield asked
+
+
+def _previewed(world: World, context: Context, read: _Read) -> Generator[Shown, None, None]:
     from agent.preview import preview  # noqa: PLC0415
     from agent.sources.seen import NOTHING  # noqa: PLC0415
 
-    cursor = None if everything else cursor_of(folder, world.job)
-    with world.context(window_of(folder, world.job)) as context:
-        asked = documents(
-            world.job,
-            world.plan.connections,
-            context,
-            config=world.config,
-            allowed=world.plan.settings.commands_allow,
-            cursor=cursor,
-        )
-        previewed = preview(
-            world.job,
-            world.connection,
-            context,
-            sample=sample,
-            known=known,
-            documents=asked,
-            cursor=cursor,
-            seen=seen_of(folder, world.job) if not everything else NOTHING,
-        )
-        with closing(previewed) as requests, closing(asked):
-            return list(islice(requests, limit))
+    return preview(
+        world.job,
+        world.connection,
+        context,
+        sample=read.sample,
+        known=read.known,
+        documents=read.asked,
+        cursor=read.cursor,
+        seen=read.seen or NOTHING,
+    )
 
 
-def _write_test(
-    world: World,
-    *,
-    sample: Path | None,
-    known: set[FileStamp],
-    limit: int,
-) -> int:
+def _write_test(world: World, context: Context, read: _Read, *, limit: int) -> int:
     from agent.testing.first import first_given  # noqa: PLC0415 - beside its use
     from agent.testing.writing import write_test  # noqa: PLC0415
 
-    job, connection = world.job, world.connection
-    with world.context() as context:
-        given = first_given(job, context, sample=sample, known=known, count=limit)
-        if given is None:
-            raise SourceError(_nothing(job, known))
-        text = write_test(job, connection, given.given, context, name=given.name)
+    job = world.job
+    given = first_given(
+        job,
+        context,
+        sample=read.sample,
+        known=read.known,
+        documents=read.asked,
+        cursor=read.cursor,
+        count=limit,
+    )
+    if given is None or not given.given:
+        raise SourceError(_nothing(job, read.known))
+    text = write_test(job, world.connection, given.given, context, name=given.name)
     click.echo(f"# paste into {job.file}; where it has `tests:` already, without the first line")
     click.echo(text, nl=False)
     return 0

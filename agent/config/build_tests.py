@@ -24,11 +24,11 @@ from agent.message import JsonValue
 
 def build_tests(job: View, folder: Path) -> tuple[JobTest, ...]:
     """All tests of a job. `folder` is that of the job file."""
-    whole_files = job.section("source").text("type") == "file"
+    kind = job.section("source").text("type") or ""
     tests: list[JobTest] = []
     names: set[str] = set()
     for test in _mappings(job, "tests"):
-        built = _test(test, folder, whole_files=whole_files)
+        built = _test(test, folder, kind)
         if built is None:
             continue
         if built.name in names:
@@ -44,11 +44,14 @@ def _mappings(view: View, key: str) -> Iterator[View]:
             yield View(node, where, view.found, view.folder)
 
 
-def _test(test: View, folder: Path, *, whole_files: bool) -> JobTest | None:
+def _test(test: View, folder: Path, kind: str) -> JobTest | None:
     name, given = test.text("name"), _given(test, folder)
     if name is None or given is None:
         return None
-    if whole_files and isinstance(given, GivenRows):
+    if kind == "sql" and isinstance(given, GivenFile):
+        hint = "write the rows: [{column: value, …}, …]"
+        test.found.error(test.at("given"), "a source of type sql reads no files", hint)
+    if kind == "file" and isinstance(given, GivenRows):
         hint = "write {file: PATH}"
         test.found.error(test.at("given"), "a source of type file gives no records, only whole files", hint)
     if not {"expect", "expect_dead", "expect_error"} & set(test.tree.entries):

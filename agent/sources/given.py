@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, TypeAlias
 
@@ -53,7 +54,9 @@ class Typed(Protocol):
 
 def stand_in(source: Typed) -> RecordSource:
     """The source that reads given records: itself, or for one that reads no text files, typed rows."""
-    if isinstance(source, CsvSource | NdjsonSource | JsonSource | ParquetSource):
+    if isinstance(source, JsonSource):  # they are given alone, not where they stand in a document
+        return replace(source, records="")
+    if isinstance(source, CsvSource | NdjsonSource | ParquetSource):
         return source
     return ParquetSource(
         files=Files(paths=()),

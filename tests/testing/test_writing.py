@@ -39,7 +39,7 @@ TEXT = st.text(st.characters(codec="utf-8"), max_size=12) | st.sampled_from(
 VALUE = st.recursive(
     st.none()
     | st.booleans()
-    | st.integers(-(10**17), 10**17)
+    | st.integers(1 - 10**17, 10**17)
     | st.floats(allow_nan=False, allow_infinity=False)
     | TEXT,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT.filter(bool), inner, max_size=3),
