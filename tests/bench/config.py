@@ -57,7 +57,10 @@ def write(folder, url, jobs, *, gzip=True, concurrency=8, database=None, web=Non
     connection = CONNECTION.format(url=url, gzip=str(gzip).lower(), concurrency=concurrency)
     (folder / "connections/sink.yaml").write_text(connection)
     if database is not None:
-        text = f"connection: fleet-db\ntype: database\nurl: {json.dumps(database)}\n"
+        # a URL of a connection holds no user name
+        before, at, after = database.rpartition("bench@")
+        user = f"username: {at[:-1]}\n" if at else ""
+        text = f"connection: fleet-db\ntype: database\nurl: {json.dumps(before + after)}\n{user}"
         (folder / "connections/fleet-db.yaml").write_text(text)
     for name, text in jobs.items():
         (folder / f"jobs/{name}.yaml").write_text(f"job: {name}\n{text}")
