@@ -1,0 +1,261 @@
+"""The four jobs that must work as they are written, in one real daemon.
+
+Against a real PostgreSQL, a SQLite file, dropped files, and a stand-in that checks XML against the platform's
+XSD. Changed are only the folders, since a test may not write to /data.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from xml.etree import ElementTree as ET
+
+import pytest
+
+from tests.support.postgres import binaries, cluster
+
+PLATFORM = """\
+connection: simacan-stg
+type: http
+auth:
+  type: password
+  url: {url}/api/v1
+  username: {{secret: user}}
+  password: {{secret: password}}
+endpoints:
+  planning: {url}/trips/insertOrUpdate
+  otm5: {url}/otm5/realisation
+  devices: {url}/devices
+  tracking: {url}/api/v1/realisation
+limits: {{rate: 200/s, concurrency: 8}}
+accepts: {{gzip: true}}
+"""
+
+PLANNING = """\
+job: planning-csv
+schedule: {watch: true, every: 10m}          # on file events, and a sweep in case one was missed
+source:
+  type: file
+  path: /var/spool/planning/*.csv
+  settle: 5s                                 # size and mtime unchanged this long
+  order: [mtime, name]
+  once_per: content                          # sha-256: the same bytes are not sent twice (or: path)
+  columns: [trip ID, STOP ID, location ID, start time stop, END time stop]   # checked before sending
+  done: {move: done/}                        # moved once delivered
+  failed: {move: failed/}                    # with NAME.why.json beside it: status, answer, request
+body: {format: raw, content_type: text/csv}
+target: {connection: simacan-stg, endpoint: planning, method: POST}
+"""
+
+POSITIONS = """\
+job: gps-positions
+schedule: {every: 30s}
+source:
+  type: sql
+  connection: fleet-db
+  query: |
+    SELECT id, recorded_at, plate, lat, lon, speed_kmh, heading, shipper FROM gps_position
+    WHERE (recorded_at, id) > (:recorded_at, :id) ORDER BY recorded_at, id LIMIT 50000
+  cursor: [recorded_at, id]                  # bound parameters; stored with the spooled messages, in one transaction
+  start: now                                 # or: beginning, or {recorded_at: …, id: 0}
+body:
+  format: json
+  per: record                                # one request per record (or: batch)
+  map:
+    eventType: locationUpdateEvent
+    creationDate: =utc(recorded_at)
+    lifecycle: actual
+    actors:
+      - {entity: {name: =shipper}, roles: [shipper], associationType: inline}
+      - {entity: {name: acme-transport}, roles: [carrier], associationType: inline}
+    vehicle: {entity: {vehicleType: Truck, licensePlate: =plate}, associationType: inline}
+    geoReference:
+      type: latLonPointGeoReference
+      lat: =lat
+      lon: =lon
+      speed: {value: =speed_kmh, unit: km/h}
+      heading: {value: =heading, unit: degrees}
+target: {connection: simacan-stg, endpoint: otm5, method: POST}
+delivery:
+  order: {by: =plate, lanes: 16}             # or: strict (one lane, the default), or: none
+  expire: {after: 30m, of: =recorded_at}     # too old to be of use: to the dead letters, reason "expired"
+tests:
+  - name: a standing truck
+    given: [{id: 1, recorded_at: "2021-10-27T11:00:31+02:00", plate: AA-BB-CC, lat: 52, lon: 7, speed_kmh: 0, heading: 0, shipper: some-shipper}]
+    expect: [{json: {creationDate: "2021-10-27T09:00:31Z", geoReference: {lat: 52, lon: 7}}}]     # subset match
+"""
+
+DEVICES = """\
+job: tracking-devices
+schedule: {cron: "0 5 * * 1-5", timezone: Europe/Amsterdam, jitter: 2m, missed: latest}
+source:
+  type: csv
+  path: /data/fleet/devices.csv
+  delimiter: ";"
+  types: {id: VARCHAR, plate: VARCHAR, active: BOOLEAN}
+  only: {changed_by: [id]}                   # a hash per key is kept: new and changed records only
+body:
+  format: json
+  per: record
+  nulls: drop                                # or: keep (the default)
+  map: {externalSystemId: acme-fms, externalDeviceId: =id, customerDeviceId: =id, licensePlate: =plate, carrierCode: =carrier, active: =active}
+target: {connection: simacan-stg, endpoint: devices, method: POST}
+"""
+
+TRACKING = """\
+job: sct-tracking
+schedule: {every: 1m}
+source: {type: sql, connection: tms-db, query: "SELECT id, trip_id, ts, heading, speed, lon, lat FROM realisation WHERE id > :id ORDER BY id LIMIT 10000", cursor: [id]}
+body:
+  format: xml
+  per: batch
+  root: {name: "tc:realisation", namespaces: {tc: "http://api.transportcloud.io/schemas/carrier/v1/realisation"}}
+  each: tripRealisation
+  map: {tripId: =trip_id, timestamp: =utc(ts), heading: =heading, speed: =speed, x: =lon, y: =lat}
+batch: {records: 100, bytes: 1MB}
+target: {connection: simacan-stg, endpoint: tracking, method: POST, success: [200, 204]}
+"""
+
+TABLE = """
+CREATE TABLE gps_position (
+    id bigserial PRIMARY KEY, recorded_at timestamptz NOT NULL, plate text, lat double precision,
+    lon double precision, speed_kmh integer, heading integer, shipper text)
+"""
+NOW = datetime.now(UTC).replace(microsecond=123456)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    if binaries() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("there is no PostgreSQL: apt-get install postgresql")
+        pytest.skip("needs PostgreSQL (apt-get install postgresql)")
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def fleet(world, sandbox, postgres):
+    """The world of a carrier: two databases, two folders, four jobs."""
+    postgres.run("DROP TABLE IF EXISTS gps_position", TABLE)
+    tms = world.folder / "tms.db"
+    with closing(sqlite3.connect(tms)) as con, con:
+        con.execute(
+            "CREATE TABLE realisation (id INTEGER PRIMARY KEY, trip_id TEXT, ts TEXT, heading INTEGER, "
+            "speed REAL, lon REAL, lat REAL)"
+        )
+    connections = world.config / "connections"
+    (connections / "simacan-stg.yaml").write_text(PLATFORM.format(url=sandbox.url))
+    (connections / "fleet-db.yaml").write_text(f"connection: fleet-db\ntype: database\nurl: {postgres.url}\n")
+    (connections / "tms-db.yaml").write_text(f"connection: tms-db\ntype: database\nurl: sqlite:///{tms}\n")
+    (world.folder / "planning").mkdir()
+    world.job("planning-csv", PLANNING.replace("/var/spool/planning", str(world.folder / "planning")))
+    world.job("gps-positions", POSITIONS)
+    world.job("tracking-devices", DEVICES.replace("/data/fleet", str(world.folder)))
+    world.job("sct-tracking", TRACKING)
+    return world
+
+
+def drive(postgres, first, count, *, at=NOW):
+    """So many positions of three vehicles."""
+    with postgres.open() as con:
+        for number in range(first, first + count):
+            con.execute(
+                "INSERT INTO gps_position (recorded_at, plate, lat, lon, speed_kmh, heading, shipper) "
+                "VALUES (%s, %s, 52.5, 4.9, %s, 270, 'some-shipper')",
+                (at + timedelta(seconds=number), f"AA-{number % 3:02}-B", number),
+            )
+
+
+def sent(sandbox, endpoint):
+    return [entry for entry in sandbox.recorded() if entry["endpoint"] == endpoint]
+
+
+def bodies(sandbox, endpoint):
+    return [json.loads(entry["body"]) for entry in sent(sandbox, endpoint)]
+
+
+def push(world, job):
+    world.run("push", job, check=0)
+
+
+def test_the_design_validates_and_passes_its_own_test(fleet):
+    said = fleet.run("validate", "--strict", check=0).stdout
+    assert "4 jobs" in said
+    assert "1 test" in fleet.run("test", check=0).stdout
+
+
+def test_the_four_jobs_of_the_design_run_as_they_are_written(fleet, sandbox, postgres):
+    drive(postgres, 0, 5, at=NOW - timedelta(minutes=20))  # before the first run: `start: now`
+    fleet.start()
+    fleet.until(lambda: fleet.live("gps-positions")["last_run"], "the position is taken")
+    before = len(sandbox.recorded())
+
+    # 1. a planning file, whole
+    planning = (
+        b"trip ID,STOP ID,location ID,start time stop,END time stop\n1,2,3,2026-01-25T10:45:00+01:00,x\n"
+    )
+    path = fleet.folder / "planning/one.csv"
+    path.write_bytes(planning)
+    os.utime(path, (1, 1))  # settled long ago
+    push(fleet, "planning-csv")
+    fleet.until((fleet.folder / "planning/done/one.csv").exists, "the planning file is delivered")
+
+    # 2. positions, in order per vehicle
+    drive(postgres, 100, 30)
+    push(fleet, "gps-positions")
+    fleet.until(lambda: len(sent(sandbox, "otm5")) == 30, "30 positions arrived")
+    events = bodies(sandbox, "otm5")
+    for plate in {event["vehicle"]["entity"]["licensePlate"] for event in events}:
+        speeds = [
+            event["geoReference"]["speed"]["value"]
+            for event in events
+            if event["vehicle"]["entity"]["licensePlate"] == plate
+        ]
+        assert speeds == sorted(speeds)
+    assert {event["geoReference"]["speed"]["value"] for event in events} == set(range(100, 130))
+    assert all(event["creationDate"].endswith(".123456Z") for event in events)
+
+    # 3. devices: new ones, then only what changed
+    devices = fleet.folder / "devices.csv"
+    devices.write_text("id;plate;carrier;active\n0042;AA-BB-CC;acme;true\n0043;;acme;false\n")
+    os.utime(devices, (1, 1))
+    push(fleet, "tracking-devices")
+    fleet.until(lambda: len(sent(sandbox, "devices")) == 2, "two devices arrived")
+    assert bodies(sandbox, "devices")[1] == {
+        "externalSystemId": "acme-fms",
+        "externalDeviceId": "0043",
+        "customerDeviceId": "0043",
+        "carrierCode": "acme",
+        "active": False,
+    }
+    devices.write_text("id;plate;carrier;active\n0042;AA-BB-CC;acme;true\n0043;DD-EE-FF;acme;false\n")
+    os.utime(devices, (2, 2))
+    push(fleet, "tracking-devices")
+    fleet.until(lambda: len(sent(sandbox, "devices")) == 3, "the changed device arrived")
+    assert bodies(sandbox, "devices")[2]["licensePlate"] == "DD-EE-FF"
+
+    # 4. XML documents of at most 100 records, which the stand-in holds against the XSD
+    with closing(sqlite3.connect(fleet.folder / "tms.db")) as con, con:
+        con.executemany(
+            "INSERT INTO realisation VALUES (?, ?, ?, ?, ?, ?, ?)",
+            [
+                (n, f"trip <{n}> & co", "2026-10-27T11:00:31+02:00", n % 360, 80.5, 4.9, 52.1)
+                for n in range(1, 251)
+            ],
+        )
+    push(fleet, "sct-tracking")
+    fleet.until(lambda: len(sent(sandbox, "tracking")) >= 3, "the documents arrived")
+    documents = [ET.fromstring(entry["body"]) for entry in sent(sandbox, "tracking")]
+    assert [len(document) for document in documents] == [100, 100, 50]
+    assert documents[0].tag == "{http://api.transportcloud.io/schemas/carrier/v1/realisation}realisation"
+    trips = [child.findtext("tripId") for document in documents for child in document]
+    assert trips == [f"trip <{n}> & co" for n in range(1, 251)]
+
+    assert sandbox.state()["logins"] == 1
+    assert len(sandbox.recorded()) == before + 1 + 30 + 3 + 3
+    assert fleet.status()["dead"] == 0 if "dead" in fleet.status() else True
+    fleet.stop()
