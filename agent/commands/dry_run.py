@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.dry_world import World, cursor_of, find, known_files
+from agent.commands.dry_world import World, cursor_of, find, known_files, window_of
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
 from agent.errors import SourceError
@@ -80,7 +80,7 @@ def command(  # noqa: PLR0917 - one for each option
         return _write_test(world, sample=sample, known=known, limit=limit)
     shown = []
     cursor = None if everything else cursor_of(folder, world.job)
-    with world.context() as context:
+    with world.context(window_of(folder, world.job)) as context:
         asked = documents(
             world.job,
             world.plan.connections,

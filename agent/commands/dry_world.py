@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from agent.message import Cursor
     from agent.render import Context
     from agent.stamp import FileStamp
+    from agent.window import Window
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,7 +34,7 @@ class World:
         return self.plan.connections[self.job.target.connection]
 
     @contextmanager
-    def context(self) -> Iterator[Context]:
+    def context(self, window: Window | None = None) -> Iterator[Context]:
         """What a rendering may use; its folder is gone afterwards."""
         from agent.clock import SystemClock  # noqa: PLC0415
         from agent.render import Context  # noqa: PLC0415
@@ -48,6 +49,7 @@ class World:
                 cancelled=lambda: False,
                 thorough=True,
                 databases=self._databases(),
+                window=window,
             )
 
     def _databases(self) -> KnownDatabases | None:
@@ -100,3 +102,23 @@ def cursor_of(state: Path, job: Job) -> Cursor | None:
 
     with Reader.open(state) as reader:
         return reader.cursor(job.name)
+
+
+def window_of(state: Path, job: Job) -> Window | None:
+    """What the next run is about; where nothing is due, what the last one was. Only read."""
+    from agent.config.model import uses_window  # noqa: PLC0415
+
+    if not uses_window(job.source):
+        return None
+    import time  # noqa: PLC0415 - beside its use
+
+    from agent.collect.windows import Grid, next_window, one_by_one  # noqa: PLC0415
+    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
+
+    marks = []
+    if state.is_dir():
+        with Reader.open(state) as reader:
+            marks = [mark for mark in reader.window_marks() if mark.job == job.name]
+    grid, now = Grid.of(job), time.time()
+    due = next_window(grid, marks[0] if marks else None, now, each=one_by_one(job))
+    return due or next_window(grid, None, now, each=False)

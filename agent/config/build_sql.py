@@ -30,7 +30,7 @@ def build_sql(source: View) -> SqlSource | None:
         query=query,
         cursor=cursor,
         start=_start(source, cursor),
-        settle=_settle(source, cursor),
+        settle=_settle(source, cursor, read_sql(query)),
         on_bad_row=source.word("on_bad_row", default.on_bad_row),
         columns=source.texts("columns"),
         types={name: kind for name in types.tree.entries if (kind := types.text(name))},
@@ -80,14 +80,18 @@ def _start(source: View, cursor: tuple[str, ...]) -> Literal["beginning", "now"]
     return values
 
 
-def _settle(source: View, cursor: tuple[str, ...]) -> SettledRows | None:
+def _settle(source: View, cursor: tuple[str, ...], query: SqlText) -> SettledRows | None:
     if "settle" not in source:
         return None
     section = source.view("settle")
-    if not cursor:
+    if not cursor and not set(WINDOW) & set(query.names):
         hint = "add `cursor`, or delete `settle`: without a cursor every run reads all rows"
         source.found.error(source.at("settle"), "needs a cursor", hint)
         return None
+    if not cursor and section is not None and "of" in section:
+        hint = "delete it: a window is pulled so long after its end, whatever its rows say"
+        source.found.error(section.at("of"), "is for a query with a cursor", hint)
+    first = cursor[0] if cursor else ""
     if section is None:
-        return SettledRows(column=cursor[0], age=source.duration("settle", timedelta(0)))
-    return SettledRows(column=section.text("of") or cursor[0], age=section.duration("for", timedelta(0)))
+        return SettledRows(column=first, age=source.duration("settle", timedelta(0)))
+    return SettledRows(column=section.text("of") or first, age=section.duration("for", timedelta(0)))

@@ -67,7 +67,8 @@ class QueryFeed:
         found = Opened(path=self.name, reading="/dev/null", gzipped=False)
         names = self._answer.names
         require(found, (*self.source.columns, *self.source.types, *self.source.cursor), names)
-        for name in (*self.source.cursor, *((self.source.settle.column,) if self.source.settle else ())):
+        settle = self.source.settle
+        for name in (*self.source.cursor, *((settle.column,) if settle and settle.column else ())):
             require(found, (name,), names)
             if names.count(name) > 1:
                 raise SourceError(f"{self.name}: the result has the column {name} more than once")
@@ -142,8 +143,8 @@ class _Settled:
 
     @classmethod
     def of(cls, source: SqlSource, answer: Answer, question: Question, ctx: Context) -> _Settled | None:
-        """None where the source has no `settle`."""
-        if source.settle is None:
+        """None where the source has no `settle`, or waits with a whole window."""
+        if source.settle is None or not source.settle.column:
             return None
         limit = datetime.fromtimestamp(ctx.clock.now(), UTC) - source.settle.age
         column = source.settle.column

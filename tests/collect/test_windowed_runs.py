@@ -3,34 +3,46 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import threading
-from dataclasses import dataclass, fields, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from agent.collect import Backfills, Collector
-from agent.config.model import AgentSettings, FileSource
+from agent.config import SecretStore
+from agent.config.model import AgentSettings, Batch, Database, SettledRows, SqlSource
+from agent.databases import KnownDatabases
 from agent.errors import AgentError, UsageError
 from agent.spool import Reader
 from tests.support.clock import START, FakeClock
 from tests.support.collecting import job_of
-from tests.support.schedules import schedule
+from tests.support.schedules import WHERE, schedule
 
 MINUTE = 60.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settle:
-    age: timedelta
+class Table:
+    """Trips in SQLite, each with its time."""
 
+    def __init__(self, path):
+        self.con = sqlite3.connect(path)
+        self.con.execute("CREATE TABLE trip (id INTEGER PRIMARY KEY, ts TEXT)")
+        self.databases = KnownDatabases(
+            SecretStore(path.parent), {"db": Database(name="db", url=f"sqlite:///{path}", where=WHERE)}
+        )
 
-@dataclass(frozen=True, kw_only=True)
-class WindowedFile(FileSource):
-    """Files, in the place of a table that is asked with :since and :until."""
+    def add(self, *minutes):
+        """A trip in the middle of the window that begins so many minutes after START."""
+        for minute in minutes:
+            when = datetime.fromtimestamp(START + (minute + 0.5) * MINUTE, UTC)
+            self.con.execute("INSERT INTO trip (ts) VALUES (?)", (f"{when:%Y-%m-%d %H:%M:%S}",))
+        self.con.commit()
 
-    windowed: bool = True
-    settle: Settle | None = None
+    def rename(self, old, new):
+        self.con.execute(f"ALTER TABLE {old} RENAME TO {new}")
+        self.con.commit()
 
 
 class Gate:
@@ -48,13 +60,21 @@ class Gate:
 
 
 @pytest.fixture
+def table(tmp_path):
+    made = Table(tmp_path / "trips.db")
+    yield made
+    made.con.close()
+
+
+@pytest.fixture
 def clock():
     return FakeClock()
 
 
 @pytest.fixture
-async def collector(place, tmp_path, clock):
-    collector = Collector(place.spool, AgentSettings(state=tmp_path / "state"), clock, poll=0.01)
+async def collector(place, tmp_path, clock, table):
+    settings = AgentSettings(state=tmp_path / "state", collect_memory=200_000_000)
+    collector = Collector(place.spool, settings, clock, poll=0.01, databases=table.databases)
     await collector.start()
     yield collector
     assert await collector.stop(10)
@@ -68,11 +88,15 @@ async def backfills(collector, place, clock):
     await backfills.close()
 
 
-def windowed(inbox, **more):
-    job = job_of("file", inbox / "*.txt")
-    source = {field.name: getattr(job.source, field.name) for field in fields(job.source)}
+def windowed(*, settle=None, **more):
+    source = SqlSource(
+        connection="db",
+        query="SELECT id FROM trip WHERE ts >= :since AND ts < :until",
+        settle=SettledRows(column="", age=settle) if settle else None,
+        where=WHERE,
+    )
     times = schedule(every=timedelta(minutes=1), **more)
-    return replace(job, source=WindowedFile(**source), schedules=(times,))
+    return replace(job_of("csv", "/nowhere", map={"id": "=id"}), source=source, schedules=(times,))
 
 
 def pulled(place):
@@ -94,15 +118,15 @@ async def due(collector, clock, trigger="every"):
     await idle(collector)
 
 
-async def test_each_occurrence_pulls_the_time_since_the_one_before(place, collector, clock, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
-    (inbox / "a.txt").write_text("a")
+async def test_each_occurrence_pulls_the_time_since_the_one_before(place, collector, clock, table):
+    collector.set_jobs({"j": windowed()})
+    table.add(-2, -1, 0, 1)
     clock.tick(0.3)
     await due(collector, clock, "first")
     clock.tick(MINUTE)
     await due(collector, clock)
     assert pulled(place) == [("first", -1, 0, "done"), ("every", 0, 1, "done")]
-    assert await asyncio.to_thread(place.visible) == [b"a"]
+    assert await asyncio.to_thread(place.ids) == [2, 3]
     assert collector.snapshot().runs == {("j", "done"): 2}
 
 
@@ -114,10 +138,8 @@ async def test_each_occurrence_pulls_the_time_since_the_one_before(place, collec
         ("none", [(0, 3)]),
     ],
 )
-async def test_what_was_missed_is_pulled_by_itself_or_in_one_piece(  # noqa: PLR0917
-    place, collector, clock, inbox, missed, expected
-):
-    collector.set_jobs({"j": windowed(inbox, missed=missed)})
+async def test_what_was_missed_is_pulled_by_itself_or_in_one_piece(place, collector, clock, missed, expected):
+    collector.set_jobs({"j": windowed(missed=missed)})
     await due(collector, clock)
     clock.tick(3 * MINUTE + 5)
     await due(collector, clock, "missed")
@@ -126,9 +148,9 @@ async def test_what_was_missed_is_pulled_by_itself_or_in_one_piece(  # noqa: PLR
 
 @pytest.mark.parametrize("overlap", ["skip", "queue"])
 async def test_an_occurrence_in_the_middle_of_a_run_is_pulled_behind_it_and_none_is_lost(
-    place, collector, clock, inbox, overlap
+    place, collector, clock, overlap
 ):
-    collector.set_jobs({"j": windowed(inbox, overlap=overlap, missed="all")})
+    collector.set_jobs({"j": windowed(overlap=overlap, missed="all")})
     gate = Gate(place.spool)
     collector.due("j", clock.now(), "every")
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -141,13 +163,12 @@ async def test_an_occurrence_in_the_middle_of_a_run_is_pulled_behind_it_and_none
     assert collector.snapshot().skipped == {}
 
 
-async def test_a_window_that_failed_comes_again_by_itself_before_later_ones(place, collector, clock, inbox):
-    job = windowed(inbox)
-    collector.set_jobs({"j": replace(job, source=replace(job.source, columns=("id",)))})
-    (inbox / "good.txt").write_text("id\n")
-    (inbox / "wrong.txt").write_text("name\n")
+async def test_a_window_that_failed_comes_again_by_itself_before_later_ones(place, collector, clock, table):
+    collector.set_jobs({"j": windowed()})
+    table.add(-1, 0, 1, 2)
+    table.rename("trip", "away")
     await due(collector, clock)
-    assert await asyncio.to_thread(place.visible) == [], "a window is sent as a whole or not at all"
+    table.rename("away", "trip")
     clock.tick(3 * MINUTE)
     await due(collector, clock)
     assert pulled(place) == [
@@ -156,13 +177,31 @@ async def test_a_window_that_failed_comes_again_by_itself_before_later_ones(plac
         ("every", 0, 3, "done"),
     ]
     assert collector.snapshot().runs == {("j", "failed"): 1, ("j", "done"): 2}
+    assert await asyncio.to_thread(place.ids) == [1, 2, 3, 4]
+
+
+async def test_a_window_whose_last_record_is_bad_sends_nothing(place, collector, clock, table):
+    """It is sent as a whole or not at all, and the later ones wait for it."""
+    job = windowed()
+    too_large = replace(job, batch=Batch(records=1, bytes=12))
+    collector.set_jobs({"j": too_large})
+    table.add(-1, -1)
+    table.con.execute("UPDATE trip SET id = 1000000 WHERE id = 2")
+    table.con.commit()
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.visible) == []
+    clock.tick(MINUTE)
+    collector.set_jobs({"j": replace(job, sha256="v2")})
+    await due(collector, clock)
+    assert [state for *_, state in pulled(place)] == ["failed", "done", "done"]
+    assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
 
 
 async def test_a_push_by_hand_pulls_the_windows_that_are_due_and_says_when_the_next_one_is(
-    place, collector, clock, inbox
+    place, collector, clock, table
 ):
-    collector.set_jobs({"j": windowed(inbox, timezone="Europe/Amsterdam")})
-    (inbox / "a.txt").write_text("a")
+    collector.set_jobs({"j": windowed(timezone="Europe/Amsterdam")})
+    table.add(-1)
     first = await collector.run_now("j")
     assert (first.state, first.records) == ("done", 1)
     again = await collector.run_now("j")
@@ -173,18 +212,18 @@ async def test_a_push_by_hand_pulls_the_windows_that_are_due_and_says_when_the_n
     assert pulled(place) == [("push", -1, 0, "done")]
 
 
-async def test_a_push_by_hand_stops_at_its_limit(place, collector, clock, inbox):
-    collector.set_jobs({"j": windowed(inbox, missed="all")})
+async def test_a_push_by_hand_stops_behind_a_window_at_its_limit(place, collector, clock, table):
+    collector.set_jobs({"j": windowed(missed="all")})
     await collector.run_now("j")
     clock.tick(3 * MINUTE)
-    (inbox / "a.txt").write_text("a")
-    assert (await collector.run_now("j", limit=1)).records == 1
+    table.add(0, 0, 1)
+    assert (await collector.run_now("j", limit=1)).records == 2, "no window is cut short"
     assert len(pulled(place)) == 2
 
 
-async def test_a_date_that_comes_once_is_where_windows_begin(place, collector, clock, inbox):
+async def test_a_date_that_comes_once_is_where_windows_begin(place, collector, clock):
     dates = ("2027-01-15T08:00:00Z", "2027-01-15T09:00:00Z")
-    job = replace(windowed(inbox), schedules=(schedule(at=dates),))
+    job = replace(windowed(), schedules=(schedule(at=dates),))
     collector.set_jobs({"j": job})
     await due(collector, clock, "at")
     assert pulled(place) == []
@@ -197,10 +236,9 @@ async def test_a_date_that_comes_once_is_where_windows_begin(place, collector, c
 
 @pytest.mark.parametrize(("minutes", "first", "last"), [(0.5, -2, 2), (2.25, -4, 0)])
 async def test_a_window_waits_for_rows_that_are_written_late_without_moving(  # noqa: PLR0917
-    place, collector, clock, inbox, minutes, first, last
+    place, collector, clock, minutes, first, last
 ):
-    job = windowed(inbox, missed="all")
-    settle = Settle(age=timedelta(minutes=minutes))
+    job = windowed(missed="all", settle=timedelta(minutes=minutes))
     late, start = [], place.spool.start_window
 
     def started(*args, **more):
@@ -208,7 +246,7 @@ async def test_a_window_waits_for_rows_that_are_written_late_without_moving(  # 
         return start(*args, **more)
 
     place.spool.start_window = started
-    collector.set_jobs({"j": replace(job, source=replace(job.source, settle=settle))})
+    collector.set_jobs({"j": job})
     await due(collector, clock)
     for step in range(1, 13):
         await clock.advance(MINUTE / 4)
@@ -223,24 +261,24 @@ async def test_a_window_waits_for_rows_that_are_written_late_without_moving(  # 
     assert late[1:] == [minutes * MINUTE] * (len(found) - 1)
 
 
-async def test_a_file_event_does_not_forget_a_window(place, collector, clock, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_a_file_event_does_not_forget_a_window(place, collector, clock):
+    collector.set_jobs({"j": windowed()})
     await due(collector, clock, "watch")
     assert pulled(place) == [("watch", -1, 0, "done")]
     mark = await place.spool.window_mark("j")
     assert (mark.done, mark.wanted) == (START, None)
 
 
-async def test_a_state_that_cannot_be_used_fails_the_run_and_not_the_daemon(place, collector, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_a_state_that_cannot_be_used_fails_the_run_and_not_the_daemon(place, collector):
+    collector.set_jobs({"j": windowed()})
     await asyncio.to_thread(place.spool.close)
     assert (await collector.run_now("j")).state == "failed"
     assert collector.snapshot().runs == {("j", "failed"): 1}
 
 
-async def test_a_stop_in_the_middle_leaves_the_window_wanted(place, collector, clock, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
-    (inbox / "a.txt").write_text("a")
+async def test_a_stop_in_the_middle_leaves_the_window_wanted(place, collector, clock, table):
+    collector.set_jobs({"j": windowed()})
+    table.add(-1)
     gate = Gate(place.spool)
     asked = asyncio.create_task(collector.run_now("j"))
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -265,11 +303,11 @@ async def row_of(place, row):
 
 
 async def test_a_backfill_pulls_a_span_in_order_and_leaves_the_schedule_where_it_is(
-    place, collector, backfills, inbox, clock
+    place, collector, backfills, table, clock
 ):
-    collector.set_jobs({"j": windowed(inbox)})
+    collector.set_jobs({"j": windowed()})
     await due(collector, clock)
-    (inbox / "a.txt").write_text("a")
+    table.add(-9)
     row = await backfills.begin("j", at(-10), at(-7), "")
     await backfills.wait("j")
     assert pulled(place)[1:] == [("backfill", minute, minute + 1, "done") for minute in (-10, -9, -8)]
@@ -279,10 +317,8 @@ async def test_a_backfill_pulls_a_span_in_order_and_leaves_the_schedule_where_it
     assert (mark.done, mark.wanted) == (START, None)
 
 
-async def test_the_schedule_goes_on_between_the_windows_of_a_backfill(
-    place, collector, backfills, inbox, clock
-):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_the_schedule_goes_on_between_the_windows_of_a_backfill(place, collector, backfills, clock):
+    collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
     await backfills.begin("j", at(-10), at(-7), "")
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -293,15 +329,16 @@ async def test_the_schedule_goes_on_between_the_windows_of_a_backfill(
     assert [trigger for trigger, *_ in pulled(place)] == ["backfill", "every", "backfill", "backfill"]
 
 
-async def test_a_backfill_that_fails_says_where_and_goes_on_there(place, collector, backfills, inbox):
-    job = windowed(inbox)
-    collector.set_jobs({"j": replace(job, source=replace(job.source, columns=("id",)))})
-    (inbox / "wrong.txt").write_text("name\n")
+async def test_a_backfill_that_fails_says_where_and_goes_on_there(place, collector, backfills, table):
+    collector.set_jobs({"j": windowed()})
+    table.rename("trip", "away")
     row = await backfills.begin("j", at(-10), at(-8), "")
     await backfills.wait("j")
     failed = await row_of(place, row)
     assert (failed.state, failed.windows) == ("failed", 0)
-    assert failed.reason.startswith("2027-01-15T07:50:00Z/2027-01-15T07:51:00Z: wrong.txt: missing column id")
+    assert failed.reason.startswith("2027-01-15T07:50:00Z/2027-01-15T07:51:00Z: ")
+    assert "no such table: trip" in failed.reason
+    table.rename("away", "trip")
     again = await backfills.begin("j", at(-10), at(-8), "")
     await backfills.wait("j")
     assert again.id == row.id
@@ -309,10 +346,10 @@ async def test_a_backfill_that_fails_says_where_and_goes_on_there(place, collect
 
 
 async def test_a_backfill_that_is_stopped_in_the_middle_goes_on_with_that_window(
-    place, collector, backfills, inbox
+    place, collector, backfills, table
 ):
-    collector.set_jobs({"j": windowed(inbox)})
-    (inbox / "a.txt").write_text("a")
+    collector.set_jobs({"j": windowed()})
+    table.add(-10, -9)
     gate = Gate(place.spool)
     row = await backfills.begin("j", at(-10), at(-7), "")
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -325,13 +362,13 @@ async def test_a_backfill_that_is_stopped_in_the_middle_goes_on_with_that_window
     again = await backfills.begin("j", at(-10), at(-7), "")
     await backfills.wait("j")
     assert (again.id, (await row_of(place, row)).windows) == (row.id, 3)
-    assert await asyncio.to_thread(place.visible) == [b"a"]
+    assert await asyncio.to_thread(place.ids) == [1, 2]
 
 
 async def test_one_backfill_of_a_job_at_a_time_and_who_asks_for_the_same_joins_it(
-    place, collector, backfills, inbox
+    place, collector, backfills
 ):
-    collector.set_jobs({"j": windowed(inbox)})
+    collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
     first, second = await asyncio.gather(
         backfills.begin("j", at(-10), at(-7), ""), backfills.begin("j", at(-10), at(-7), "")
@@ -344,8 +381,8 @@ async def test_one_backfill_of_a_job_at_a_time_and_who_asks_for_the_same_joins_i
     assert len(pulled(place)) == 3
 
 
-async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfills, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfills):
+    collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
     row = await backfills.begin("j", at(-10), at(-7), "")
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -356,14 +393,13 @@ async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfil
     assert (ended.state, ended.reason, ended.windows) == ("failed", "there is no job 'j'", 1)
 
 
-@pytest.mark.parametrize(("texts", "windows"), [(["a"], 0), ([], 1)])
+@pytest.mark.parametrize(("minutes", "windows"), [([-10], 0), ([], 1)])
 async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR0917
-    place, collector, backfills, inbox, texts, windows
+    place, collector, backfills, table, minutes, windows
 ):
     """In the middle of a window, and between two."""
-    collector.set_jobs({"j": windowed(inbox)})
-    for text in texts:
-        (inbox / f"{text}.txt").write_text(text)
+    collector.set_jobs({"j": windowed()})
+    table.add(*minutes)
     gate = Gate(place.spool)
     row = await backfills.begin("j", at(-10), at(-7), "")
     await asyncio.to_thread(gate.reached.wait, 20)
@@ -376,8 +412,8 @@ async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR09
     assert (ended.state, ended.windows) == ("stopped", windows)
 
 
-async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, collector, backfills, inbox):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, collector, backfills):
+    collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
     words = {"job": "j", "from": at(-10), "to": at(-7), "step": "2m"}
     answer = await backfills.answer({"action": "start", **words})
@@ -407,19 +443,17 @@ async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, colle
         (("2016-01-01", "2026-02-01", "1s"), "these would be 318,297,600 windows", "make --step longer"),
     ],
 )
-async def test_a_span_that_means_nothing_is_refused_with_a_hint(  # noqa: PLR0917
-    collector, backfills, inbox, words, message, hint
-):
-    collector.set_jobs({"j": windowed(inbox)})
+async def test_a_span_that_means_nothing_is_refused_with_a_hint(collector, backfills, words, message, hint):
+    collector.set_jobs({"j": windowed()})
     with pytest.raises(UsageError) as error:
         await backfills.begin("j", *words)
     assert message in error.value.message
     assert hint in error.value.hint
 
 
-async def test_what_has_no_windows_has_no_backfill(collector, backfills, inbox):
-    whole = job_of("file", inbox / "*.txt")
-    watching = replace(windowed(inbox), name="w", schedules=(schedule(watch=True),))
+async def test_what_has_no_windows_has_no_backfill(collector, backfills):
+    whole = job_of("file", "/nowhere/*.txt")
+    watching = replace(windowed(), name="w", schedules=(schedule(watch=True),))
     collector.set_jobs({"j": whole, "w": watching})
     with pytest.raises(UsageError, match="its source uses neither since nor until"):
         await backfills.begin("j", at(-10), at(-7), "")
@@ -430,8 +464,8 @@ async def test_what_has_no_windows_has_no_backfill(collector, backfills, inbox):
     assert (row.job, row.step) == ("w", "1m")
 
 
-async def test_dates_are_days_of_the_job_s_own_zone(collector, backfills, inbox):
-    collector.set_jobs({"j": windowed(inbox, timezone="Europe/Amsterdam")})
+async def test_dates_are_days_of_the_job_s_own_zone(collector, backfills):
+    collector.set_jobs({"j": windowed(timezone="Europe/Amsterdam")})
     row = await backfills.begin("j", "2026-07-01", "2026-07-01T00:02", "")
     await backfills.wait("j")
     assert datetime.fromtimestamp(row.since, UTC).isoformat() == "2026-06-30T22:00:00+00:00"

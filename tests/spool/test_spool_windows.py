@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from pathlib import Path
 
 import pytest
 
-from agent.spool import Reader
+from agent.spool import Reader, migrations
 from agent.window import Window
 from tests.support.spool import bodies, draft, letter, open_spool, receipt
 
@@ -184,15 +186,15 @@ def test_a_backfill_that_was_killed_says_so(state, clock):
 
 
 def test_a_state_of_before_windows_is_taken_over(state, clock):
-    spool = open_spool(state, clock=clock)
-    spool.start_run("gps", 1.0, "every", "sha").result()
-    spool.close()
+    [step] = (Path(migrations.__file__).parent / "versions").glob("v*_windows.py")
+    before = re.search(r'^down_revision.*"(\d{4})"', step.read_text(), re.MULTILINE)[1]
+    state.mkdir(mode=0o700)
+    migrations.upgrade(state / "state.db", before)
     raw = sqlite3.connect(state / "state.db")
-    for table in ("windows", "backfills"):
-        raw.execute(f"DROP TABLE {table}")
-    for column in ("since", "until", "held", "backfill", "cursor"):
-        raw.execute(f"ALTER TABLE runs DROP COLUMN {column}")
-    raw.execute("UPDATE alembic_version SET version_num = '0002'")
+    raw.execute(
+        "INSERT INTO runs (job, due, trigger, job_sha, state, started_at) "
+        "VALUES ('gps', 1, 'every', 'sha', 'collecting', 1)"
+    )
     raw.commit()
     raw.close()
     spool = open_spool(state, clock=clock)

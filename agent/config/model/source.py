@@ -140,10 +140,10 @@ class CommandSource:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettledRows:
-    """Rows younger than this wait for the next run: what commits late must not be passed over."""
+    """Rows younger than this wait for the next run, or their window does: what commits late is not lost."""
 
     column: str
-    """Holds the time at which a row was written."""
+    """Holds the time at which a row was written; "" for a window, which waits as a whole."""
     age: timedelta
 
 
