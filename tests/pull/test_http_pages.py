@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from agent.config.model import uses_window
 from tests.support.pulling import rows
 from tests.support.scripted import Answer
 
@@ -309,7 +310,7 @@ def days(world, server):
 
     server.script("/items", page)
     world.job(SIMPLE + "query: {day: '{since:date}'}\npaging: {page: page}")
-    assert world.loaded.plan.jobs["pulled"].source.windowed
+    assert uses_window(world.loaded.plan.jobs["pulled"].source)
     return [datetime(2026, 11, day, tzinfo=UTC) for day in (1, 2, 3)]
 
 

@@ -10,7 +10,6 @@ from typing import Literal, TypeAlias
 from agent.config.model.body import JsonScalar, MapNode
 from agent.config.model.paging import Paging
 from agent.config.model.place import Where
-from agent.config.sql_text import read_sql
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -134,16 +133,6 @@ class HttpSource:
     reading: Reading
     where: Where = field(compare=False)
 
-    @property
-    def windowed(self) -> bool:
-        """Whether it asks for the scheduled interval: its runs are then about windows of time."""
-        return any("{since" in text or "{until" in text for _, text in self.query)
-
-    @property
-    def cursor(self) -> tuple[str, ...]:
-        """What is remembered of how far it was read: a run that was cut off goes on there."""
-        return ("page",)
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandSource:
@@ -189,11 +178,6 @@ class SqlSource:
     types: Mapping[str, str] = field(default_factory=dict)
     """Column → DuckDB type."""
     where: Where = field(compare=False)
-
-    @property
-    def windowed(self) -> bool:
-        """Whether the query asks for the scheduled interval: its runs are then about windows of time."""
-        return not {"since", "until"}.isdisjoint(read_sql(self.query).names)
 
 
 FileRecords: TypeAlias = "CsvSource | NdjsonSource | JsonSource | ParquetSource | ExcelSource"

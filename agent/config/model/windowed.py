@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from agent.config.model.source import Source, SqlSource
+import re
+
+from agent.config.model.source import HttpSource, Source, SqlSource
 from agent.config.sql_text import read_sql
 
 _WORDS = frozenset({"since", "until"})
+_FILLED = re.compile(r"\{(?:since|until)[:}]")
 
 
 def uses_window(source: Source) -> bool:
     """Whether it reads `:since` and `:until`: its runs are then about windows of time."""
-    if not isinstance(source, SqlSource):
-        return False
-    return not _WORDS.isdisjoint(set(read_sql(source.query).names) - set(source.cursor))
+    match source:
+        case SqlSource():
+            return not _WORDS.isdisjoint(set(read_sql(source.query).names) - set(source.cursor))
+        case HttpSource():
+            return any(_FILLED.search(text.replace("{{", "")) for _, text in source.query)
+        case _:
+            return False
 
 
 def holds_window(source: Source) -> bool:
-    """Whether what it gives has no cursor of its own: a window is then sent as a whole or not at all."""
-    return not (isinstance(source, SqlSource) and source.cursor)
+    """Whether a window is sent as a whole or not at all.
+
+    Not where a cursor says how far a window was read: a query's own, or the page of an HTTP source.
+    """
+    return isinstance(source, SqlSource) and not source.cursor
 
 
 def window_delay(source: Source) -> float:
