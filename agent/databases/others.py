@@ -21,7 +21,16 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.pool import NullPool
 
 from agent.config.model import Database
-from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
+from agent.databases.values import (
+    MOST_ROWS,
+    Deadline,
+    SignIn,
+    cancelled,
+    driver,
+    in_short,
+    rows_at_once,
+    too_slow,
+)
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question, WiderError
 from agent.sources.mark import Mark, Plain
@@ -30,8 +39,9 @@ from agent.sources.relation import Opened, require
 if TYPE_CHECKING:
     from sqlalchemy.engine import Connection, CursorResult
 
-BATCH_ROWS = 4096
 _EXTRAS = {"pymysql": "mysql", "pymssql": "mssql", "oracledb": "oracle"}
+_SAMPLE = 16
+"""Rows that are looked at to know how large they are."""
 _NEWDECIMAL = 246
 """MySQL's DECIMAL, which its driver counts among no kind of types."""
 _TEXT_KINDS = (str, uuid.UUID, dict, list)
@@ -91,6 +101,7 @@ class _Answer:
         self._question = question
         self._deadline = Deadline(database)
         self._interrupted = False
+        self._rows = MOST_ROWS
         self._con: Connection | None = None
         self._result: CursorResult[Any] | None = None
         self._first: list[Any] = []
@@ -107,10 +118,12 @@ class _Answer:
         if len(values) < len(self._question.marks):
             values |= self._lowest(con)
         sql = _for_sqlalchemy(self._question)
-        streaming = con.execution_options(stream_results=True, max_row_buffer=BATCH_ROWS)
+        streaming = con.execution_options(stream_results=True, max_row_buffer=_SAMPLE)
         self._result = streaming.execute(text(sql), values)
         self.names = tuple(self._result.keys())
-        self._first = list(self._result.fetchmany(BATCH_ROWS))
+        sample = list(self._result.fetchmany(_SAMPLE))
+        self._rows = rows_at_once(sample)
+        self._first = sample + list(self._result.fetchmany(self._rows - len(sample)))
         columns = list(zip(*self._first, strict=True)) or [()] * len(self.names)
         types = [self._type(name, column) for name, column in zip(self.names, columns, strict=True)]
         self.schema = pa.schema([pa.field(f"c{number}", kind) for number, kind in enumerate(types)])
@@ -170,7 +183,7 @@ class _Answer:
                     for name, column, field in zip(self.names, columns, self.schema, strict=True)
                 ]
                 yield pa.record_batch(arrays, schema=self.schema)
-                rows = list(self._result.fetchmany(BATCH_ROWS))
+                rows = list(self._result.fetchmany(self._rows))
         except SQLAlchemyError as error:
             raise self.translated(error) from None
 

@@ -22,7 +22,16 @@ from adbc_driver_sqlite import dbapi
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
-from agent.databases.values import Deadline, SignIn, cancelled, identifier, in_short, too_slow
+from agent.databases.values import (
+    MOST_ROWS,
+    Deadline,
+    SignIn,
+    cancelled,
+    identifier,
+    in_short,
+    rows_at_once,
+    too_slow,
+)
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question, WiderError
 from agent.sources.mark import Mark
@@ -30,7 +39,8 @@ from agent.sources.mark import Mark
 if TYPE_CHECKING:
     from adbc_driver_manager.dbapi import Cursor
 
-BATCH_ROWS = 4096
+_SAMPLE = 16
+"""Rows that are looked at to know how large they are."""
 _STEPS = 10_000
 """Instructions of SQLite's machine between two looks whether to go on: well below a millisecond."""
 _EXAMPLES = {"REAL": "0.0", "TEXT": "''"}
@@ -57,6 +67,7 @@ class _Answer:
         self._uri = f"file:{quote(str(path))}?mode={'ro' if database.read_only else 'rw'}"
         self._deadline = Deadline(database)
         self._interrupted = False
+        self._rows = MOST_ROWS
         self._reader: pa.RecordBatchReader | None = None
         self._first: pa.RecordBatch | None = None
         self.names: tuple[str, ...] = ()
@@ -94,7 +105,7 @@ class _Answer:
             values = [_value(question.marks[name], affinities.get(name, "")) for name in question.query.names]
             cursor = con.execute(self._sql({}), values)
             self.names = tuple(column[0] for column in cursor.description or ())
-            cursor.fetchone()
+            self._rows = rows_at_once(cursor.fetchmany(_SAMPLE))
         return values
 
     @contextmanager
@@ -130,7 +141,7 @@ class _Answer:
         return f"SELECT {', '.join(example)} UNION ALL SELECT {', '.join(chosen)} FROM (\n{sql})"
 
     def _run(self, cursor: Cursor, wider: dict[str, str], values: list[object]) -> None:
-        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(BATCH_ROWS)})
+        cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": str(self._rows)})
         bound = pa.record_batch(
             [pa.array([value]) for value in values], [f"p{n}" for n in range(len(values))]
         )
@@ -145,7 +156,7 @@ class _Answer:
         self.casts = ("",) * len(self.names)
 
     def _all_null(self) -> list[str]:
-        if self._first is None or self._first.num_rows < BATCH_ROWS - 1:
+        if self._first is None or self._first.num_rows < self._rows - 1:
             return []
         pairs = zip(self.names, self._first.columns, strict=True)
         return [name for name, column in pairs if column.null_count == len(column)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from types import ModuleType
@@ -13,6 +13,10 @@ from agent.config.model import Database
 from agent.errors import SourceError
 from agent.logs import BLOT, blotter
 
+MOST_ROWS = 4096
+BATCH_BYTES = 4_000_000
+"""Of a batch of rows, about."""
+_FEWEST = 16
 LONGEST = 300
 """Characters of what a database says, in an error."""
 
@@ -71,6 +75,13 @@ def driver(name: str, *, kind: str, extra: str) -> ModuleType:
         raise SourceError(f"{kind} needs an extra that is not installed", hint=hint) from error
 
 
+def rows_at_once(sample: Sequence[Sequence[object]]) -> int:
+    """How many rows to hold in memory, by the size of the first ones: 4,096, fewer where they are large."""
+    texts = sum(len(value) for row in sample for value in row if isinstance(value, str | bytes))
+    size = max(texts // max(len(sample), 1), 1)
+    return max(_FEWEST, min(MOST_ROWS, BATCH_BYTES // size))
+
+
 def in_short(text: str) -> str:
     """What a driver says, in one line."""
     line = " ".join(text.split())
@@ -80,6 +91,3 @@ def in_short(text: str) -> str:
 def identifier(name: str) -> str:
     """A quoted name, as SQL has it."""
     return '"' + name.replace('"', '""') + '"'
-
-
-Casts = Mapping[int, str]

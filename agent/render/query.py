@@ -134,7 +134,10 @@ def _last(ask: Ask) -> Marks | None:
         for batch in answer.batches():
             if ask.ctx.cancelled():
                 raise SourceError(f"{ask.source.connection}: reading was cancelled")
-            positions.add([batch.column(number) for number in at])
+            columns = [batch.column(number) for number in at]
+            taken = positions.add(columns)
+            if taken < batch.num_rows:
+                positions.refuse(columns, taken)
             positions.let_go(positions.rows)
         return positions.at(positions.rows) if positions.rows else None
 

@@ -107,7 +107,11 @@ class QueryFeed:
             old = old if left is None else old.slice(0, left)
             left = None if left is None else left - old.num_rows
             if self.positions is not None:
-                self.positions.add([batch.column(number) for number in at])
+                columns = [batch.column(number) for number in at]
+                taken = self.positions.add(columns)
+                if taken < old.num_rows:
+                    yield old.slice(0, taken)
+                    self.positions.refuse(columns, taken)
             yield old
             if old.num_rows < batch.num_rows:
                 return  # the positions beyond stay: they tell whether the last row's group was cut

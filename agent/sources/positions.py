@@ -15,7 +15,7 @@ import threading
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 from uuid import UUID as UUID_OF
 
 import pyarrow as pa
@@ -62,14 +62,17 @@ class Positions:
         """Rows that have passed by."""
         return self._rows
 
-    def add(self, columns: Sequence[pa.Array]) -> None:
-        """The next batch. Raises RecordError for NULL, and where the order is not ascending."""
+    def add(self, columns: Sequence[pa.Array]) -> int:
+        """The next batch; how many of its rows were taken: those before the first NULL (see `refuse`).
+
+        Raises RecordError where the order is not ascending.
+        """
         self._uuids = {n for n, c in zip(self._names, columns, strict=True) if str(c.type) == UUID}
         columns = [c.storage if isinstance(c, pa.ExtensionArray) else c for c in columns]
-        count = len(columns[0])
+        count = min((_first_null(column) for column in columns), default=0)
         if not count:
-            return
-        self._refuse_null(columns)
+            return 0
+        columns = [column[:count] for column in columns]
         with self._lock:
             before = self._parts[-1] if self._parts else None
             behind = [column[:1] for column in columns]
@@ -81,6 +84,7 @@ class Positions:
             ends = pa.concat_arrays([inner, pa.array([False])])
             self._parts.append(_Part(first=self._rows + 1, columns=columns, ends=ends))
             self._rows += count
+        return count
 
     def finish(self) -> None:
         """There is no further row: the last one is an end."""
@@ -89,14 +93,13 @@ class Positions:
                 part = self._parts[-1]
                 part.ends = pa.concat_arrays([part.ends[:-1], pa.array([True])])
 
-    def _refuse_null(self, columns: list[pa.Array]) -> None:
-        for name, column in zip(self._names, columns, strict=True):
-            if column.null_count:
-                at = pc.index(column.is_null(), True).as_py()
-                raise RecordError(
-                    f"record {self._rows + at + 1}: the cursor's column {name} is NULL",
-                    hint=f"add WHERE {name} IS NOT NULL to the query, or take another column",
-                )
+    def refuse(self, columns: Sequence[pa.Array], at: int) -> NoReturn:
+        """Raise RecordError for the row `at` of a batch, which has NULL; those before it were taken."""
+        name = next(n for n, c in zip(self._names, columns, strict=True) if not c[at].is_valid)
+        raise RecordError(
+            f"record {self._rows + 1}: the cursor's column {name} is NULL",
+            hint=f"add WHERE {name} IS NOT NULL to the query, or take another column",
+        )
 
     def _compared(self, pairs: list[tuple[pa.Array, pa.Array]], row: int) -> pa.Array:
         """Of each pair of neighbours, whether they differ; `row`: the number of the first one's next."""
@@ -170,3 +173,8 @@ class Positions:
 
     def _from(self, row: int) -> Iterator[_Part]:
         return (part for part in self._parts if part.last >= row)
+
+
+def _first_null(column: pa.Array) -> int:
+    """Where it is; the length of the column where there is none."""
+    return int(pc.index(column.is_null(), True).as_py()) if column.null_count else len(column)

@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from agent.databases.values import rows_at_once
 from agent.errors import RecordError, SourceError
 from agent.sources.mark import LOWEST, Mark, from_cursor, mark_of, moment, said, to_cursor, written
 from agent.sources.positions import Positions
@@ -140,3 +141,11 @@ def test_the_order_of_text_is_left_to_the_database_and_uuids_are_told_as_such():
 
 def test_a_decimal_is_written_without_an_exponent():
     assert mark_of(pa.scalar(Decimal("0.000000001"), pa.decimal128(38, 9)), name="a").text == "0.000000001"
+
+
+@pytest.mark.parametrize(
+    ("sample", "rows"),
+    [([], 4096), ([(1, None, "x")], 4096), ([("x" * 10_000,)], 400), ([(b"x" * 10_000_000, "y")] * 3, 16)],
+)
+def test_large_rows_are_held_few_at_a_time(sample, rows):
+    assert rows_at_once(sample) == rows

@@ -142,6 +142,16 @@ def test_a_cursor_of_any_type_is_bound_back_exactly(table, place, type_, values)
     assert place.run(job).records == 0
 
 
+def test_large_fields_are_read_a_few_rows_at_a_time(table, place):
+    table.run(
+        "CREATE TABLE l (id INTEGER, v TEXT)",
+        *(f"INSERT INTO l VALUES ({n}, hex(zeroblob(1000000)))" for n in range(40)),
+    )
+    job = sql_job("SELECT id, v FROM l ORDER BY id", map={"id": "=id", "size": "=length(v)"})
+    assert place.run(job).records == 40
+    assert place.records()[39] == {"id": 39, "size": 2_000_000}
+
+
 def test_nasty_text_comes_through_as_it_is(table, place):
     nasty = ["", "\"'\\\n\r\t\x01\x7f", "\u2028\u2029", "x" * 100_000, "{}[],:", "�"]
     with sqlite3.connect(table.path) as con:
