@@ -28,7 +28,7 @@ from agent.errors import RecordError, SourceError
 from agent.render.interrupt import interrupted_when
 from agent.render.reading import Reading, gone_body, gone_query
 from agent.render.values import Chunk, Context
-from agent.sources import duck, faults, marks
+from agent.sources import duck, faults, key_marks
 from agent.sources.keyed import HASHES, Keyed, gone
 from agent.sources.query import Query
 from agent.sources.relation import Opened
@@ -54,7 +54,7 @@ class Changed:
     reading: Reading
     stack: ExitStack
     start_row: int
-    _join: marks.Join = field(init=False)
+    _join: key_marks.Join = field(init=False)
     _picked: pa.Array | None = field(init=False)
     _doubles: dict[int, int] = field(init=False, default_factory=dict)
     _part: Marks | None = field(init=False, default=None)
@@ -64,7 +64,7 @@ class Changed:
         folder = Path(self.stack.enter_context(TemporaryDirectory(dir=self.ctx.temp, prefix="stage-")))
         total = _stage(tables, folder, self._texts)
         con = self._connect(folder)
-        self._join = marks.Join.over(con, folder / "marks", total, self.seen.layers, self._texts)
+        self._join = key_marks.Join.over(con, folder / "marks", total, self.seen.layers, self._texts)
         self._look_for_doubles()
         picked = self._join.picked()
         self._picked = None if picked is None else picked.column("n").combine_chunks()
@@ -123,7 +123,7 @@ class Changed:
         if self.seen.keep is None:
             return None
         name = f"{secrets.token_hex(8)}.parquet"
-        marks.write(self.seen.keep / name, marks.schema(self._texts, numbered=True), batches)
+        key_marks.write(self.seen.keep / name, key_marks.schema(self._texts, numbered=True), batches)
         return Marks(name=name, keys=keys, whole=whole)
 
     def _marked(self, chunks: Iterable[Chunk]) -> Iterator[Chunk]:
@@ -163,10 +163,11 @@ class Changed:
     ) -> tuple[pa.RecordBatch, Sequence[int]]:
         if not self._doubles or not any(row in self._doubles for row in rows):
             return table, rows
-        good: list[int] = []
+        query, good = self.reading.query, list[int]()
+        separator = "" if pack.body.per == "record" else query.frame.separator.decode()
         for number, row in enumerate(rows):
             if row in self._doubles:
-                text = str(table.column("body")[number].as_py()).removesuffix(",")
+                text = str(table.column("body")[number].as_py()).removesuffix(separator)
                 pack.put_aside(row, text, _same_key(self.only, self._doubles[row]))
             else:
                 good.append(number)
@@ -226,7 +227,7 @@ def _stage(tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...
     """The stream on disk: bodies and what belongs to them, and beside them the marks. How many rows."""
     total = 0
     names = tuple(f"__{name}" for name in (*HASHES, *texts))
-    columns = marks.schema(texts, numbered=False)
+    columns = key_marks.schema(texts, numbered=False)
 
     def marked() -> Iterator[pa.RecordBatch]:
         nonlocal total
@@ -243,7 +244,7 @@ def _stage(tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...
             if writer is not None:
                 writer.close()
 
-    marks.write(folder / "marks", columns, marked())
+    key_marks.write(folder / "marks", columns, marked())
     return total
 
 
