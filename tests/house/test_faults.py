@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
@@ -21,6 +22,7 @@ def rows():
     )
 
 
+@cache
 def named():
     """Ids in the names of tests that assert something, or expect an error."""
     found = set()
@@ -32,7 +34,7 @@ def named():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and (match := NAME.match(node.name)):
                 assert _judges(node), f"{path.name}: {node.name} asserts nothing"
                 found.update(match[1].strip("_").split("_"))
-    return found
+    return frozenset(found)
 
 
 def _judges(test):
