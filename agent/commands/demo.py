@@ -128,7 +128,7 @@ def _next(root: Path, *, keep: bool) -> list[str]:
         return [
             f"push-agent status {where}",
             f"push-agent dead list {where}",
-            f"push-agent dry-run gps-positions {where} --sample {root / 'drop/gps/failed/positions.csv'}",
+            f"push-agent dry-run gps-csv {where} --sample {root / 'drop/gps/failed/positions.csv'}",
             f"less {root / 'daemon.log'}",
         ]
     return [

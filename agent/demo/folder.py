@@ -15,7 +15,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 SECRETS = ("simacan_stg_user", "simacan_stg_password")
-FIRST_JOBS = ("planning-csv", "gps-positions", "tracking-devices")
+FIRST_JOBS = ("planning-csv", "gps-csv", "tracking-devices")
 _PLATES = ("AA-BB-01", "AA-BB-02", "AA-BB-03", "AA-BB-04")
 # Programs write a file, then rename it into the folder: its last change lies a while back.
 _WRITTEN_AGO = 60.0
@@ -57,7 +57,7 @@ class DemoFolder:
         }
         self._example("connections/platform-stg.yaml", platform)
         self._example("jobs/planning-csv.yaml", {"/var/spool/": f"{self._drop}/"})
-        self._example("jobs/gps-positions.yaml", {"/var/spool/": f"{self._drop}/", "every: 30s": "every: 1s"})
+        self._example("jobs/gps-csv.yaml", {"/var/spool/": f"{self._drop}/", "every: 30s": "every: 1s"})
         self._example("jobs/tracking-devices.yaml", {"/data/": f"{self._drop}/"})
 
     def add_job(self) -> str:

@@ -156,7 +156,7 @@ class _Story:
         rows = [row for row in self._sandbox.requests("otm5") if row.status == _OK]
         got = [json.loads(row.body.plain or b"{}")["creationDate"] for row in rows]
         self._expect(got == times, "every position arrives once, in the order of the file")
-        letters = self._dead("gps-positions")
+        letters = self._dead("gps-csv")
         self.refused += [f"{letter['origin']}: {letter['answer']['reason']}" for letter in letters]
         return f"{len(got)} requests in the order of the file; {len(letters)} bad line set aside"
 

@@ -47,7 +47,10 @@ def begin(trips, *options, **more):
     environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
     pipe = subprocess.PIPE
     more = {"stdout": pipe, "stderr": pipe, **more}
+    # Ctrl-C must reach it also where this run was begun in the background, with SIGINT ignored
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(command, text=True, cwd=ROOT, env=environment, **more)
+    signal.signal(signal.SIGINT, before)
     trips.processes.append(process)
     return process
 

@@ -166,5 +166,9 @@ def test_push_sends_what_was_asked_for_and_leaves_no_rows_behind(world, sandbox,
     api.close()
     with Reader.open(world.state) as reader:
         assert [row for job in ("pulled", "printed") for row in reader.files(job)] == []
-    bodies = [json.loads(one["body"]) for one in sandbox.recorded() if "/ingest" in one["path"]]
-    assert bodies[-3:] == [[{"id": 1}, {"id": 2}], [{"id": 3}, {"id": 4}], [{"id": 1}]]
+    bodies = [one["body"] for one in sandbox.recorded() if "/ingest" in one["path"]]
+    assert [json.loads(body) for body in bodies[-3:]] == [
+        [{"id": 1}, {"id": 2}],
+        [{"id": 3}, {"id": 4}],
+        [{"id": 1}],
+    ]

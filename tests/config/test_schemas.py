@@ -119,6 +119,7 @@ def test_the_examples_pass_without_a_warning():
     assert set(loaded.plan.jobs) == {
         "minimal",
         "planning-csv",
+        "gps-csv",
         "gps-positions",
         "sct-tracking",
         "tracking-devices",

@@ -28,7 +28,13 @@ class Scene:
         for name, value in {**PERSON, "client_secret": CLIENTS["basic"].secret}.items():
             self.world.secret(name, value)
         job = FILES.format(
-            name=self.name, drop=self.world.drop, connection="platform", endpoint="in", source="", target=""
+            name=self.name,
+            drop=self.world.drop,
+            connection="platform",
+            endpoint="in",
+            source="",
+            target="",
+            settle="0s",
         )
         self.world.job(self.name, job)
         self._put = 0

@@ -109,6 +109,7 @@ def test_a_renewed_certificate_is_in_use_without_a_reload_and_status_shows_its_e
                 target="",
                 connection="platform",
                 endpoint="in",
+                settle="0s",
             ),
         )
         world.start()
