@@ -3,8 +3,8 @@
     {"files": [{"file": 12, …, "row": 5000, "marks": {"name": "07….parquet", …}}],
      "seen": [{"name": "9f….parquet", "rows": null, "by": ["id"], …}]}
 
-`seen` are the layers of `agent.sources.key_marks`: one whole file, and parts of readings that were given up when
-some of their records had left. A part is `marks` of its file's entry until then: a reading that goes on
+`seen` are the layers of `agent.sources.key_marks`: one whole file, and parts of readings that were given up
+when some of their records had left. A part is `marks` of its file's entry until then: a reading that goes on
 does not look at it, since it picks the same records again and passes over those that are spooled. The files
 lie in STATE/seen/JOB; one that no cursor names is swept.
 """
