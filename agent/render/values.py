@@ -34,6 +34,8 @@ class Context:
     """Those that SQL sources may read."""
     window: Window | None = None
     """The span of time that the run is about; None: it is about none."""
+    backfill: bool = False
+    """Whether a person asked for the window: a query's cursor then neither counts nor moves."""
     thorough: bool = False
     """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 

@@ -470,3 +470,58 @@ async def test_dates_are_days_of_the_job_s_own_zone(collector, backfills):
     await backfills.wait("j")
     assert datetime.fromtimestamp(row.since, UTC).isoformat() == "2026-06-30T22:00:00+00:00"
     assert row.until - row.since == 120
+
+
+# ------------------------------------------------------------------------------ with a cursor as well
+
+BY_ID = "SELECT id FROM trip WHERE ts >= :since AND ts < :until AND id > :id ORDER BY id"
+
+
+def with_cursor(query=BY_ID, **more):
+    job = windowed(**more)
+    return replace(job, source=replace(job.source, query=query, cursor=("id",)))
+
+
+async def test_a_backfill_reads_what_is_before_the_cursor_and_leaves_it_where_it_is(
+    place, collector, backfills, table, clock
+):
+    """Else a row with an old time and a new number would move it past rows that nobody has read yet."""
+    collector.set_jobs({"j": with_cursor()})
+    table.add(-9, -1)
+    await due(collector, clock)
+    table.add(0, -8)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await backfills.wait("j")
+    assert await asyncio.to_thread(place.ids) == [2, 1, 4]
+    assert ((await row_of(place, row)).state, (await row_of(place, row)).records) == ("done", 2)
+    clock.tick(MINUTE)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == [2, 1, 4, 3]
+
+
+async def test_a_backfill_of_a_query_with_a_cursor_sends_a_window_as_a_whole_or_not_at_all(
+    place, collector, backfills, table
+):
+    job = with_cursor()
+    collector.set_jobs({"j": replace(job, batch=Batch(records=1, bytes=12))})
+    table.add(-10, -10)
+    table.con.execute("UPDATE trip SET id = 1000000 WHERE id = 2")
+    table.con.commit()
+    row = await backfills.begin("j", at(-10), at(-9), "")
+    await backfills.wait("j")
+    assert (await row_of(place, row)).state == "failed"
+    assert await asyncio.to_thread(place.visible) == []
+    collector.set_jobs({"j": replace(job, sha256="v2")})
+    await backfills.begin("j", at(-10), at(-9), "")
+    await backfills.wait("j")
+    assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
+
+
+async def test_a_limit_cuts_no_window_short(place, collector, clock, table):
+    collector.set_jobs({"j": with_cursor(f"{BY_ID} LIMIT 3")})
+    table.add(*[-1] * 8, 0)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == list(range(1, 9))
+    clock.tick(MINUTE)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == list(range(1, 10))
