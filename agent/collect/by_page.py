@@ -164,7 +164,7 @@ class PageRun:
         seed = seed_of(self._job.name, called, landing.sha256, again=self._run)
         place = _Place(name=name, file=row, seed=seed)
         before = self._intake.records, self._intake.messages
-        self._room.begin(hold=True, row=0)
+        self._room.begin(hold=True, row=0, what="page" if self._path == "http" else "output")
         try:
             if landing.size:
                 self._intake.take(place, partial(_rendering, self._job, file, self._ctx))

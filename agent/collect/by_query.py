@@ -16,7 +16,7 @@ from agent.collect.files import StoppedError
 from agent.collect.intake import Intake
 from agent.collect.result import Hands, RunEnd, RunResult
 from agent.collect.room import Room
-from agent.config.model import Job, SqlSource
+from agent.config.model import Job, SqlSource, holds_window
 from agent.config.sql_text import read_sql
 from agent.errors import SourceError
 from agent.keys import seed_of_query
@@ -73,7 +73,8 @@ class QueryRun:
         self._hands = hands
         room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room)
-        room.begin(hold=False, row=0)
+        window = ctx.window is not None and holds_window(source, backfill=ctx.backfill)
+        room.begin(hold=window, row=0, what="window")
 
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""

@@ -10,12 +10,14 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agent.clock import SystemClock
 from agent.collect import Backfills, Collector
+from agent.collect.wanted import ThreadHands, Wanted
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Batch, Database, SettledRows, SqlSource
 from agent.databases import KnownDatabases
 from agent.errors import AgentError, UsageError
-from agent.spool import Reader
+from agent.spool import Reader, Spool
 from tests.support.clock import START, FakeClock
 from tests.support.collecting import job_of
 from tests.support.schedules import WHERE, schedule
@@ -525,3 +527,32 @@ async def test_a_limit_cuts_no_window_short(place, collector, clock, table):
     clock.tick(MINUTE)
     await due(collector, clock)
     assert await asyncio.to_thread(place.ids) == list(range(1, 10))
+
+
+# ------------------------------------------------------------------------------ a spool that is full
+
+
+@pytest.fixture
+def small(place):
+    place.spool.close()
+    place.spool = Spool.open(place.temp.parent / "state", max_bytes=600_000, clock=SystemClock())
+
+
+async def test_a_window_that_can_never_fit_ends_its_run_and_says_so(small, place, collector, table):
+    """Nothing of it can leave before all of it is there: waiting for room would be for ever."""
+    collector.set_jobs({"j": replace(windowed(), batch=Batch(records=1))})
+    table.add(*[-1] * 3000)
+    result = await collector.run_now("j")
+    assert result.state == "failed"
+    assert "db: the window does not fit into the spool" in result.reason
+    assert "make it shorter" in result.reason
+    assert await asyncio.to_thread(place.visible) == []
+
+
+def test_a_backfill_that_waits_for_room_can_be_stopped():
+    stop = threading.Event()
+    wanted = Wanted(job="j", due=START, trigger="backfill")
+    assert not ThreadHands(wanted, stop).pause(0)
+    wanted.cancelled = lambda: True
+    assert ThreadHands(wanted, stop).pause(0)
+    assert not stop.is_set()
