@@ -99,6 +99,8 @@ class Collector:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
         if late:
             log.warning("runs did not end in time", jobs=sorted(self._active))
+            for wanted in self._active.values():  # whoever waits for one would wait for ever
+                wanted.answer(RunResult(state="stopped", reason="it did not end before the agent stopped"))
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         return not late

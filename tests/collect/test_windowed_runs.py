@@ -414,6 +414,19 @@ async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR09
     assert (ended.state, ended.windows) == ("stopped", windows)
 
 
+async def test_a_run_that_does_not_end_in_time_holds_up_no_stop(place, collector, backfills, table):
+    """A database that does not hear of it: what waits for the run is told all the same."""
+    collector.set_jobs({"j": windowed()})
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    assert not await collector.stop(0)
+    await backfills.close()
+    ended = await row_of(place, row)
+    assert (ended.state, ended.reason) == ("stopped", "it did not end before the agent stopped")
+    gate.open.set()
+
+
 async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, collector, backfills):
     collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
