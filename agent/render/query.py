@@ -83,7 +83,7 @@ def legs(job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None) -> It
         try:
             for chunk in ask.chunks(start_row=rows):
                 yield to_cursor(ask.marks), chunk
-                rows = chunk.rows if chunk.cursor is None else 0
+                rows = 0 if source.cursor else chunk.rows
                 marks = from_cursor(chunk.cursor, source.cursor) or marks
         except WiderError as error:
             if all(ask.wider.get(name) == kind for name, kind in error.wider.items()):

@@ -14,8 +14,8 @@ from agent.sources.relation import Opened
 from agent.sources.seen import Marks
 from agent.window import Window
 
-LINES_TOLD = 20
-"""Bad records of a chunk that are told their line: each costs reading the file again up to it."""
+LINES_TOLD = 100
+"""Bad records of a reading that are told their line: each costs reading the file again up to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
