@@ -26,7 +26,7 @@ from agent.pull.landing import Landing
 from agent.pull.output import print_out
 from agent.pull.pages import Pages, Place, spots
 from agent.pull.tools import Tools
-from agent.pull.walk import Spot, window_of
+from agent.pull.walk import Spot, span_of
 from agent.render import Chunk, Context, SourceFile, render_file
 from agent.sources.files import stamp_of
 from agent.spool import Spool
@@ -51,7 +51,7 @@ class PageRun:
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
-        self._window = window_of(ctx)
+        self._window = span_of(ctx.window, job.timezone)
         self._note = ""
 
     def go(self, limit: int | None) -> RunResult:

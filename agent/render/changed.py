@@ -112,7 +112,7 @@ class Changed:
             temp=spill,
             memory=self.ctx.memory,
             threads=self.ctx.threads,
-            timezone=self.job.schedules[0].timezone if self.job.schedules else "UTC",
+            timezone=self.job.timezone,
             careful=True,
         )
         self.stack.enter_context(closing(con))

@@ -47,13 +47,12 @@ class Ask:
         for name in ("since", "until"):
             if name in query.names and name not in marks:
                 marks[name] = self._window(name)
-        zone = self.job.schedules[0].timezone if self.job.schedules else "UTC"
         return Question(
             job=self.job.name,
             query=query,
             marks=marks,
             cursor=self.source.cursor,
-            timezone=zone,
+            timezone=self.job.timezone,
             wider=self.wider,
             cancelled=self.ctx.cancelled,
         )
