@@ -64,21 +64,16 @@ class Packer:
         self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
         self.contract = contract_check(self.body, query.frame, thorough=self.thorough)
 
-    def take(self, table: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[Chunk]:
-        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch.
-
-        `rows`: their numbers; None: those that follow the last one.
-        """
-        if rows is not None:
-            yield from self._take(table, rows)
-            return
+    def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
+        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
         for part in aligned(table, self.row, apart=self.lanes.apart):
-            yield from self._take(part, range(self.row + 1, self.row + 1 + part.num_rows))
+            end = self.row + part.num_rows
+            yield from self.take_some(part, range(self.row + 1, end + 1), end)
 
-    def _take(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
+    def take_some(self, table: pa.RecordBatch, rows: Sequence[int], end: int) -> Iterator[Chunk]:
+        """The same for the rows with these numbers: all that are to be sent up to row `end`."""
         texts = table.column("body")
-        if rows:
-            self.row = rows[-1]
+        self.row = end
         if texts.null_count:
             good = texts.is_valid().to_pylist()
             self._refuse(table, [number for number, fine in enumerate(good) if not fine], rows)
