@@ -35,6 +35,7 @@ _SMALL_TABLES = (
     "files",
     "windows",
     "backfills",
+    "layouts",
 )
 
 
