@@ -395,6 +395,24 @@ async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfil
     assert (ended.state, ended.reason, ended.windows) == ("failed", "there is no job 'j'", 1)
 
 
+async def test_a_job_that_loses_its_windows_ends_its_backfill(place, collector, backfills, table):
+    """Else the rest of the span would be all rows, once for each window."""
+    collector.set_jobs({"j": windowed()})
+    table.add(-10, -9, -8)
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    job = windowed()
+    every_row = replace(job.source, query="SELECT id FROM trip")
+    collector.set_jobs({"j": replace(job, source=every_row, sha256="v2")})
+    gate.open.set()
+    await backfills.wait("j")
+    ended = await row_of(place, row)
+    assert (ended.state, ended.windows) == ("failed", 1)
+    assert "its source uses neither since nor until any more" in ended.reason
+    assert await asyncio.to_thread(place.ids) == [1]
+
+
 @pytest.mark.parametrize(("minutes", "windows"), [([-10], 0), ([], 1)])
 async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR0917
     place, collector, backfills, table, minutes, windows
