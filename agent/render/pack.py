@@ -61,7 +61,8 @@ class Packer:
         self.row = self.done = self.given = self.start_row
         query, batch, per_batch = self.reading.query, self.job.batch, self.body.per == "batch"
         cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=query.frame)
-        self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
+        order, path = self.job.delivery.order, self.reading.file.path
+        self.lanes = Lanes(order, cutter, batches=per_batch, path=path)
         self.contract = contract_check(self.body, query.frame, thorough=self.thorough)
 
     def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:

@@ -193,6 +193,15 @@ def test_without_order_messages_are_spread_over_many_lanes(tmp_path, per):
     assert all(draft.records == (1 if per == "record" else 5) for draft in drafts(chunks))
 
 
+def test_files_of_one_batch_are_spread_too(tmp_path):
+    found = set()
+    for number in range(40):
+        path = positions(tmp_path / f"{number}.csv", 3, 3)
+        job = make_job("csv", path, map=MAP, delivery=Delivery(order=Unordered()))
+        found |= {draft.lane for draft in drafts(render(job, path))}
+    assert len(found) > 10
+
+
 def test_whole_files_are_spread_too(tmp_path):
     found = set()
     for number in range(40):
