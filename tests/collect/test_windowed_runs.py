@@ -550,6 +550,19 @@ async def test_a_backfill_of_a_query_with_a_cursor_sends_a_window_as_a_whole_or_
     assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
 
 
+async def test_a_row_that_was_written_late_is_not_cut_off_its_window(place, collector, clock, table):
+    """A window settles as a whole: no later one holds what is left out of it."""
+    query = BY_ID.replace("SELECT id", "SELECT id, '2027-01-15 08:00:20' AS written")
+    job = with_cursor(query)
+    settle = SettledRows(column="written", age=timedelta(seconds=30))
+    collector.set_jobs({"j": replace(job, source=replace(job.source, settle=settle))})
+    table.add(-1)
+    clock.tick(40)
+    await due(collector, clock)
+    assert pulled(place) == [("every", -1, 0, "done")]
+    assert await asyncio.to_thread(place.ids) == [1]
+
+
 async def test_a_limit_cuts_no_window_short(place, collector, clock, table):
     collector.set_jobs({"j": with_cursor(f"{BY_ID} LIMIT 3")})
     table.add(*[-1] * 8, 0)
