@@ -383,6 +383,18 @@ async def test_one_backfill_of_a_job_at_a_time_and_who_asks_for_the_same_joins_i
     assert len(pulled(place)) == 3
 
 
+async def test_who_asks_for_a_backfill_may_leave_before_it_has_begun(place, collector, backfills, table):
+    collector.set_jobs({"j": windowed()})
+    table.add(-10)
+    asking = asyncio.create_task(backfills.begin("j", at(-10), at(-9), ""))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait({asking})
+    await backfills.wait("j")
+    again = await backfills.answer({"action": "state", "id": 1})
+    assert (again["state"], again["windows"]) == ("done", 1)
+
+
 async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfills):
     collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
