@@ -50,7 +50,9 @@ class PageRun:
         self._tools = tools
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
-        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
+        self._intake = Intake(
+            job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room, whole=True
+        )
         self._window = span_of(ctx.window, job.timezone)
         self._note = ""
 
@@ -164,6 +166,7 @@ class PageRun:
         seed = seed_of(self._job.name, called, landing.sha256, again=self._run)
         place = _Place(name=name, file=row, seed=seed)
         before = self._intake.records, self._intake.messages
+        self._intake.letters.clear()
         self._room.begin(hold=True, row=0, what="page" if self._path == "http" else "output")
         try:
             if landing.size:
@@ -172,6 +175,7 @@ class PageRun:
         except (SourceError, StoppedError) as error:
             self._intake.records, self._intake.messages = before
             self._spool.abandon_file(row, f"not sent: {error}").result()
+            self._intake.take_back()
             raise
         if behind is None:
             self._spool.release_file(row).result()

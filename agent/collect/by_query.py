@@ -72,9 +72,11 @@ class QueryRun:
         self._ctx = ctx
         self._hands = hands
         room = Room(spool, ctx.clock, hands, poll)
-        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room)
-        window = ctx.window is not None and holds_window(source, backfill=ctx.backfill)
-        room.begin(hold=window, row=0, what="window")
+        self._held = ctx.window is not None and holds_window(source, backfill=ctx.backfill)
+        room.begin(hold=self._held, row=0, what="window")
+        self._intake = Intake(
+            job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room, whole=self._held
+        )
 
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
@@ -104,7 +106,7 @@ class QueryRun:
         while True:
             asked = replace(ask, marks=leg.marks, wider=leg.wider)
             try:
-                self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+                self._take(leg, asked)
             except WiderError as error:
                 if all(leg.wider.get(name) == kind for name, kind in error.wider.items()):
                     raise
@@ -118,6 +120,15 @@ class QueryRun:
                 leg = self._leg(leg.marks, leg.wider)
         self._told()
         return ""
+
+    def _take(self, leg: _Leg, asked: Ask) -> None:
+        try:
+            self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+        except WiderError:  # goes on behind what is there
+            raise
+        except (SourceError, StoppedError):
+            self._intake.take_back()
+            raise
 
     def _marks(self, stored: Cursor | None) -> Marks | None:
         """Where to go on; in a backfill before all rows of its window."""

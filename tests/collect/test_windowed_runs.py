@@ -18,6 +18,7 @@ from agent.config.model import AgentSettings, Batch, Database, SettledRows, SqlS
 from agent.databases import KnownDatabases
 from agent.errors import AgentError, UsageError
 from agent.spool import Reader, Spool
+from tests.collect.test_contract import with_contract
 from tests.support.clock import START, FakeClock
 from tests.support.collecting import job_of
 from tests.support.schedules import WHERE, schedule
@@ -197,6 +198,21 @@ async def test_a_window_whose_last_record_is_bad_sends_nothing(place, collector,
     await due(collector, clock)
     assert [state for *_, state in pulled(place)] == ["failed", "done", "done"]
     assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
+
+
+async def test_a_window_that_fails_again_and_again_leaves_no_dead_letters(place, collector, clock, table):
+    """Its records are read again, all of them: each try would set the same ones aside."""
+    job = replace(windowed(), batch=Batch(records=1, bytes=12))
+    collector.set_jobs({"j": with_contract(job)})
+    table.add(*[-1] * 300)
+    table.con.execute("UPDATE trip SET id = 1000000 WHERE id = 300")
+    table.con.commit()
+    for _ in range(2):
+        await due(collector, clock)
+    assert [state for *_, state in pulled(place)] == ["failed", "failed"]
+    with Reader.open(place.temp.parent / "state") as reader:
+        assert reader.dead("j") == []
+        assert [overview.dead for overview in reader.overview()] == [0]
 
 
 async def test_a_push_by_hand_pulls_the_windows_that_are_due_and_says_when_the_next_one_is(
