@@ -69,7 +69,7 @@ class Backfills:
         job = self._runs.job(name)
         wish = asked(job, since, until, step, now=self._clock.now())
         while (going := self._going.get(name)) is not None:
-            row = await going.begun
+            row = await asyncio.shield(going.begun)
             if row.id in self._stopped:
                 await self.wait(name)
             elif going.wish.same_as(wish):
@@ -81,7 +81,7 @@ class Backfills:
         begun: asyncio.Future[BackfillRow] = asyncio.get_running_loop().create_future()
         task = asyncio.create_task(self._live(name, wish, begun), name=f"backfill {name}")
         self._going[name] = _Going(wish=wish, task=task, begun=begun)
-        return await begun
+        return await asyncio.shield(begun)  # it begins, whoever leaves meanwhile
 
     async def stop(self, ident: int) -> None:
         """End at the next chunk of the window under way; asked for again, it goes on with that window."""

@@ -26,7 +26,7 @@ from agent.pull.landing import Landing
 from agent.pull.output import print_out
 from agent.pull.pages import Pages, Place, spots
 from agent.pull.tools import Tools
-from agent.pull.walk import Spot, window_of
+from agent.pull.walk import Spot, span_of
 from agent.render import Chunk, Context, SourceFile, render_file
 from agent.sources.files import stamp_of
 from agent.spool import Spool
@@ -50,8 +50,10 @@ class PageRun:
         self._tools = tools
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
-        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
-        self._window = window_of(ctx)
+        self._intake = Intake(
+            job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room, whole=True
+        )
+        self._window = span_of(ctx.window, job.timezone)
         self._note = ""
 
     def go(self, limit: int | None) -> RunResult:
@@ -164,7 +166,8 @@ class PageRun:
         seed = seed_of(self._job.name, called, landing.sha256, again=self._run)
         place = _Place(name=name, file=row, seed=seed)
         before = self._intake.records, self._intake.messages
-        self._room.begin(hold=True, row=0)
+        self._intake.letters.clear()
+        self._room.begin(hold=True, row=0, what="page" if self._path == "http" else "output")
         try:
             if landing.size:
                 self._intake.take(place, partial(_rendering, self._job, file, self._ctx))
@@ -172,6 +175,7 @@ class PageRun:
         except (SourceError, StoppedError) as error:
             self._intake.records, self._intake.messages = before
             self._spool.abandon_file(row, f"not sent: {error}").result()
+            self._intake.take_back()
             raise
         if behind is None:
             self._spool.release_file(row).result()

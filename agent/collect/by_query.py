@@ -16,7 +16,8 @@ from agent.collect.files import StoppedError
 from agent.collect.intake import Intake
 from agent.collect.result import Hands, RunEnd, RunResult
 from agent.collect.room import Room
-from agent.config.model import Job, SqlSource
+from agent.config.model import Job, SqlSource, holds_window
+from agent.config.sql_text import read_sql
 from agent.errors import SourceError
 from agent.keys import seed_of_query
 from agent.logs import get_log
@@ -24,7 +25,7 @@ from agent.message import Cursor, JsonValue
 from agent.render import Chunk, Context
 from agent.render.query import Ask, first_marks, position_now
 from agent.sources.asking import WiderError
-from agent.sources.mark import Marks, from_cursor, said, to_cursor
+from agent.sources.mark import LOWEST, Marks, from_cursor, said, to_cursor
 from agent.spool import Spool
 
 log = get_log("collect")
@@ -41,10 +42,12 @@ class _Leg:
     file: int | None = None
     hold: bool = False
     start_row: int = 0
+    moves: bool = True
+    """Whether the job's cursor moves with it."""
 
     def cursor_at(self, chunk: Chunk) -> Cursor | None:
         """See `Place`."""
-        if chunk.cursor is None:
+        if chunk.cursor is None or not self.moves:
             return None
         wider: dict[str, JsonValue] = dict(self.wider)
         return {**chunk.cursor, "wider": wider} if wider else chunk.cursor
@@ -69,13 +72,16 @@ class QueryRun:
         self._ctx = ctx
         self._hands = hands
         room = Room(spool, ctx.clock, hands, poll)
-        self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room)
-        room.begin(hold=False, row=0)
+        self._held = ctx.window is not None and holds_window(source, backfill=ctx.backfill)
+        room.begin(hold=self._held, row=0, what="window")
+        self._intake = Intake(
+            job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=room, whole=self._held
+        )
 
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
         self._hands.say(f"asking {self._source.connection}")
-        stored = self._spool.cursor(self._job.name).result()
+        stored = None if self._ctx.backfill else self._spool.cursor(self._job.name).result()
         try:
             note = self._read(stored, limit)
         except StoppedError:
@@ -88,7 +94,7 @@ class QueryRun:
         return self._result("done", note)
 
     def _read(self, stored: Cursor | None, limit: int | None) -> str:
-        marks = first_marks(self._source, stored)
+        marks = self._marks(stored)
         ask = Ask(job=self._job, source=self._source, ctx=self._ctx, marks=marks or {}, limit=limit)
         if marks is None:
             marks = position_now(ask)
@@ -100,7 +106,7 @@ class QueryRun:
         while True:
             asked = replace(ask, marks=leg.marks, wider=leg.wider)
             try:
-                self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+                self._take(leg, asked)
             except WiderError as error:
                 if all(leg.wider.get(name) == kind for name, kind in error.wider.items()):
                     raise
@@ -109,15 +115,38 @@ class QueryRun:
                 )
                 leg = self._further(leg, {**leg.wider, **error.wider})
             else:
-                break
+                if leg.marks == asked.marks or not self._is_cut_short:
+                    break
+                leg = self._leg(leg.marks, leg.wider)
         self._told()
         return ""
 
+    def _take(self, leg: _Leg, asked: Ask) -> None:
+        try:
+            self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+        except WiderError:  # goes on behind what is there
+            raise
+        except (SourceError, StoppedError):
+            self._intake.take_back()
+            raise
+
+    def _marks(self, stored: Cursor | None) -> Marks | None:
+        """Where to go on; in a backfill before all rows of its window."""
+        if self._ctx.backfill:
+            return dict.fromkeys(self._source.cursor, LOWEST)
+        return first_marks(self._source, stored)
+
+    @property
+    def _is_cut_short(self) -> bool:
+        """Whether the query gives a part of its window only: no other run asks for the rest."""
+        return self._ctx.window is not None and read_sql(self._source.query).limited
+
     def _leg(self, marks: Marks, wider: Mapping[str, str]) -> _Leg:
-        # without a cursor the same rows are sent by each run, on purpose: with keys of their own
-        again = 0 if self._source.cursor else self._run
+        # without a cursor, or by a backfill, the same rows are sent again on purpose: with keys of their own
+        moves = not self._ctx.backfill
+        again = 0 if self._source.cursor and moves else self._run
         seed = seed_of_query(self._job.name, to_cursor(marks), again=again)
-        return _Leg(name=self._source.connection, seed=seed, marks=marks, wider=wider)
+        return _Leg(name=self._source.connection, seed=seed, marks=marks, wider=wider, moves=moves)
 
     def _further(self, leg: _Leg, wider: Mapping[str, str]) -> _Leg:
         """Where the last durable chunk ended: by its cursor, or by its rows where there is none."""

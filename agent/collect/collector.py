@@ -40,6 +40,7 @@ log = get_log("collect")
 
 # Occurrences of one job that may wait behind its run (`overlap: queue`).
 _QUEUE = 100
+_NO_WINDOWS = "the job was changed: its source uses neither since nor until any more"
 
 
 class Collector:
@@ -99,6 +100,8 @@ class Collector:
             _, late = await asyncio.wait(self._tasks, timeout=grace)
         if late:
             log.warning("runs did not end in time", jobs=sorted(self._active))
+            for wanted in self._active.values():  # whoever waits for one would wait for ever
+                wanted.answer(RunResult(state="stopped", reason="it did not end before the agent stopped"))
         if self._pool is not None:
             self._pool.shutdown(wait=False, cancel_futures=True)
         return not late
@@ -191,6 +194,8 @@ class Collector:
         try:
             if wanted.window is None and uses_window(job.source):
                 result = await self._catch_up(job).go(wanted)
+            elif wanted.window is not None and not uses_window(job.source):
+                result = RunResult(state="failed", reason=_NO_WINDOWS)
             else:
                 result = await self._outcome(job, wanted)
         finally:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from agent.collect.bad import letter_of
@@ -69,6 +69,10 @@ class Intake:
     room: Room
     records: int = 0
     messages: int = 0
+    whole: bool = False
+    """Whether all that is taken is read again when some of it cannot be sent: a page, a window."""
+    letters: list[int] = field(default_factory=list)
+    """With `whole`, the dead letters of its records."""
 
     def take(
         self, place: Place, chunks: Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]
@@ -91,6 +95,14 @@ class Intake:
                 self._arrive(place, under_way)
             raise
         self._arrive(place, under_way)
+
+    def take_back(self) -> None:
+        """Nothing of what was taken last is sent, and all of it is read again: so its letters go."""
+        while self.letters:
+            some, self.letters = self.letters[:TOGETHER], self.letters[TOGETHER:]
+            for pending in [self.spool.drop_dead(letter) for letter in some]:
+                with contextlib.suppress(LookupError):  # a person was faster
+                    pending.result()
 
     def stop_if_asked(self) -> None:
         """Raises StoppedError when the agent stops."""
@@ -143,16 +155,18 @@ class Intake:
         left = [letter_of(bad, job=job, run=run, file=file, name=name, now=now) for bad in records]
         while left:
             handed = [(letter, self.spool.add_dead(letter)) for letter in left[:TOGETHER]]
-            refused = [letter for letter, pending in handed if not _is_in(pending)]
+            numbers = [_number(pending) for _, pending in handed]
+            if self.whole:
+                self.letters += [number for number in numbers if number is not None]
+            refused = [letter for (letter, _), number in zip(handed, numbers, strict=True) if number is None]
             left = refused + left[TOGETHER:]
             if refused:
                 self.room.pause()
 
 
-def _is_in(pending: Pending[int]) -> bool:
-    """Wait for a dead letter; False when the spool is full."""
+def _number(pending: Pending[int]) -> int | None:
+    """Of a dead letter, once it is there; None when the spool is full."""
     try:
-        pending.result()
+        return pending.result()
     except SpoolFull:
-        return False
-    return True
+        return None

@@ -1,4 +1,4 @@
-"""A spool that is full: what a file does that still has something to append.
+"""A spool that is full: what a file (a page, a window) does that still has something to append.
 
     it can never fit ─────────────────────────────▶ given up, with a way out
     something leaves, or nothing of it is held ───▶ wait; also while the disk is full
@@ -19,6 +19,12 @@ from agent.spool.quota import ROW_BYTES
 
 # Seconds in which a disk may get room again before a file lets go of what it holds.
 _PATIENCE = 60.0
+_OTHERWISE = {
+    "file": "let it leave while it is read: on_bad_row: dead_letter",
+    "page": "ask for smaller pages",
+    "output": "let the program print less at a time",
+    "window": "make it shorter: `missed: all`, or `--step` in a backfill",
+}
 
 
 class StepBackError(SourceError):
@@ -33,14 +39,18 @@ class Room:
         self._clock = clock
         self._hands = hands
         self._poll = poll
-        self._hold = False
+        self._hold, self._what = False, "file"
         self._holds = False
         self._taken = 0
         self._full_since: float | None = None
 
-    def begin(self, *, hold: bool, row: int) -> None:
-        """For a file of which `row` rows are in the spool already; hold: no lane sees them yet."""
+    def begin(self, *, hold: bool, row: int, what: str = "file") -> None:
+        """For a file of which `row` rows are in the spool already; hold: no lane sees them yet.
+
+        `what` it is, for people.
+        """
         self._hold, self._holds = hold, hold and row > 0
+        self._what = what
         self._taken = 0
         self._full_since = None
 
@@ -54,15 +64,17 @@ class Room:
         """Once. Raises StoppedError, StepBackError, and SourceError for a file that can never fit."""
         if self._hold and self._taken + _weight(chunk) > self._spool.max_bytes:
             raise SourceError(
-                f"{name}: the file does not fit into the spool",
-                hint="raise spool.max_bytes, or let it leave while it is read: on_bad_row: dead_letter",
+                f"{name}: the {self._what} does not fit into the spool",
+                hint=f"raise spool.max_bytes, or {_OTHERWISE[self._what]}",
                 lasting=True,
             )
         now = self._clock.monotonic()
         if not self._holds or self._full_since is None or self._spool.lanes().result():
             self._full_since = now
         elif now - self._full_since >= _PATIENCE:
-            raise StepBackError(f"{name}: the spool is full, and nothing in it can leave before this file")
+            raise StepBackError(
+                f"{name}: the spool is full, and nothing in it can leave before this {self._what}"
+            )
         self.pause()
 
     def pause(self) -> None:

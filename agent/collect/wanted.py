@@ -53,5 +53,5 @@ class ThreadHands:
         self._wanted.doing = text
 
     def pause(self, seconds: float) -> bool:
-        """Wait; True as soon as the agent stops."""
-        return self._stop.wait(seconds)
+        """Wait; True as soon as the agent stops, or nobody wants the run any more."""
+        return self._stop.wait(seconds) or self._wanted.cancelled()

@@ -87,7 +87,7 @@ def one_by_one(job: Job) -> bool:
 
 def zone_of(job: Job) -> ZoneInfo:
     """In which the job's days begin."""
-    return ZoneInfo(job.schedules[0].timezone if job.schedules else "UTC")
+    return ZoneInfo(job.timezone)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

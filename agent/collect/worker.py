@@ -53,6 +53,7 @@ class Worker:
             clock=self.clock,
             cancelled=lambda: self.stop.is_set() or wanted.cancelled(),
             window=wanted.window,
+            backfill=wanted.backfill is not None,
             databases=self.databases,
         )
         run, ends = self._start(job, wanted), wanted.window is not None
@@ -83,6 +84,6 @@ class Worker:
             wanted.trigger,
             job.sha256,
             wanted.window,
-            hold=holds_window(job.source),
+            hold=holds_window(job.source, backfill=wanted.backfill is not None),
             backfill=wanted.backfill,
         ).result()

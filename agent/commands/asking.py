@@ -24,10 +24,12 @@ from agent.config.model import (
     HttpSource,
     Job,
     NoAuth,
+    uses_window,
 )
 from agent.errors import SourceError, UsageError
 from agent.preview import Document
 from agent.sources.files import SourceFile, stamp_of
+from agent.window import Window
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -37,7 +39,7 @@ if TYPE_CHECKING:
     from agent.message import Cursor
     from agent.pull.landing import Landing
     from agent.pull.tools import Tools
-    from agent.pull.walk import Window
+    from agent.pull.walk import Span
     from agent.render import Context
 
 _LAST_HOUR = timedelta(hours=1)
@@ -77,9 +79,10 @@ def _pages(
     from agent.pull.pages import Pages, Place, spots  # noqa: PLC0415
 
     pages = Pages(source=source, tools=tools, temp=ctx.temp, cancelled=ctx.cancelled)
-    place = Place.load(cursor, source)
-    place = Place(spot=place.spot, kept=place.kept)  # not its ETag: what is there now is to be shown
-    for first in spots(source, place, _window(job, ctx)):
+    place, window = Place.load(cursor, source), _window(job, ctx)
+    # not its ETag: what is there now is to be shown
+    place = Place(spot=place.spot, parked=place.parked, kept=place.kept).turned_to(window)
+    for first in spots(source, place, window):
         spot = first
         while True:
             with pages.page(place, spot) as page:
@@ -93,15 +96,15 @@ def _pages(
             spot = place.spot
 
 
-def _window(job: Job, ctx: Context) -> Window:
+def _window(job: Job, ctx: Context) -> Span:
     """That of the context; else one that ends now and is as long as the job's interval."""
-    from agent.pull.walk import window_of  # noqa: PLC0415
+    from agent.pull.walk import span_of  # noqa: PLC0415
 
-    window = window_of(ctx)
-    if window is not None:
-        return window
-    now = datetime.fromtimestamp(ctx.clock.now(), UTC)
-    return now - (job.schedules[0].every or _LAST_HOUR), now
+    window = ctx.window
+    if window is None and uses_window(job.source):
+        now = datetime.fromtimestamp(ctx.clock.now(), UTC)
+        window = Window(since=now - (job.schedules[0].every or _LAST_HOUR), until=now)
+    return span_of(window, job.timezone)
 
 
 def _document(landing: Landing) -> Document:

@@ -123,7 +123,7 @@ def seen_of(state: Path, job: Job) -> Seen:
 
 def window_of(state: Path, job: Job) -> Window | None:
     """What the next run is about; where nothing is due, the last one was. None for jobs without windows."""
-    from agent.config.model import uses_window  # noqa: PLC0415
+    from agent.config.model import uses_window, window_delay  # noqa: PLC0415
 
     if not uses_window(job.source):
         return None
@@ -136,6 +136,6 @@ def window_of(state: Path, job: Job) -> Window | None:
     if state.is_dir():
         with Reader.open(state) as reader:
             marks = [mark for mark in reader.window_marks() if mark.job == job.name]
-    grid, now = Grid.of(job), time.time()
+    grid, now = Grid.of(job), time.time() - window_delay(job.source)
     due = next_window(grid, marks[0] if marks else None, now, each=one_by_one(job))
     return due or next_window(grid, None, now, each=False)

@@ -40,7 +40,7 @@ def relate_source(
     if isinstance(source, HttpSource):
         _way(view.section("source"), source, connections, broken, "a source of type http")
     elif isinstance(source, SqlSource):
-        _database(view, parts, source, connections, broken)
+        _database(view, source, connections, broken)
     elif isinstance(source, CommandSource):
         program = source.command[0]
         if program in allowed or not program.startswith("/"):
@@ -71,7 +71,6 @@ def _way(
 
 def _database(
     view: View,
-    parts: JobParts,
     source: SqlSource,
     connections: Mapping[str, Connection | Database],
     broken: Mapping[str, str],
@@ -83,10 +82,6 @@ def _database(
         view.found.error(at, f"the connection {name} is no database", hint)
     elif name not in databases:
         _unknown(view, at, name, databases, broken)
-    for schedule in parts.schedules:
-        if schedule.watch:
-            hint = "write `every: 30s`, or a cron line"
-            view.found.error(schedule.where, "`watch` looks at files, and a query reads none", hint)
 
 
 def _unknown(

@@ -16,7 +16,7 @@ from agent.pull import address, walk
 from agent.pull.fetch import Ask
 from agent.pull.landing import Landing
 from agent.pull.tools import Tools
-from agent.pull.walk import Spot, Window
+from agent.pull.walk import Span, Spot
 from agent.sources.pointed import value_at
 from agent.target import Got
 
@@ -84,7 +84,7 @@ class Place:
         pairs = {"kept": self.kept, "etag": self.etag, "modified": self.modified, "of": self.of}
         return {**found, **{key: value for key, value in pairs.items() if value}}
 
-    def turned_to(self, window: Window) -> Place:
+    def turned_to(self, window: Span) -> Place:
         """With the walk of this window, where one was cut off; those of others stay parked.
 
         Windows that are missed may have grown when they are asked for again: they begin where they began.
@@ -142,7 +142,7 @@ class Pages:
             name=name,
             connection=source.connection,
             url=url,
-            headers=address.headers_of(source, _form(source), self._conditions(place, of)),
+            headers=address.headers_of(source, _form(source), self._conditions(place, spot, of)),
             timeout=source.timeout.total_seconds(),
         )
         try:
@@ -166,8 +166,9 @@ class Pages:
             raise SourceError(f"there is no connection {self.source.connection} now")
         return connection
 
-    def _conditions(self, place: Place, of: str) -> dict[str, str]:
-        if self.source.paging is not None or place.of != of:
+    def _conditions(self, place: Place, spot: Spot, of: str) -> dict[str, str]:
+        # a window is asked for again only where it is wanted again, all of it
+        if self.source.paging is not None or spot.since or place.of != of:
             return {}
         pairs = {"If-None-Match": place.etag, "If-Modified-Since": place.modified}
         return {name: value for name, value in pairs.items() if value}
@@ -207,7 +208,7 @@ class Pages:
         )
 
 
-def spots(source: HttpSource, place: Place, window: Window) -> Iterator[Spot]:
+def spots(source: HttpSource, place: Place, window: Span) -> Iterator[Spot]:
     """Where walks begin now: at the page that an earlier run did not get, then at what it was not about."""
     left = place.spot
     if left is not None:

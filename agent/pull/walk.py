@@ -10,25 +10,30 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from typing import Self, TypeAlias
+from zoneinfo import ZoneInfo
 
 from agent.config.model import CursorPage, HttpSource, NextPage, NumberedPage
 from agent.errors import SourceError
 from agent.message import JsonValue
+from agent.window import Window
 
-Window: TypeAlias = "tuple[datetime, datetime] | None"
-"""The scheduled interval: since (inclusive) and until (not)."""
-
-
-def window_of(ctx: object) -> Window:
-    """That of a run's context, if it has one."""
-    found = getattr(ctx, "window", None)
-    return None if found is None else (found.since, found.until)
-
-
+Span: TypeAlias = "tuple[datetime, datetime] | None"
+"""The window of a walk: since (inclusive) and until (not), as the clocks of the job's zone show them."""
 _MARK = 12
 """Hex digits of each page that was met: enough to know it again."""
+
+
+def span_of(window: Window | None, zone: str) -> Span:
+    """That of a run; None: it is about none."""
+    return None if window is None else (_shown(window.since, zone), _shown(window.until, zone))
+
+
+def _shown(moment: datetime, zone: str) -> datetime:
+    there = moment.astimezone(ZoneInfo(zone))
+    # as it is stored: moments of the hour that comes twice are equal to none of another zone
+    return there.replace(tzinfo=timezone(there.utcoffset() or timedelta()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,7 +70,7 @@ class Spot:
         return {**asdict(self), "seen": list(self.seen)}
 
     @property
-    def window(self) -> Window:
+    def window(self) -> Span:
         """The interval of its walk."""
         if not self.since or not self.until:
             return None
@@ -78,7 +83,7 @@ def mark_of(source: HttpSource) -> str:
     return hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
 
 
-def begin(source: HttpSource, kept: str, window: Window) -> Spot:
+def begin(source: HttpSource, kept: str, window: Span) -> Spot:
     """The first page of a walk. `kept`: where the last walk ended, with `keep`."""
     paging = source.paging
     number = paging.start if isinstance(paging, NumberedPage) else 0

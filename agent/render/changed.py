@@ -26,6 +26,7 @@ from pyarrow import compute, ipc
 from agent.config.model import Job, Only, RecordSource, only_of
 from agent.errors import RecordError, SourceError
 from agent.render.interrupt import interrupted_when
+from agent.render.lanes import aligned
 from agent.render.reading import Reading, gone_body, gone_query
 from agent.render.values import Chunk, Context
 from agent.sources import duck, faults, key_marks
@@ -70,8 +71,9 @@ class Changed:
         self._picked = None if picked is None else picked.column("n").combine_chunks()
         if self.reading.dead_letter:  # it leaves while it is read: what is sent counts, whatever follows
             self._part = self._kept(self._join.part(), whole=False, keys=bool(self._texts))
-        for table, rows in self._rows(folder):
-            yield from self._marked(pack.take(*self._without_doubles(table, rows, pack)))
+        for table, rows, end in self._rows(folder, apart=pack.lanes.apart):
+            good = self._without_doubles(table, rows, pack)
+            yield from self._marked(pack.take_some(*good, end))
         pack.row = max(pack.row, total)
 
     def rest(self, pack: Packer, *, blind: bool) -> Iterator[Chunk]:
@@ -112,7 +114,7 @@ class Changed:
             temp=spill,
             memory=self.ctx.memory,
             threads=self.ctx.threads,
-            timezone=self.job.schedules[0].timezone if self.job.schedules else "UTC",
+            timezone=self.job.timezone,
             careful=True,
         )
         self.stack.enter_context(closing(con))
@@ -141,22 +143,23 @@ class Changed:
         numbers, firsts = (found.column(name).to_pylist() for name in ("n", "first"))
         self._doubles = dict(zip(numbers, firsts, strict=True))
 
-    def _rows(self, folder: Path) -> Iterator[tuple[pa.RecordBatch, Sequence[int]]]:
-        """The picked rows behind `start_row`, with their numbers."""
+    def _rows(self, folder: Path, *, apart: bool) -> Iterator[tuple[pa.RecordBatch, Sequence[int], int]]:
+        """The picked rows behind `start_row`, with their numbers, and up to which row they are all."""
         picked = None if self._picked is None else _numbers(self._picked)
         at = 0
-        for batch in _staged(folder):
+        for batch in (part for whole in _staged(folder) for part in aligned(whole, at, apart=apart)):
             first, at = at, at + batch.num_rows
             if picked is None:
                 skip = min(max(self.start_row - first, 0), batch.num_rows)
-                yield batch.slice(skip), range(first + skip + 1, at + 1)
+                if skip < batch.num_rows:
+                    yield batch.slice(skip), range(first + skip + 1, at + 1), at
                 continue
             begin = bisect_right(picked, max(first, self.start_row))
             end = bisect_right(picked, at)
             if begin < end:
                 assert self._picked is not None
                 which = compute.subtract(self._picked.slice(begin, end - begin), first + 1)
-                yield batch.take(which), picked[begin:end]
+                yield batch.take(which), picked[begin:end], at
 
     def _without_doubles(
         self, table: pa.RecordBatch, rows: Sequence[int], pack: Packer

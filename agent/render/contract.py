@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
 from agent.config.model import Contract, CsvBody, RecordBody, XmlBody
 from agent.contracts import compiled
 from agent.mapping import Frame
-from agent.render.values import LINES_TOLD, BadRecord
-from agent.sources.relation import Relation
 
 SAMPLED = 100
 """`check: sample` looks at the first record and at every hundredth from there."""
@@ -24,14 +22,11 @@ class ContractCheck:
     only when something is wrong there is each record asked alone.
     """
 
-    def __init__(
-        self, contract: Contract, body: RecordBody, relation: Relation, frame: Frame, *, thorough: bool
-    ) -> None:
+    def __init__(self, contract: Contract, body: RecordBody, frame: Frame, *, thorough: bool) -> None:
         """`frame`: what stands around the texts of the column `body`."""
         files = tuple((file.path, file.text) for file in contract.files)
         self._checker = compiled(contract.kind, files)
         self._name = files[0][0].rpartition("/")[2]
-        self._relation = relation
         self._sampled = contract.check == "sample" and not thorough
         self._separator = "" if body.per == "record" else frame.separator.decode()
         self._head, self._tail = ("", "")
@@ -40,17 +35,15 @@ class ContractCheck:
         self._together = isinstance(body, XmlBody) and body.each is not None
 
     def sift(
-        self, table: pa.RecordBatch, rows: Sequence[int], bad: list[tuple[int, BadRecord]]
+        self, table: pa.RecordBatch, rows: Sequence[int], put_aside: Callable[[int, str, str], None]
     ) -> tuple[pa.RecordBatch, Sequence[int]]:
-        """What is to be sent; what breaks the schema goes to `bad`, whatever `on_bad_row` says."""
+        """What is to be sent; what breaks the schema is put aside, whatever `on_bad_row` says."""
         texts = table.column("body")
         broken = self._broken(texts, rows)
         if not broken:
             return table, rows
         for index, reason in broken.items():
-            line = self._relation.line_of(rows[index]) if len(bad) < LINES_TOLD else None
-            text = self._record(texts[index].as_py())
-            bad.append((rows[index], BadRecord(line=line, text=text, reason=reason)))
+            put_aside(rows[index], self._record(texts[index].as_py()), reason)
         good = [index not in broken for index in range(len(rows))]
         return table.filter(pa.array(good)), [row for row, fine in zip(rows, good, strict=True) if fine]
 
@@ -83,11 +76,9 @@ class ContractCheck:
         return f"{self._head}{record}{self._tail}"
 
 
-def contract_check(
-    body: RecordBody, relation: Relation, frame: Frame, *, thorough: bool
-) -> ContractCheck | None:
+def contract_check(body: RecordBody, frame: Frame, *, thorough: bool) -> ContractCheck | None:
     """None where nothing is to be checked. `thorough`: see `Context`."""
     contract = None if isinstance(body, CsvBody) else body.contract
     if contract is None or (contract.check == "none" and not thorough):
         return None
-    return ContractCheck(contract, body, relation, frame, thorough=thorough)
+    return ContractCheck(contract, body, frame, thorough=thorough)

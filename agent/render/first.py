@@ -50,9 +50,8 @@ def _read(job: Job, source: RecordSource, feed: Feed, ctx: Context, count: int) 
     with ExitStack() as stack:
         temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="first-")))
         found = feed.open(stack, temp)
-        timezone = job.schedules[0].timezone if job.schedules else "UTC"
         con = duck.connect(
-            file=found.reading, temp=temp, memory=ctx.memory, threads=ctx.threads, timezone=timezone
+            file=found.reading, temp=temp, memory=ctx.memory, threads=ctx.threads, timezone=job.timezone
         )
         stack.enter_context(closing(con))
         try:

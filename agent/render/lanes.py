@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, repeat
 from typing import TYPE_CHECKING, NamedTuple, overload
+from zlib import crc32
 
 import pyarrow.compute as pc
 
@@ -53,12 +54,14 @@ class _Part(NamedTuple):
 
 
 class Lanes:
-    """What the records of one reading are dealt out to. `make` gives a cutter."""
+    """What the records of one reading are dealt out to. `make` gives a cutter; `path` is what is read."""
 
-    def __init__(self, order: Order, make: Callable[[], Cutter], *, batches: bool) -> None:
+    def __init__(self, order: Order, make: Callable[[], Cutter], *, batches: bool, path: str) -> None:
         self.apart = batches and isinstance(order, ByKey)
         """Batches are filled lane by lane: rows wait for theirs while later ones are in one already."""
-        self._turns = count() if isinstance(order, Unordered) else None
+        # readings of one batch each must not all come into the first lane
+        begin = crc32(path.encode(errors="surrogateescape"))
+        self._turns = count(begin) if isinstance(order, Unordered) else None
         self._taken = 0
         self._cutters: dict[int, _Cutting] = defaultdict(lambda: _Cutting(cutter=make(), ages=_Ages()))
 

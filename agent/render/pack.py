@@ -49,6 +49,8 @@ class Packer:
     bad: list[tuple[int, BadRecord]] = field(default_factory=list)
     refused: list[int] = field(default_factory=list)
     """Rows that are larger than any batch, or that the target's schema does not take."""
+    aside: int = 0
+    """Records that were put aside so far."""
     size: int = 0
     due: bool = False
     """Whether there is enough for a chunk."""
@@ -59,24 +61,20 @@ class Packer:
         self.row = self.done = self.given = self.start_row
         query, batch, per_batch = self.reading.query, self.job.batch, self.body.per == "batch"
         cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=query.frame)
-        self.lanes = Lanes(self.job.delivery.order, cutter, batches=per_batch)
-        self.contract = contract_check(self.body, self.reading.relation, query.frame, thorough=self.thorough)
+        order, path = self.job.delivery.order, self.reading.file.path
+        self.lanes = Lanes(order, cutter, batches=per_batch, path=path)
+        self.contract = contract_check(self.body, query.frame, thorough=self.thorough)
 
-    def take(self, table: pa.RecordBatch, rows: Sequence[int] | None = None) -> Iterator[Chunk]:
-        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch.
-
-        `rows`: their numbers; None: those that follow the last one.
-        """
-        if rows is not None:
-            yield from self._take(table, rows)
-            return
+    def take(self, table: pa.RecordBatch) -> Iterator[Chunk]:
+        """The drafts of an Arrow batch. Raises RecordError for a record too large for any batch."""
         for part in aligned(table, self.row, apart=self.lanes.apart):
-            yield from self._take(part, range(self.row + 1, self.row + 1 + part.num_rows))
+            end = self.row + part.num_rows
+            yield from self.take_some(part, range(self.row + 1, end + 1), end)
 
-    def _take(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
+    def take_some(self, table: pa.RecordBatch, rows: Sequence[int], end: int) -> Iterator[Chunk]:
+        """The same for the rows with these numbers: all that are to be sent up to row `end`."""
         texts = table.column("body")
-        if rows:
-            self.row = rows[-1]
+        self.row = end
         if texts.null_count:
             good = texts.is_valid().to_pylist()
             self._refuse(table, [number for number, fine in enumerate(good) if not fine], rows)
@@ -84,9 +82,7 @@ class Packer:
             table = table.filter(texts.is_valid())
             texts = table.column("body")
         if self.contract is not None:
-            before = len(self.bad)
-            table, rows = self.contract.sift(table, rows, self.bad)
-            self.refused += [row for row, _ in self.bad[before:]]
+            table, rows = self.contract.sift(table, rows, self._refused)
             texts = table.column("body")
         if self.body.per == "record":
             yield from self._each(table, rows)
@@ -94,8 +90,11 @@ class Packer:
             yield from self._cut(self.lanes.feed(table, rows))
             if self.lanes.apart and self.lanes.edge(texts, self.row):
                 yield from self._edge()
-        if len(self.bad) >= CHUNK_RECORDS and not self.lanes.pending:
-            yield from self._edge()
+        if len(self.bad) >= CHUNK_RECORDS:
+            if self.lanes.pending:
+                yield self._bad_alone()
+            else:
+                yield from self._edge()
 
     def _edge(self) -> Iterator[Chunk]:
         """There is enough for a chunk, at a row where one may end or not."""
@@ -113,9 +112,7 @@ class Packer:
                 raise RecordError(
                     f"{where}: {reason}", hint=f"the record: {faults.short(found['shown'] or '')}"
                 )
-            # a line costs reading the file again up to it: only the first bad rows are told theirs
-            line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
-            self.bad.append((row, BadRecord(line=line, text=found["shown"] or "", reason=reason)))
+            self.put_aside(row, found["shown"] or "", reason)
 
     def _cut(self, cuts: Iterator[Dealt]) -> Iterator[Chunk]:
         for lane, cut, as_of in cuts:
@@ -144,12 +141,17 @@ class Packer:
             raise RecordError(
                 f"{where}: {said}", hint="raise `batch.bytes`, or set `on_bad_row: dead_letter`"
             )
-        self.refused.append(cut.row)
-        self.put_aside(cut.row, cut.text, said)
+        self._refused(cut.row, cut.text, said)
+
+    def _refused(self, row: int, text: str, reason: str) -> None:
+        self.refused.append(row)
+        self.put_aside(row, text, reason)
 
     def put_aside(self, row: int, text: str, reason: str) -> None:
         """A record that is not sent, and why."""
-        line = self.reading.relation.line_of(row) if len(self.bad) < LINES_TOLD else None
+        self.aside += 1
+        # a line costs reading the file again up to it: only the first ones are told theirs
+        line = self.reading.relation.line_of(row) if self.aside <= LINES_TOLD else None
         self.bad.append((row, BadRecord(line=line, text=text, reason=reason)))
 
     def follow(self, reading: Reading, body: RecordBody, row: int) -> Packer:
@@ -215,6 +217,15 @@ class Packer:
         chunk = Chunk(drafts=tuple(self.drafts), rows=self.done, bad=bad, cursor=cursor)
         self.drafts, self.size, self.due, self.given = [], 0, False, self.done
         return chunk
+
+    def _bad_alone(self) -> Chunk:
+        """Bad records while a batch is not full yet: where the reading goes on stays, their memory goes.
+
+        A reading that is interrupted before that batch is spooled meets them again.
+        """
+        bad = tuple(record for _, record in self.bad)
+        self.bad = []
+        return Chunk(drafts=(), rows=self.given, bad=bad)
 
     def reject(self, found: list[tuple[int, str, str]]) -> None:
         """Rows that DuckDB could not split: known only at the end, so they go into the last chunk."""

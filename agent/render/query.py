@@ -47,13 +47,12 @@ class Ask:
         for name in ("since", "until"):
             if name in query.names and name not in marks:
                 marks[name] = self._window(name)
-        zone = self.job.schedules[0].timezone if self.job.schedules else "UTC"
         return Question(
             job=self.job.name,
             query=query,
             marks=marks,
             cursor=self.source.cursor,
-            timezone=zone,
+            timezone=self.job.timezone,
             wider=self.wider,
             cancelled=self.ctx.cancelled,
         )
@@ -83,7 +82,7 @@ def legs(job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None) -> It
         try:
             for chunk in ask.chunks(start_row=rows):
                 yield to_cursor(ask.marks), chunk
-                rows = chunk.rows if chunk.cursor is None else 0
+                rows = 0 if source.cursor else chunk.rows
                 marks = from_cursor(chunk.cursor, source.cursor) or marks
         except WiderError as error:
             if all(ask.wider.get(name) == kind for name, kind in error.wider.items()):

@@ -147,7 +147,7 @@ class _Settled:
     @classmethod
     def of(cls, source: SqlSource, answer: Answer, question: Question, ctx: Context) -> _Settled | None:
         """None where the source has no `settle`, or waits with a whole window."""
-        if source.settle is None or not source.settle.column:
+        if source.settle is None or not source.settle.column or ctx.window is not None:
             return None
         limit = datetime.fromtimestamp(ctx.clock.now(), UTC) - source.settle.age
         column = source.settle.column

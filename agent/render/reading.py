@@ -60,7 +60,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
             temp=temp,
             memory=ctx.memory,
             threads=ctx.threads,
-            timezone=job.schedules[0].timezone if job.schedules else "UTC",
+            timezone=job.timezone,
             careful=careful,
         )
         stack.enter_context(closing(con))

@@ -14,8 +14,8 @@ from agent.sources.relation import Opened
 from agent.sources.seen import Marks
 from agent.window import Window
 
-LINES_TOLD = 20
-"""Bad records of a chunk that are told their line: each costs reading the file again up to it."""
+LINES_TOLD = 100
+"""Bad records of a reading that are told their line: each costs reading the file again up to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,6 +34,8 @@ class Context:
     """Those that SQL sources may read."""
     window: Window | None = None
     """The span of time that the run is about; None: it is about none."""
+    backfill: bool = False
+    """Whether a person asked for the window: a query's cursor then neither counts nor moves."""
     thorough: bool = False
     """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 

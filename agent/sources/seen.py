@@ -1,4 +1,4 @@
-"""What was sent for each key, as values: `key_marks` reads and writes the files. No I/O here."""
+"""What was sent for each key, as values: `agent.sources.key_marks` has the files. No I/O here."""
 
 from __future__ import annotations
 

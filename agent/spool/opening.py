@@ -35,6 +35,7 @@ _SMALL_TABLES = (
     "files",
     "windows",
     "backfills",
+    "layouts",
 )
 
 
@@ -119,12 +120,17 @@ def version_of(path: Path) -> str:
     return str(row[0]) if row else ""
 
 
+def _tables(db: Database) -> set[str]:
+    """Those that there are: an older version has fewer."""
+    return {str(row[0]) for row in db.raw.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
 def _quick_check(path: Path) -> str:
     whole = path.stat().st_size <= _CHECK_WHOLE
     try:
         db = connect(path)
         try:
-            checks = [""] if whole else [f"('{name}')" for name in _SMALL_TABLES]
+            checks = [""] if whole else [f"('{name}')" for name in _SMALL_TABLES if name in _tables(db)]
             for each in checks:
                 row = db.raw.execute(f"PRAGMA quick_check{each}").fetchone()
                 if row and row[0] != "ok":

@@ -109,8 +109,9 @@ def _salvage(path: Path, new: Path) -> tuple[tuple[str, int], ...]:
 
 
 def _copy(old: sqlite3.Connection, db: Database, table: Table) -> int:
-    statement = insert_all(table)
-    names = [f'"{column.name}"' for column in table.columns]
+    missing = _missing(old, table)
+    statement = insert_all(table, without=missing)
+    names = [f'"{column.name}"' for column in table.columns if column.name not in missing]
     count = 0
     for row in _readable(old, table.name, ", ".join(names)):
         try:
@@ -119,6 +120,15 @@ def _copy(old: sqlite3.Connection, db: Database, table: Table) -> int:
         except sqlite3.Error:
             log.debug("a row was not saved", table=table.name)  # doubled or torn by the damage
     return count
+
+
+def _missing(old: sqlite3.Connection, table: Table) -> tuple[str, ...]:
+    """Columns that a later version has added: SQLite would give their quoted names as text."""
+    try:
+        there = {row[1] for row in old.execute(f"PRAGMA table_info({table.name})")}
+    except sqlite3.Error:
+        return ()
+    return tuple(column.name for column in table.columns if there and column.name not in there)
 
 
 def _readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:

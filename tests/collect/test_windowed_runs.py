@@ -10,12 +10,15 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from agent.clock import SystemClock
 from agent.collect import Backfills, Collector
+from agent.collect.wanted import ThreadHands, Wanted
 from agent.config import SecretStore
 from agent.config.model import AgentSettings, Batch, Database, SettledRows, SqlSource
 from agent.databases import KnownDatabases
 from agent.errors import AgentError, UsageError
-from agent.spool import Reader
+from agent.spool import Reader, Spool
+from tests.collect.test_contract import with_contract
 from tests.support.clock import START, FakeClock
 from tests.support.collecting import job_of
 from tests.support.schedules import WHERE, schedule
@@ -195,6 +198,21 @@ async def test_a_window_whose_last_record_is_bad_sends_nothing(place, collector,
     await due(collector, clock)
     assert [state for *_, state in pulled(place)] == ["failed", "done", "done"]
     assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
+
+
+async def test_a_window_that_fails_again_and_again_leaves_no_dead_letters(place, collector, clock, table):
+    """Its records are read again, all of them: each try would set the same ones aside."""
+    job = replace(windowed(), batch=Batch(records=1, bytes=12))
+    collector.set_jobs({"j": with_contract(job)})
+    table.add(*[-1] * 300)
+    table.con.execute("UPDATE trip SET id = 1000000 WHERE id = 300")
+    table.con.commit()
+    for _ in range(2):
+        await due(collector, clock)
+    assert [state for *_, state in pulled(place)] == ["failed", "failed"]
+    with Reader.open(place.temp.parent / "state") as reader:
+        assert reader.dead("j") == []
+        assert [overview.dead for overview in reader.overview()] == [0]
 
 
 async def test_a_push_by_hand_pulls_the_windows_that_are_due_and_says_when_the_next_one_is(
@@ -381,6 +399,18 @@ async def test_one_backfill_of_a_job_at_a_time_and_who_asks_for_the_same_joins_i
     assert len(pulled(place)) == 3
 
 
+async def test_who_asks_for_a_backfill_may_leave_before_it_has_begun(place, collector, backfills, table):
+    collector.set_jobs({"j": windowed()})
+    table.add(-10)
+    asking = asyncio.create_task(backfills.begin("j", at(-10), at(-9), ""))
+    await asyncio.sleep(0)
+    asking.cancel()
+    await asyncio.wait({asking})
+    await backfills.wait("j")
+    again = await backfills.answer({"action": "state", "id": 1})
+    assert (again["state"], again["windows"]) == ("done", 1)
+
+
 async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfills):
     collector.set_jobs({"j": windowed()})
     gate = Gate(place.spool)
@@ -391,6 +421,24 @@ async def test_a_job_that_is_removed_ends_its_backfill(place, collector, backfil
     await backfills.wait("j")
     ended = await row_of(place, row)
     assert (ended.state, ended.reason, ended.windows) == ("failed", "there is no job 'j'", 1)
+
+
+async def test_a_job_that_loses_its_windows_ends_its_backfill(place, collector, backfills, table):
+    """Else the rest of the span would be all rows, once for each window."""
+    collector.set_jobs({"j": windowed()})
+    table.add(-10, -9, -8)
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    job = windowed()
+    every_row = replace(job.source, query="SELECT id FROM trip")
+    collector.set_jobs({"j": replace(job, source=every_row, sha256="v2")})
+    gate.open.set()
+    await backfills.wait("j")
+    ended = await row_of(place, row)
+    assert (ended.state, ended.windows) == ("failed", 1)
+    assert "its source uses neither since nor until any more" in ended.reason
+    assert await asyncio.to_thread(place.ids) == [1]
 
 
 @pytest.mark.parametrize(("minutes", "windows"), [([-10], 0), ([], 1)])
@@ -410,6 +458,19 @@ async def test_a_stop_of_the_agent_leaves_a_backfill_where_it_is(  # noqa: PLR09
     await backfills.close()
     ended = await row_of(place, row)
     assert (ended.state, ended.windows) == ("stopped", windows)
+
+
+async def test_a_run_that_does_not_end_in_time_holds_up_no_stop(place, collector, backfills, table):
+    """A database that does not hear of it: what waits for the run is told all the same."""
+    collector.set_jobs({"j": windowed()})
+    gate = Gate(place.spool)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    assert not await collector.stop(0)
+    await backfills.close()
+    ended = await row_of(place, row)
+    assert (ended.state, ended.reason) == ("stopped", "it did not end before the agent stopped")
+    gate.open.set()
 
 
 async def test_the_control_socket_begins_shows_and_stops_a_backfill(place, collector, backfills):
@@ -470,3 +531,100 @@ async def test_dates_are_days_of_the_job_s_own_zone(collector, backfills):
     await backfills.wait("j")
     assert datetime.fromtimestamp(row.since, UTC).isoformat() == "2026-06-30T22:00:00+00:00"
     assert row.until - row.since == 120
+
+
+# ------------------------------------------------------------------------------ with a cursor as well
+
+BY_ID = "SELECT id FROM trip WHERE ts >= :since AND ts < :until AND id > :id ORDER BY id"
+
+
+def with_cursor(query=BY_ID, **more):
+    job = windowed(**more)
+    return replace(job, source=replace(job.source, query=query, cursor=("id",)))
+
+
+async def test_a_backfill_reads_what_is_before_the_cursor_and_leaves_it_where_it_is(
+    place, collector, backfills, table, clock
+):
+    """Else a row with an old time and a new number would move it past rows that nobody has read yet."""
+    collector.set_jobs({"j": with_cursor()})
+    table.add(-9, -1)
+    await due(collector, clock)
+    table.add(0, -8)
+    row = await backfills.begin("j", at(-10), at(-7), "")
+    await backfills.wait("j")
+    assert await asyncio.to_thread(place.ids) == [2, 1, 4]
+    assert ((await row_of(place, row)).state, (await row_of(place, row)).records) == ("done", 2)
+    clock.tick(MINUTE)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == [2, 1, 4, 3]
+
+
+async def test_a_backfill_of_a_query_with_a_cursor_sends_a_window_as_a_whole_or_not_at_all(
+    place, collector, backfills, table
+):
+    job = with_cursor()
+    collector.set_jobs({"j": replace(job, batch=Batch(records=1, bytes=12))})
+    table.add(-10, -10)
+    table.con.execute("UPDATE trip SET id = 1000000 WHERE id = 2")
+    table.con.commit()
+    row = await backfills.begin("j", at(-10), at(-9), "")
+    await backfills.wait("j")
+    assert (await row_of(place, row)).state == "failed"
+    assert await asyncio.to_thread(place.visible) == []
+    collector.set_jobs({"j": replace(job, sha256="v2")})
+    await backfills.begin("j", at(-10), at(-9), "")
+    await backfills.wait("j")
+    assert await asyncio.to_thread(place.ids) == [1, 1_000_000]
+
+
+async def test_a_row_that_was_written_late_is_not_cut_off_its_window(place, collector, clock, table):
+    """A window settles as a whole: no later one holds what is left out of it."""
+    query = BY_ID.replace("SELECT id", "SELECT id, '2027-01-15 08:00:20' AS written")
+    job = with_cursor(query)
+    settle = SettledRows(column="written", age=timedelta(seconds=30))
+    collector.set_jobs({"j": replace(job, source=replace(job.source, settle=settle))})
+    table.add(-1)
+    clock.tick(40)
+    await due(collector, clock)
+    assert pulled(place) == [("every", -1, 0, "done")]
+    assert await asyncio.to_thread(place.ids) == [1]
+
+
+async def test_a_limit_cuts_no_window_short(place, collector, clock, table):
+    collector.set_jobs({"j": with_cursor(f"{BY_ID} LIMIT 3")})
+    table.add(*[-1] * 8, 0)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == list(range(1, 9))
+    clock.tick(MINUTE)
+    await due(collector, clock)
+    assert await asyncio.to_thread(place.ids) == list(range(1, 10))
+
+
+# ------------------------------------------------------------------------------ a spool that is full
+
+
+@pytest.fixture
+def small(place):
+    place.spool.close()
+    place.spool = Spool.open(place.temp.parent / "state", max_bytes=600_000, clock=SystemClock())
+
+
+async def test_a_window_that_can_never_fit_ends_its_run_and_says_so(small, place, collector, table):
+    """Nothing of it can leave before all of it is there: waiting for room would be for ever."""
+    collector.set_jobs({"j": replace(windowed(), batch=Batch(records=1))})
+    table.add(*[-1] * 3000)
+    result = await collector.run_now("j")
+    assert result.state == "failed"
+    assert "db: the window does not fit into the spool" in result.reason
+    assert "make it shorter" in result.reason
+    assert await asyncio.to_thread(place.visible) == []
+
+
+def test_a_backfill_that_waits_for_room_can_be_stopped():
+    stop = threading.Event()
+    wanted = Wanted(job="j", due=START, trigger="backfill")
+    assert not ThreadHands(wanted, stop).pause(0)
+    wanted.cancelled = lambda: True
+    assert ThreadHands(wanted, stop).pause(0)
+    assert not stop.is_set()

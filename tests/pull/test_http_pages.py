@@ -185,6 +185,25 @@ async def test_windows_fill_the_query(world, server):
     assert "{since} needs the scheduled interval" in await failed(world)
 
 
+async def test_the_date_of_a_window_is_that_of_the_jobs_own_zone(world, server):
+    """The day that begins in Amsterdam at midnight begins in UTC on the day before."""
+    server.script("/items", Answer(json=rows(1)))
+    schedule = '{cron: "0 0 * * *", timezone: Europe/Amsterdam}'
+    world.job(SIMPLE + "query: {day: '{since:date}', from: '{since}'}", schedule=schedule)
+    await done(world, window=(datetime(2026, 7, 1, 22, tzinfo=UTC), datetime(2026, 7, 2, 22, tzinfo=UTC)))
+    assert asked(server) == ["/items?day=2026-07-02&from=2026-07-01T22:00:00Z"]
+
+
+async def test_a_window_is_asked_for_whole_whatever_was_answered_before(world, server):
+    """Who asks for a window again wants it sent again: a 304 would be nothing."""
+    server.script("/items", Answer(json=rows(1), headers={"ETag": '"one"'}))
+    world.job(SIMPLE + "query: {day: '{since:date}'}")
+    day = datetime(2026, 7, 1, tzinfo=UTC), datetime(2026, 7, 2, tzinfo=UTC)
+    for _ in range(2):
+        await done(world, window=day)
+    assert [one.headers.get("If-None-Match") for one in server.requests] == [None, None]
+
+
 async def test_an_unchanged_answer_is_not_sent_again(world, server):
     server.script(
         "/items",

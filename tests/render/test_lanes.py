@@ -8,11 +8,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from agent.config.model import Batch, ByKey, Delivery, Expire, Expr, Unordered
+from agent.config.model import Batch, ByKey, Delivery, Expire, Expr, Only, Unordered
 from agent.errors import RecordError, SourceError
-from agent.render import lanes
+from agent.render import lanes, render_file
 from agent.render.lanes import EDGE_ROWS
-from tests.support.rendering import bodies, documents, drafts, make_job, render, strict, where
+from agent.sources.seen import Layer, Seen
+from tests.support.rendering import (
+    bodies,
+    context,
+    documents,
+    drafts,
+    listed,
+    make_job,
+    render,
+    strict,
+    where,
+)
 
 MAP = {"n": "=n", "p": "=p"}
 
@@ -130,6 +141,27 @@ def test_a_reading_that_goes_on_at_a_chunk_gives_the_same_messages_as_one_that_n
         assert drafts(rest) == drafts(whole[at:])
 
 
+def test_chunks_end_though_the_record_at_their_edge_is_not_sent(tmp_path, monkeypatch):
+    """With `changed_by` only some records are sent: what was taken before must not pile up in memory."""
+    monkeypatch.setattr(lanes, "EDGE_BYTES", 60_000)
+    path = positions(tmp_path / "a.csv", 30_000, 100)
+    only = Only(changed_by=("n",), where=where("source.only"))
+    job = make_job("csv", path, map=MAP, batch=Batch(records=500), delivery=by(), only=only)
+    keep = tmp_path / "seen"
+    keep.mkdir()
+    ctx = context(keep)
+    first = list(render_file(job, listed(path), ctx, seen=Seen(keep=keep)))
+    seen = Seen(layers=(Layer(path=keep / first[-1].marks.name),), keep=keep)
+    numbered = enumerate(path.read_text().splitlines(keepends=True))  # the record of row n is line n
+    path.write_text("".join(line.replace("plate", "PLATE") if n % 2 else line for n, line in numbered))
+    whole = list(render_file(job, listed(path), ctx, seen=seen))
+    assert len([chunk for chunk in whole if chunk.drafts]) > 3
+    assert sum(draft.records for draft in drafts(whole)) == 15_000
+    for at in range(1, len(whole)):
+        rest = render_file(job, listed(path), ctx, seen=seen, start_row=whole[at - 1].rows)
+        assert drafts(rest) == drafts(whole[at:])
+
+
 def test_bad_records_leave_their_lanes_as_they_are(tmp_path):
     path = tmp_path / "a.csv"
     path.write_text("n,p\n" + "".join(f"{'x' if n % 10 == 3 else n},plate {n % 7}\n" for n in range(9_000)))
@@ -159,6 +191,15 @@ def test_without_order_messages_are_spread_over_many_lanes(tmp_path, per):
     assert {draft.lane for draft in drafts(chunks)} == set(range(64))
     assert sum(draft.records for draft in drafts(chunks)) == 1_000
     assert all(draft.records == (1 if per == "record" else 5) for draft in drafts(chunks))
+
+
+def test_files_of_one_batch_are_spread_too(tmp_path):
+    found = set()
+    for number in range(40):
+        path = positions(tmp_path / f"{number}.csv", 3, 3)
+        job = make_job("csv", path, map=MAP, delivery=Delivery(order=Unordered()))
+        found |= {draft.lane for draft in drafts(render(job, path))}
+    assert len(found) > 10
 
 
 def test_whole_files_are_spread_too(tmp_path):

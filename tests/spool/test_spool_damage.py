@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 import shutil
@@ -11,7 +12,7 @@ import pytest
 
 from agent.errors import StateError
 from agent.message import Answer
-from agent.spool import Reader
+from agent.spool import Reader, migrations, opening
 from tests.support.spool import draft, letter, open_spool, receipt, stamp
 
 PAGE = 4096
@@ -172,3 +173,44 @@ def test_a_recovery_that_was_killed_is_finished_at_the_next_start(sound, tmp_pat
     assert len(spool.oldest("gps", 0, limit=1000).result()) == 340
     spool.close()
     assert not (state / "state.db.saved").exists()
+
+
+@pytest.fixture(params=["0001", "0002", "0003"])
+def older(request, state):
+    """A state of an older version, with a message and a run."""
+    state.mkdir(mode=0o700)
+    migrations.upgrade(state / "state.db", request.param)
+    raw = sqlite3.connect(state / "state.db")
+    raw.execute(
+        "INSERT INTO messages (job, key, run, spooled_at, origin, content_type, headers, crc, body) "
+        "VALUES ('gps', 'k', 1, 1, 'a.csv', 'text/csv', '{}', 1, 'x')"
+    )
+    raw.execute(
+        "INSERT INTO runs (job, due, trigger, job_sha, state, started_at) "
+        "VALUES ('gps', 1, 'every', 'sha', 'done', 1)"
+    )
+    raw.commit()
+    raw.close()
+    return state
+
+
+def kept(state):
+    with contextlib.closing(sqlite3.connect(state / "state.db")) as raw:
+        return [raw.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in ("messages", "runs")]
+
+
+def test_a_large_state_of_an_older_version_is_not_damaged(older, monkeypatch):
+    """Of a large one only the small tables are looked at, and it does not have all of them yet."""
+    monkeypatch.setattr(opening, "_CHECK_WHOLE", 0)
+    db, recovered = opening.open_database(older)
+    db.close()
+    assert recovered is None
+    assert kept(older) == [1, 1]
+
+
+def test_what_reads_of_a_damaged_state_of_an_older_version_is_saved(older):
+    db, recovered = opening.open_database(older, "a disk that lies")
+    assert db.raw.execute("SELECT as_of FROM messages").fetchone() == (None,)
+    db.close()
+    assert dict(recovered.rows)["messages"] == 1
+    assert kept(older) == [1, 1]

@@ -6,9 +6,7 @@ import asyncio
 import gzip
 import json
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
 
 from agent.auth.fixed import NoSession
 from agent.clock import SystemClock
@@ -19,12 +17,13 @@ from agent.pull.fetch import LoopFetch
 from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Reader, Spool
+from agent.window import Window
 from tests.support.collecting import ROOT, Hands, die_at
 from tests.support.delivery import half
 
 JOB = """\
 job: pulled
-schedule: {{every: 1h}}
+schedule: {schedule}
 source:
 {source}
 body: {body}
@@ -32,11 +31,6 @@ batch: {{records: 2}}
 target: {{connection: sink, path: /in}}
 """
 SINK = "connection: sink\ntype: http\nurl: https://sink.example.com\n"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class WindowContext(Context):
-    window: object = None
 
 
 class PullWorld:
@@ -62,9 +56,9 @@ class PullWorld:
     def write(self, path, text):
         (self.config / path).write_text(text)
 
-    def job(self, source, *, body="{format: json}"):
+    def job(self, source, *, body="{format: json}", schedule="{every: 1h}"):
         lines = "\n".join(f"  {line}" for line in source.strip().splitlines())
-        self.write("jobs/pulled.yaml", JOB.format(source=lines, body=body))
+        self.write("jobs/pulled.yaml", JOB.format(source=lines, body=body, schedule=schedule))
         self.loaded = load(self.config)
         assert not self.loaded.problems, self.loaded.problems
         return self
@@ -91,13 +85,13 @@ class PullWorld:
         return await asyncio.to_thread(self._run, job, tools, limit, window, ended=ended)
 
     def _run(self, job, tools, limit, window, *, ended):
-        ctx = WindowContext(
+        ctx = Context(
             temp=self.temp,
             memory=200_000_000,
             threads=1,
             clock=self.clock,
             cancelled=self.stopped,
-            window=window and SimpleNamespace(since=window[0], until=window[1]),
+            window=window and Window(since=window[0], until=window[1]),
         )
         run = self.spool.start_run(job.name, self.clock.now(), "test", job.sha256).result()
         result = collect_job(job, run, self.spool, ctx, hands=self.hands, limit=limit, poll=0, tools=tools)

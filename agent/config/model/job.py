@@ -140,3 +140,8 @@ class Job:
     sha256: str = field(compare=False)
     """Of the file's bytes, and of its schema's where it names one: a job is changed when this is."""
     where: Where = field(compare=False)
+
+    @property
+    def timezone(self) -> str:
+        """In which its times without a zone are read, and its days begin."""
+        return self.schedules[0].timezone if self.schedules else "UTC"

@@ -22,12 +22,13 @@ def uses_window(source: Source) -> bool:
             return False
 
 
-def holds_window(source: Source) -> bool:
+def holds_window(source: Source, *, backfill: bool = False) -> bool:
     """Whether a window is sent as a whole or not at all.
 
-    Not where a cursor says how far a window was read: a query's own, or the page of an HTTP source.
+    Not where a cursor says how far a window was read: a query's own, or the page of an HTTP source. A
+    backfill leaves a query's cursor alone, so it cannot say that.
     """
-    return isinstance(source, SqlSource) and not source.cursor
+    return isinstance(source, SqlSource) and (backfill or not source.cursor)
 
 
 def window_delay(source: Source) -> float:
