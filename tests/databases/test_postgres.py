@@ -234,3 +234,13 @@ def test_the_position_now_of_a_time_is_this_moment(table, place):
     table.run("INSERT INTO p VALUES (99, now() + interval '1 s')")
     assert place.run(job).records == 1
     assert place.ids() == [99]
+
+
+def test_json_that_no_reader_takes_is_a_bad_record_and_not_null(table, place):
+    query = """SELECT id, doc::json FROM (VALUES (1, '{"a": 1}'), (2, '"\\ud800"'), (3, 'null')) v(id, doc)"""
+    result = place.run(sql_job(query, on_bad_row="dead_letter"))
+    assert result.state == "done", result.reason
+    assert place.records() == [{"id": 1, "doc": {"a": 1}}, {"id": 3, "doc": None}]
+    assert place.run(sql_job(query)).reason.startswith(
+        'db record 2: column doc: "\\ud800" is not JSON that can be read'
+    )
