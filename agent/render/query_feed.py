@@ -18,9 +18,9 @@ from agent.config.model import SqlSource
 from agent.config.sql_text import SqlText
 from agent.errors import AgentError, RecordError, SourceError
 from agent.mapping import identifier, literal
-from agent.render.interrupt import interrupted_when
 from agent.render.values import Context
 from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
+from agent.sources.interrupt import interrupted_when
 from agent.sources.mark import said
 from agent.sources.positions import Positions
 from agent.sources.relation import Column, Opened, Relation, Uses, require, unique

@@ -122,10 +122,11 @@ def test_a_query_that_takes_too_long_ends_and_says_so(table, tmp_path):
     slow.close()
 
 
-def test_a_query_is_cancelled_when_the_agent_stops(table, place):
+@pytest.mark.parametrize("row", [9, 1])
+def test_a_query_is_cancelled_when_the_agent_stops(table, place, row):
     table.fill(10)
     job = sql_job(
-        "SELECT id, pg_sleep(CASE WHEN id = 9 THEN 50 END)::text AS s FROM t WHERE id > :id ORDER BY id",
+        f"SELECT id, pg_sleep(CASE WHEN id = {row} THEN 50 END)::text AS s FROM t WHERE id > :id ORDER BY id",
         cursor=["id"],
     )
 
