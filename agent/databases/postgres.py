@@ -24,6 +24,7 @@ from agent.databases.postgres_types import kept, known, parameter, text_of, type
 from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question
+from agent.sources.interrupt import interrupted_when
 from agent.sources.relation import Opened, require
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def ask(database: Database, sign_in: SignIn, question: Question) -> Iterator[Ans
     with closing(con), closing(con.cursor()) as cursor:
         asked = _Answer(database, sign_in, question, cursor)
         try:
-            asked.start(con)
+            # the driver waits for the first row here, which may never come
+            with interrupted_when(question.cancelled, asked.interrupt):
+                asked.start(con)
             yield asked
         except (dbapi.Error, ArrowException, OSError) as error:
             raise asked.translated(error) from None

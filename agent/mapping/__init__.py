@@ -10,7 +10,7 @@
 Each writer gives one SQL expression whose value is the text of a record and never NULL. The SQL uses
 macros of the connection (`sources/duck.py`): `__json` (refuses text that is not RFC 8259), `__xml`
 (escapes, and refuses what XML cannot hold), `__csv` (quotes), `__rfc3339` (timestamp with zone → text in
-UTC) and `__fail` (an error with our own words).
+UTC), `__naive` (the same of one without) and `__fail` (an error with our own words).
 """
 
 from __future__ import annotations

@@ -143,8 +143,7 @@ def _scalar(value: str, kind: str, *, drop: bool) -> str:  # noqa: PLR0911 - a t
     if kind == "timestamp with time zone":
         return f"""('"' || __rfc3339({value}) || '"')"""
     if kind in NAIVE:
-        text = f"""('"' || replace(CAST({value} AS VARCHAR), ' ', 'T') || '"')"""
-        return f"CASE WHEN isfinite(CAST({value} AS TIMESTAMP)) THEN {text} END"
+        return f"""('"' || __naive({value}) || '"')"""
     if kind == "date":
         return f"""CASE WHEN isfinite({value}) THEN '"' || CAST({value} AS VARCHAR) || '"' END"""
     if kind == "blob":

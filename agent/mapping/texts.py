@@ -41,8 +41,7 @@ def text(value: str, type_: SqlType, *, drop: bool) -> str:  # noqa: PLR0911 - a
     if kind == "blob":
         return f"to_base64({value})"
     if kind in json.NAIVE:
-        own = f"replace(CAST({value} AS VARCHAR), ' ', 'T')"
-        return f"CASE WHEN isfinite(CAST({value} AS TIMESTAMP)) THEN {own} END"
+        return f"__naive({value})"
     if kind == "date":
         return f"CASE WHEN isfinite({value}) THEN CAST({value} AS VARCHAR) END"
     if kind in json.PLAIN or kind in ("null", "double", "float"):

@@ -25,11 +25,11 @@ from pyarrow import compute, ipc
 
 from agent.config.model import Job, Only, RecordSource, only_of
 from agent.errors import RecordError, SourceError
-from agent.render.interrupt import interrupted_when
 from agent.render.lanes import aligned
 from agent.render.reading import Reading, gone_body, gone_query
 from agent.render.values import Chunk, Context
 from agent.sources import duck, faults, key_marks
+from agent.sources.interrupt import interrupted_when
 from agent.sources.keyed import HASHES, Keyed, gone
 from agent.sources.query import Query
 from agent.sources.relation import Opened

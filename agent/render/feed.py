@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
 
 from agent.config.model import RecordFiles
+from agent.errors import SourceError
 from agent.sources import reader
 from agent.sources.duck import descriptor_path
-from agent.sources.files import SourceFile, opened, unchanged
+from agent.sources.files import SourceFile, opened, place_of, unchanged
 from agent.sources.packed import unpack_zstd
 from agent.sources.relation import Opened, Relation, Uses
 
@@ -55,6 +56,7 @@ class FileFeed:
     once: bool = False
     positions: None = None
     _descriptor: int = field(init=False, default=-1)
+    _place: str = field(init=False, default="")
 
     @property
     def name(self) -> str:
@@ -64,6 +66,7 @@ class FileFeed:
     def open(self, stack: ExitStack, temp: Path) -> Opened:
         """Open the file; one that DuckDB cannot read as it lies is rewritten into `temp`."""
         self._descriptor = stack.enter_context(opened(self.file))
+        self._place = place_of(self._descriptor)
         path = str(self.file.path)
         found = Opened(path=path, reading=descriptor_path(self._descriptor), gzipped=path.endswith(".gz"))
         if path.endswith(".zst"):
@@ -77,8 +80,15 @@ class FileFeed:
         return cast("Relation", reader(self.source).relation(con, found, self.source, uses))
 
     def recheck(self) -> None:
-        """A file that was changed in the middle is read again once it has settled."""
+        """A file that was changed in the middle is read again once it has settled.
+
+        DuckDB follows our link to its name, and so says of one that was renamed or replaced that it may not
+        be read.
+        """
         unchanged(self.file, self._descriptor, "while it was read")
+        if place_of(self._descriptor) != self._place:
+            hint = "what is there now is read by the next run"
+            raise SourceError(f"{self.name}: was moved or replaced while it was read", hint=hint)
 
 
 def file_feed(source: RecordSource, file: SourceFile) -> FileFeed:

@@ -129,7 +129,7 @@ def _last(ask: Ask) -> Marks | None:
     with ExitStack() as stack:
         answer = _asked(ask, stack)
         at = [answer.names.index(name) for name in ask.source.cursor]
-        positions = Positions(ask.source.cursor)
+        positions = Positions(ask.source.cursor, of=ask.source.connection)
         for batch in answer.batches():
             if ask.ctx.cancelled():
                 raise SourceError(f"{ask.source.connection}: reading was cancelled")

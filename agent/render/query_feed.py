@@ -18,12 +18,12 @@ from agent.config.model import SqlSource
 from agent.config.sql_text import SqlText
 from agent.errors import AgentError, RecordError, SourceError
 from agent.mapping import identifier, literal
-from agent.render.interrupt import interrupted_when
 from agent.render.values import Context
 from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
+from agent.sources.interrupt import interrupted_when
 from agent.sources.mark import said
 from agent.sources.positions import Positions
-from agent.sources.relation import Column, Opened, Relation, Uses, require
+from agent.sources.relation import Column, Opened, Relation, Uses, require, unique
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -73,13 +73,14 @@ class QueryFeed:
             if names.count(name) > 1:
                 raise SourceError(f"{self.name}: the result has the column {name} more than once")
         if self.source.cursor:
-            self.positions = Positions(self.source.cursor)
+            self.positions = Positions(self.source.cursor, of=self.name)
         return found
 
     def relation(self, con: DuckDBPyConnection, found: Opened, uses: Uses) -> Relation:
         """The result as it streams in."""
-        del found, uses
         assert self._answer is not None
+        if uses.record or uses.every:
+            unique(found, self._answer.names, hint="give each its own name in the query (AS), or write a map")
         reader = pa.RecordBatchReader.from_batches(self._answer.schema, self._batches(self._answer))
         con.register(TABLE, reader)
         return relation(self._answer, self.source)
@@ -186,16 +187,17 @@ def relation(answer: Answer, source: SqlSource) -> Relation:
         wanted = source.types.get(name)
         if wanted is not None:
             tried = f"TRY_CAST({own} AS {wanted})"
-            shown = f"left(CAST({own} AS VARCHAR), 60)"
-            why = f"{literal(f'column {name}: ')} || {shown} || {literal(f' is not a {wanted}')}"
             columns.append(Column(name=name, sql=tried))
-            checks.append(f"CASE WHEN {own} IS NOT NULL AND {tried} IS NULL THEN {why} END")
+            checks.append(_unfit(name, own, tried, f"a {wanted}"))
         elif cast == NUMBER_TEXT:
             # a number without bounds: its digits where it stands alone, a DOUBLE where it is reckoned with
             columns.append(Column(name=name, sql=f"TRY_CAST({own} AS DOUBLE)"))
             raw[name.lower()] = f"CASE WHEN regexp_full_match({own}, {_NUMBER}) THEN CAST({own} AS JSON) END"
         elif cast == JSON_TEXT:
-            columns.append(Column(name=name, sql=f"TRY_CAST({own} AS JSON)"))
+            tried = f"TRY_CAST({own} AS JSON)"
+            columns.append(Column(name=name, sql=tried))
+            # PostgreSQL's json takes what no JSON text can say, a half of a surrogate pair
+            checks.append(_unfit(name, own, tried, "JSON that can be read"))
         else:
             columns.append(Column(name=name, sql=f"TRY_CAST({own} AS {cast})" if cast else own))
     inner = ", ".join(f"c{number} AS __c{number}" for number in range(len(answer.names)))
@@ -212,6 +214,13 @@ def relation(answer: Answer, source: SqlSource) -> Relation:
         checks=tuple(checks),
         line_of=lambda _row: None,
     )
+
+
+def _unfit(name: str, own: str, tried: str, kind: str) -> str:
+    """SQL of what is wrong with a value that is lost in a cast; NULL where none is."""
+    shown = f"left(CAST({own} AS VARCHAR), 60)"
+    why = f"{literal(f'column {name}: ')} || {shown} || {literal(f' is not {kind}')}"
+    return f"CASE WHEN {own} IS NOT NULL AND {tried} IS NULL THEN {why} END"
 
 
 def _unlike(names: tuple[str, ...]) -> list[str]:

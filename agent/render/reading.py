@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from agent.config.model import Job, Only, RawBody, RecordBody, RecordSource, only_of
 from agent.errors import Problem
 from agent.render.feed import Feed
-from agent.render.interrupt import interrupted_when
 from agent.render.values import Context, UnfitError
 from agent.sources import duck, expressions
 from agent.sources.expressions import wrong_types
+from agent.sources.interrupt import interrupted_when
 from agent.sources.keyed import Keyed, gone, keyed, wanting
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
@@ -98,6 +98,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
                 keyed=key,
             )
         problems = query
+    feed.recheck()  # of a file that is not there any more, DuckDB says that it may not be read
     raise UnfitError(problems, found)
 
 

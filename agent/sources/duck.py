@@ -60,6 +60,10 @@ MACROS = (
         WHEN {_IN_RANGE} THEN CASE WHEN epoch_us(t) % 1000000 = 0 THEN {_SECONDS} ELSE {_MICROS} END
         WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR),
             CAST(t AS VARCHAR)) AS VARCHAR) END""",
+    f"""CREATE MACRO __naive(t) AS CASE
+        WHEN {_IN_RANGE} THEN replace(CAST(t AS VARCHAR), ' ', 'T')
+        WHEN isfinite(t) THEN CAST(__fail('RFC 3339 has no such year: ' || CAST(t AS VARCHAR),
+            CAST(t AS VARCHAR)) AS VARCHAR) END""",
     f"""CREATE MACRO __xml_bad(x, place) AS CASE WHEN regexp_matches(x, {_NOT_XML}) THEN
         place || ': U+' || printf('%04X', unicode(regexp_extract(x, {_NOT_XML})))
         || ' cannot stand in XML' END""",

@@ -160,6 +160,11 @@ def unchanged(file: SourceFile, descriptor: int, when: str) -> None:
         raise SourceError(f"{file.path.name}: changed {when}", hint="it is read again once it has settled")
 
 
+def place_of(descriptor: int) -> str:
+    """Where an open file lies now: another place when it was renamed, replaced or deleted."""
+    return os.readlink(f"/proc/self/fd/{descriptor}")  # noqa: PTH115 - the text, and no path: it may not exist
+
+
 def sha256_of(path: Path) -> str:
     """The SHA-256 of a regular file, in hex. Raises SourceError when it cannot be read."""
     stamp = stamp_of(path)

@@ -50,8 +50,10 @@ class _Part:
 class Positions:
     """The positions of one reading. Filled by DuckDB's thread, asked by the one that cuts bodies."""
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], *, of: str) -> None:
+        """`of`: whose rows they are, for errors."""
         self._names = names
+        self._of = of
         self._parts: list[_Part] = []
         self._lock = threading.Lock()
         self._rows = 0
@@ -97,7 +99,7 @@ class Positions:
         """Raise RecordError for the row `at` of a batch, which has NULL; those before it were taken."""
         name = next(n for n, c in zip(self._names, columns, strict=True) if not c[at].is_valid)
         raise RecordError(
-            f"record {self._rows + 1}: the cursor's column {name} is NULL",
+            f"{self._of} record {self._rows + 1}: the cursor's column {name} is NULL",
             hint=f"add WHERE {name} IS NOT NULL to the query, or take another column",
         )
 
@@ -118,8 +120,9 @@ class Positions:
                 {n: self._mark(n, pair[side][wrong]) for n, pair in zip(self._names, pairs, strict=True)}
                 for side in (0, 1)
             )
+            at = f"{self._of} record {row + wrong}"
             raise RecordError(
-                f"record {row + wrong}: {said(after)} comes after {said(before)}: rows would be passed over",
+                f"{at}: {said(after)} comes after {said(before)}: rows would be passed over",
                 hint=f"end the query with ORDER BY {', '.join(self._names)}",
             )
         return pc.invert(same)

@@ -102,12 +102,13 @@ def require(file: Opened, wanted: tuple[str, ...], there: tuple[str, ...]) -> No
     raise SourceError(f"{file.name}: missing column{plural} {', '.join(missing)}", hint=hint, lasting=True)
 
 
-def unique(file: Opened, names: tuple[str, ...]) -> None:
+def unique(file: Opened, names: tuple[str, ...], *, hint: str = "") -> None:
     """Refuse a file with the same column twice. Raises SourceError."""
     seen: set[str] = set()
     for name in names:
         if name in seen:
-            raise SourceError(f"{file.name}: the column {name[:LONGEST_NAME]!r} is there twice", lasting=True)
+            message = f"{file.name}: the column {name[:LONGEST_NAME]!r} is there twice"
+            raise SourceError(message, hint=hint, lasting=True)
         seen.add(name)
 
 

@@ -122,10 +122,11 @@ def test_a_query_that_takes_too_long_ends_and_says_so(table, tmp_path):
     slow.close()
 
 
-def test_a_query_is_cancelled_when_the_agent_stops(table, place):
+@pytest.mark.parametrize("row", [9, 1])
+def test_a_query_is_cancelled_when_the_agent_stops(table, place, row):
     table.fill(10)
     job = sql_job(
-        "SELECT id, pg_sleep(CASE WHEN id = 9 THEN 50 END)::text AS s FROM t WHERE id > :id ORDER BY id",
+        f"SELECT id, pg_sleep(CASE WHEN id = {row} THEN 50 END)::text AS s FROM t WHERE id > :id ORDER BY id",
         cursor=["id"],
     )
 
@@ -234,3 +235,13 @@ def test_the_position_now_of_a_time_is_this_moment(table, place):
     table.run("INSERT INTO p VALUES (99, now() + interval '1 s')")
     assert place.run(job).records == 1
     assert place.ids() == [99]
+
+
+def test_json_that_no_reader_takes_is_a_bad_record_and_not_null(table, place):
+    query = """SELECT id, doc::json FROM (VALUES (1, '{"a": 1}'), (2, '"\\ud800"'), (3, 'null')) v(id, doc)"""
+    result = place.run(sql_job(query, on_bad_row="dead_letter"))
+    assert result.state == "done", result.reason
+    assert place.records() == [{"id": 1, "doc": {"a": 1}}, {"id": 3, "doc": None}]
+    assert place.run(sql_job(query)).reason.startswith(
+        'db record 2: column doc: "\\ud800" is not JSON that can be read'
+    )

@@ -83,7 +83,7 @@ def test_null_in_a_cursor_names_the_record(place, table):
         sql_job("SELECT id, grp FROM t WHERE grp > :grp OR grp IS NULL ORDER BY id", cursor=["grp"])
     )
     assert result.state == "failed"
-    assert result.reason.startswith("record 4: the cursor's column grp is NULL (add WHERE grp IS NOT NULL")
+    assert result.reason.startswith("db record 4: the cursor's column grp is NULL (add WHERE grp IS NOT NULL")
     assert place.ids() == [1, 2]  # more with the value of 3 may follow
 
 
@@ -91,7 +91,7 @@ def test_an_order_that_would_pass_rows_over_is_an_error(place, table):
     table.fill(5)
     result = place.run(sql_job("SELECT id FROM t WHERE id > :id ORDER BY id DESC", cursor=["id"]))
     assert result.state == "failed"
-    assert "record 2: id=4 comes after id=5: rows would be passed over" in result.reason
+    assert "db record 2: id=4 comes after id=5: rows would be passed over" in result.reason
     assert "ORDER BY id" in result.reason
     assert place.ids() == []
 
@@ -316,3 +316,12 @@ def test_ten_kills_in_the_middle_leave_every_row_once(table, tmp_path, group):
     place = Place(tmp_path / "state", database(table.url))
     assert sorted(place.ids()) == list(range(1, rows + 1))
     place.close()
+
+
+def test_a_column_that_is_there_twice_is_told_where_the_record_is_sent_as_it_is(place, table):
+    table.fill(1)
+    result = place.run(sql_job("SELECT id, 1 AS x, 2 AS x FROM t"))
+    assert result.state == "failed"
+    assert result.reason.startswith("db: the column 'x' is there twice (give each its own name in the query")
+    assert place.run(sql_job("SELECT id, 1 AS x, 2 AS x FROM t", map={"id": "=id"})).state == "done"
+    assert place.ids() == [1]

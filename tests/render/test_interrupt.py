@@ -5,7 +5,7 @@ import threading
 import duckdb
 import pytest
 
-from agent.render.interrupt import interrupted_when
+from agent.sources.interrupt import interrupted_when
 
 ENDLESS = "SELECT count(*) FROM range(1000000000000) AS t(n) WHERE n % 7 = 3"
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from agent.config.model import AgentSettings, Batch
+from agent.config.model import AgentSettings, Batch, CsvBody
 from agent.errors import AgentError
 from tests.support.rendering import documents, make_job
 
@@ -115,6 +116,18 @@ def test_values_at_the_edge_of_their_type_keep_all_that_they_say(tmp_path, type_
     path.write_text(f"v\n{text}\n")
     job = make_job("csv", path, types={"v": type_}, timezone="Europe/Amsterdam", per="record")
     assert bodies(render(job, path)) == [b'{"v":' + sent + b"}"]
+
+
+@pytest.mark.parametrize("body", ["json", "csv"])
+def test_a_naive_time_in_a_year_that_rfc_3339_has_not_is_a_bad_record(tmp_path, body):
+    from tests.support.rendering import render  # noqa: PLC0415
+
+    path = tmp_path / "nasty.csv"
+    path.write_text("v\n0044-03-15 (BC) 00:00:00\n")
+    job = make_job("csv", path, types={"v": "TIMESTAMP"})
+    job = job if body == "json" else replace(job, body=CsvBody())
+    with pytest.raises(AgentError, match=r"record 1\b"):
+        list(render(job, path))
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson", "parquet"])

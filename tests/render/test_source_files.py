@@ -12,7 +12,8 @@ import pytest
 from agent.clock import SystemClock
 from agent.config.model import Files
 from agent.errors import SourceError
-from agent.render import render_file
+from agent.render import render_feed, render_file
+from agent.render.feed import FileFeed
 from agent.sources.files import list_files, sha256_of
 from tests.support.rendering import context, drafts, listed, make_job, render
 
@@ -117,6 +118,26 @@ def test_a_file_that_grows_while_it_is_read_is_refused_for_now(tmp_path):
         out.write(b"2\n")
     with pytest.raises(SourceError, match=r"x.csv: changed while it was read"):
         list(chunks)
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson", "json"])
+@pytest.mark.parametrize("to", ["x.csv.1", None])
+def test_a_file_that_is_moved_or_replaced_before_it_is_read_is_refused_for_now(tmp_path, kind, to):
+    class Meanwhile(FileFeed):
+        def relation(self, con, found, uses):
+            given = super().relation(con, found, uses)
+            if to:
+                path.rename(tmp_path / to)
+            else:
+                put(tmp_path / "y.csv", 10, b'{"a":2}\n').replace(path)
+            return given
+
+    path = put(tmp_path / "x.csv", 10, b'{"a":1}\n')
+    job = make_job(kind, path, map={"a": "=a"} if kind != "csv" else None)
+    feed = Meanwhile(file=listed(path), source=job.source)
+    with pytest.raises(SourceError, match=r"^x.csv: was moved or replaced while it was read$") as caught:
+        list(render_feed(job, job.source, feed, context(tmp_path)))
+    assert not caught.value.lasting
 
 
 def test_a_reading_can_be_cancelled_and_left(tmp_path):
