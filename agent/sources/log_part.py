@@ -1,0 +1,197 @@
+"""A part of a growing log: the complete records behind the place that was reached, in a file of their own.
+
+A record is complete when its line end is there, outside of quotes. What is not complete waits.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agent.config.model import CsvSource, NdjsonSource
+from agent.errors import RecordError, SourceError
+from agent.sources.log_mark import Mark, prints
+
+MOST = 64_000_000
+"""Bytes of a part, unless one record is longer."""
+LONGEST = 64_000_000
+"""Bytes of one record: they are held in memory until its end is found."""
+LONGEST_OPEN = 16_000_000
+"""Bytes that may stand behind a quote that does not end; then it is taken for a mistake."""
+_PIECE = 1 << 20
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Part:
+    """Records that are complete."""
+
+    copy: Path
+    """They alone; a CSV with its header before them."""
+    source: CsvSource | NdjsonSource
+    """How the copy is read."""
+    lines: int
+    """Lines of the log before the first of the copy; -1 where the copy has a header of its own."""
+    sha256: str
+    mark: Mark
+    """Where it begins."""
+    behind: Mark
+    """Where it ends; without its records, which are not counted yet."""
+
+
+def cut(  # noqa: PLR0917
+    descriptor: int,
+    name: str,
+    mark: Mark,
+    source: CsvSource | NdjsonSource,
+    limit: int,
+    copy: Path,
+    most: int = MOST,
+) -> Part | None:
+    """Copy the next part of an open log to `copy`; None when there is no complete record.
+
+    `limit`: bytes of the log that count now. Raises SourceError, and RecordError naming the line of a record
+    that is too long.
+    """
+    header = b""
+    if isinstance(source, CsvSource):
+        header = _header(descriptor, name, mark, source, limit)
+        if not header:
+            return None
+    own = isinstance(source, CsvSource) and not source.header
+    start, line = mark.offset, mark.line
+    if header and not own:
+        start, line = (start, line) if start else (len(header), header.count(b"\n"))
+    first = _numbered(header, source) if own and isinstance(source, CsvSource) else header.lstrip(b"\r\n")
+    digest, size, lines = hashlib.sha256(), 0, 0
+    stop = mark.end or limit
+    with copy.open("wb") as out:
+        out.write(first)
+        for piece in _complete(descriptor, f"{name} line {line + 1}", source, start, stop):
+            out.write(piece)
+            digest.update(piece)
+            size += len(piece)
+            lines += piece.count(b"\n")
+            if size >= most and not mark.end:
+                break
+    if not size:
+        return None
+    if mark.end and start + size != mark.end:
+        raise SourceError(f"{name}: is shorter than it was")
+    head, tail = prints(descriptor, start + size)
+    if not mark.is_in(descriptor) or os.fstat(descriptor).st_size < start + size:
+        raise SourceError(f"{name}: was truncated while it was read", hint="the next run reads it anew")
+    return Part(
+        copy=copy,
+        source=replace(source, header=True) if own and isinstance(source, CsvSource) else source,
+        lines=line - first.count(b"\n"),
+        sha256=digest.hexdigest(),
+        mark=replace(mark, header=len(header)),
+        behind=replace(
+            mark,
+            offset=start + size,
+            line=line + lines,
+            header=len(header),
+            head=head,
+            tail=tail,
+            size=limit,
+            end=0,
+            done=0,
+            problem="",
+        ),
+    )
+
+
+def waits(descriptor: int, mark: Mark, limit: int) -> int:
+    """Lines behind the last complete record: of a quote that does not end yet."""
+    if mark.offset >= limit:
+        return 0
+    return os.pread(descriptor, min(limit - mark.offset, LONGEST_OPEN), mark.offset).count(b"\n")
+
+
+def _header(descriptor: int, name: str, mark: Mark, source: CsvSource, limit: int) -> bytes:
+    """The first record of the log as it lies; empty while it is not complete."""
+    if mark.header:
+        return os.pread(descriptor, mark.header, 0)
+    start = os.pread(descriptor, min(limit, _PIECE), 0)
+    record = _one(source).match(start)
+    if record is not None:
+        return record.group()
+    if len(start) == _PIECE:
+        raise RecordError(f"{name} line 1: the first line does not end within 1 MB")
+    return b""
+
+
+def _numbered(first: bytes, source: CsvSource) -> bytes:
+    """A header for a CSV that has none: each part then has as many columns as the log's first record."""
+    text = io.StringIO(first.decode(source.encoding, "replace"), newline="")
+    fields = next(csv.reader(text, delimiter=source.delimiter, quotechar=source.quote), [])
+    names = source.delimiter.join(f"column{number}" for number in range(max(len(fields), 1)))
+    return f"{names}\n".encode(source.encoding)
+
+
+def _complete(
+    descriptor: int, place: str, source: CsvSource | NdjsonSource, start: int, stop: int
+) -> Iterator[bytes]:
+    """Complete records from `start` on, many at once."""
+    rest, position, again = b"", start, 0
+    while position < stop:
+        piece = os.pread(descriptor, min(_PIECE, stop - position), position)
+        if not piece:
+            break
+        position += len(piece)
+        rest += piece
+        if len(rest) < again and position < stop:  # a long record: not looked at from its start each time
+            continue
+        end = _end(rest, source)
+        if not end and len(rest) > LONGEST_OPEN:
+            end = rest.rfind(b"\n") + 1
+        if end:
+            yield rest[:end]
+            rest = rest[end:]
+        again = 2 * len(rest)
+        if len(rest) > LONGEST:
+            raise RecordError(
+                f"{place} and behind: a record of more than {LONGEST // 1_000_000} MB",
+                hint="is a line ending missing?",
+            )
+
+
+def _end(text: bytes, source: CsvSource | NdjsonSource) -> int:
+    """Bytes of the complete records at the start of a text, which begins with a record."""
+    if isinstance(source, CsvSource) and source.quote and source.quote.encode(source.encoding) in text:
+        found = _many(source).match(text)
+        return found.end() if found is not None else 0
+    return text.rfind(b"\n") + 1
+
+
+def _record(source: CsvSource) -> bytes:
+    """A record as a regular expression. A quote counts at the start of a field only, as everywhere."""
+    between, quote = (re.escape(text.encode(source.encoding)) for text in (source.delimiter, source.quote))
+    one = len(source.delimiter.encode(source.encoding)) == len(source.quote.encode(source.encoding)) == 1
+    rest = b"[^%b\\n]*+" % between if one else b"(?:(?!%b)[^\\n])*+" % between
+    inner = (
+        b"(?:[^%b]++|%b%b)*+" % (quote, quote, quote)
+        if one
+        else b"(?:(?!%b).|%b%b)*+"
+        % (
+            quote,
+            quote,
+            quote,
+        )
+    )
+    field = b"(?:%b%b%b%b|(?!%b)%b)" % (quote, inner, quote, rest, quote, rest)
+    return b"%b(?:%b%b)*+\\n" % (field, between, field)
+
+
+def _one(source: CsvSource) -> re.Pattern[bytes]:
+    return re.compile(b"(?:\\r?\\n)*+" + _record(source), re.DOTALL)
+
+
+def _many(source: CsvSource) -> re.Pattern[bytes]:
+    return re.compile(b"(?:%b)*+" % _record(source), re.DOTALL)
