@@ -137,6 +137,9 @@ class LogRun:
             self._failed(name, self._marks[number], error)
         except (StateError, StoppedError):
             raise
+        except OSError as error:  # of the log, or of the disk that its part is copied to
+            said = SourceError(f"{name}: cannot be read: {error.strerror}")
+            self._failed(name, self._marks[number], said)
         except Exception as error:  # noqa: BLE001 - a fault of ours with one file must not hold the others
             log.bug("reading a log failed", error, job=self._job.name, file=str(each.file.path))
             self._problems.append(f"{name}: a fault of push-agent: {type(error).__name__}: {error}")

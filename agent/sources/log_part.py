@@ -58,21 +58,13 @@ def cut(  # noqa: PLR0917
     `limit`: bytes of the log that count now. Raises SourceError, and RecordError naming the line of a record
     that is too long.
     """
-    header = b""
-    if isinstance(source, CsvSource):
-        header = _header(descriptor, name, mark, source, limit)
-        if not header:
-            return None
-    own = isinstance(source, CsvSource) and not source.header
-    start, line = mark.offset, mark.line
-    if header and not own:
-        start, line = (start, line) if start else (len(header), header.count(b"\n"))
-    first = _numbered(header, source) if own and isinstance(source, CsvSource) else header.lstrip(b"\r\n")
+    at = _beginning(descriptor, name, mark, source, limit)
+    if at is None:
+        return None
     digest, size, lines = hashlib.sha256(), 0, 0
-    stop = mark.end or limit
     with copy.open("wb") as out:
-        out.write(first)
-        for piece in _complete(descriptor, f"{name} line {line + 1}", source, start, stop):
+        out.write(at.first)
+        for piece in _complete(descriptor, f"{name} line {at.line + 1}", source, at.start, mark.end or limit):
             out.write(piece)
             digest.update(piece)
             size += len(piece)
@@ -81,22 +73,21 @@ def cut(  # noqa: PLR0917
                 break
     if not size:
         return None
-    if mark.end and start + size != mark.end:
-        raise SourceError(f"{name}: is shorter than it was")
-    head, tail = prints(descriptor, start + size)
-    if not mark.is_in(descriptor) or os.fstat(descriptor).st_size < start + size:
-        raise SourceError(f"{name}: was truncated while it was read", hint="the next run reads it anew")
+    end = at.start + size
+    head, tail = prints(descriptor, end)
+    if not mark.is_in(descriptor) or os.fstat(descriptor).st_size < end or mark.end not in {0, end}:
+        raise SourceError(f"{name}: was truncated while it was read", hint="the next run begins it anew")
+    mark = replace(mark, header=at.header)
     return Part(
         copy=copy,
-        source=replace(source, header=True) if own and isinstance(source, CsvSource) else source,
-        lines=line - first.count(b"\n"),
+        source=at.source,
+        lines=at.line - at.first.count(b"\n"),
         sha256=digest.hexdigest(),
-        mark=replace(mark, header=len(header)),
+        mark=mark,
         behind=replace(
             mark,
-            offset=start + size,
-            line=line + lines,
-            header=len(header),
+            offset=end,
+            line=at.line + lines,
             head=head,
             tail=tail,
             size=limit,
@@ -104,6 +95,43 @@ def cut(  # noqa: PLR0917
             done=0,
             problem="",
         ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Beginning:
+    """Where a part begins, and what its copy begins with."""
+
+    source: CsvSource | NdjsonSource
+    start: int = 0
+    line: int = 0
+    first: bytes = b""
+    header: int = 0
+
+
+def _beginning(
+    descriptor: int, name: str, mark: Mark, source: CsvSource | NdjsonSource, limit: int
+) -> _Beginning | None:
+    """None while the first record of a CSV is not complete."""
+    if not isinstance(source, CsvSource):
+        return _Beginning(source=source, start=mark.offset, line=mark.line)
+    header = _header(descriptor, name, mark, source, limit)
+    if not header:
+        return None
+    if not source.header:
+        return _Beginning(
+            source=replace(source, header=True),
+            start=mark.offset,
+            line=mark.line,
+            first=_numbered(header, source),
+            header=len(header),
+        )
+    return _Beginning(
+        source=source,
+        start=mark.offset or len(header),
+        line=mark.line if mark.offset else header.count(b"\n"),
+        first=header.lstrip(b"\r\n"),
+        header=len(header),
     )
 
 

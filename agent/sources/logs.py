@@ -42,7 +42,7 @@ class Survey:
     """What there is."""
 
     logs: list[Log] = field(default_factory=list)
-    """In the order in which they are to be read: renamed ones first."""
+    """In the order in which they were met first: a renamed log is older than its successor."""
     cursor: Cursor
     """With what was found out."""
     following: int
@@ -72,9 +72,8 @@ def survey(files: Files, stored: Cursor | None, clock: Clock) -> Survey:
             found.following += 1
     for mark in lost:
         _told(mark, there=Path(mark.path) in there)
-    renamed.sort(key=lambda one: one.mark.number)
     rest = [Log(file=file, mark=there[file.path]) for file in listed.values() if file.path in there]
-    found.logs = [*renamed, *rest]
+    found.logs = sorted([*renamed, *rest], key=lambda one: one.mark.number)
     found.cursor = to_cursor([one.mark for one in found.logs], found.following)
     return found
 
