@@ -110,6 +110,8 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
             temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
             logs = log_of(source)
             feed = file_feed(source, file) if logs is None else first_of_log(logs, file, temp)
+            if feed is None:
+                return []
             found = feed.open(stack, temp)
             reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
             return _contract(job, reading.query.types)

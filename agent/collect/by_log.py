@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from agent.collect.files import OPEN, StoppedError
+from agent.collect.files import AGAIN, OPEN, StoppedError
 from agent.collect.intake import Intake
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room
@@ -28,13 +28,16 @@ from agent.render import Chunk, Context, render_feed
 from agent.sources.files import stamp_of
 from agent.sources.log_mark import Mark, to_cursor
 from agent.sources.log_part import Part, cut, waits
-from agent.sources.logs import Log, Survey, opened_log, survey
+from agent.sources.logs import Log, MovedError, Survey, opened_log, survey
 from agent.spool import Spool
 
 log = get_log("collect")
 
 _PATH = "appended"
 """What the rows of parts are called in the table of files: no file can have this path."""
+
+# Seconds after which a log that was rotated under our eyes is looked at again.
+_MOVED = 1.0
 
 
 class LogRun:
@@ -93,10 +96,19 @@ class LogRun:
         return found
 
     def _let_go(self) -> None:
-        """A part that a run was killed in: nobody has seen it, and the mark is before it."""
-        for row in self._spool.files_by_path(self._job.name, _PATH).result():
-            if row.state in OPEN:
-                self._spool.abandon_file(row.id, "the part was not spooled whole").result()
+        """A part that a run was killed in: nobody has seen it, and the mark is before it.
+
+        Or a file, where the job read its files whole until now.
+        """
+        before = self._spool.cursor(self._job.name).result() or {}
+        whole = before.get("files")
+        paths = (
+            [str(one["path"]) for one in whole if isinstance(one, dict)] if isinstance(whole, list) else []
+        )
+        for path in (_PATH, *paths):
+            for row in self._spool.files_by_path(self._job.name, path).result():
+                if row.state in OPEN:
+                    self._spool.abandon_file(row.id, f"{AGAIN}not spooled whole").result()
 
     def _result(self, state: RunEnd, reason: str) -> RunResult:
         return RunResult(
@@ -133,6 +145,9 @@ class LogRun:
                         self._waits(name, waits(descriptor, mark, size))
                         break
                     self._part(each, part)
+        except MovedError as error:
+            self._notes.append(error.message)
+            self._again.append(self._ctx.clock.now() + _MOVED)
         except SourceError as error:
             self._failed(name, self._marks[number], error)
         except (StateError, StoppedError):

@@ -24,7 +24,6 @@ from agent.config.model import (
 )
 from agent.config.view import View
 
-
 _MANY_BYTES = frozenset({"utf-16", "shift_jis", "euc_kr", "gb18030", "big5"})
 """Encodings in which a byte may be a line end or a quote, and part of a character elsewhere."""
 

@@ -76,14 +76,12 @@ def parts(source: CsvSource | NdjsonSource, ctx: Context, cursor: Cursor | None)
         raise SourceError("; ".join(found.problems))
 
 
-def first_of_log(source: CsvSource | NdjsonSource, file: SourceFile, temp: Path) -> LogFeed:
-    """Some records from the start of a log. Raises SourceError."""
+def first_of_log(source: CsvSource | NdjsonSource, file: SourceFile, temp: Path) -> LogFeed | None:
+    """Some records from the start of a log; None where none is complete. Raises SourceError."""
     path = str(file.path)
     with opened_log(file) as descriptor:
         mark = new_mark(1, path, file.stamp.device, file.stamp.inode)
         part = cut(
             descriptor, file.path.name, mark, source, file.stamp.size, temp / "first of the log", FIRST
         )
-    if part is None:
-        raise SourceError(f"{file.path.name}: no record is complete yet")
-    return LogFeed(name=file.path.name, path=path, part=part)
+    return LogFeed(name=file.path.name, path=path, part=part) if part is not None else None

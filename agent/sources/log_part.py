@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from agent.config.model import CsvSource, NdjsonSource
-from agent.errors import RecordError, SourceError
+from agent.errors import RecordError
 from agent.sources.log_mark import Mark, prints
+from agent.sources.logs import MovedError
 
 MOST = 64_000_000
 """Bytes of a part, unless one record is longer."""
@@ -55,7 +56,7 @@ def cut(  # noqa: PLR0917
 ) -> Part | None:
     """Copy the next part of an open log to `copy`; None when there is no complete record.
 
-    `limit`: bytes of the log that count now. Raises SourceError, and RecordError naming the line of a record
+    `limit`: bytes of the log that count now. Raises MovedError, and RecordError naming the line of a record
     that is too long.
     """
     at = _beginning(descriptor, name, mark, source, limit)
@@ -71,12 +72,12 @@ def cut(  # noqa: PLR0917
             lines += piece.count(b"\n")
             if size >= most and not mark.end:
                 break
-    if not size:
-        return None
     end = at.start + size
     head, tail = prints(descriptor, end)
-    if not mark.is_in(descriptor) or os.fstat(descriptor).st_size < end or mark.end not in {0, end}:
-        raise SourceError(f"{name}: was truncated while it was read", hint="the next run begins it anew")
+    if not mark.is_in(descriptor) or os.fstat(descriptor).st_size < limit or mark.end not in {0, end}:
+        raise MovedError(f"{name}: was cut off while it was read")
+    if not size:
+        return None
     mark = replace(mark, header=at.header)
     return Part(
         copy=copy,
@@ -145,7 +146,10 @@ def waits(descriptor: int, mark: Mark, limit: int) -> int:
 def _header(descriptor: int, name: str, mark: Mark, source: CsvSource, limit: int) -> bytes:
     """The first record of the log as it lies; empty while it is not complete."""
     if mark.header:
-        return os.pread(descriptor, mark.header, 0)
+        header = os.pread(descriptor, mark.header, 0)
+        if len(header) < mark.header:
+            raise MovedError(f"{name}: was cut off while it was read")
+        return header
     start = os.pread(descriptor, min(limit, _PIECE), 0)
     record = _one(source).match(start)
     if record is not None:

@@ -22,7 +22,7 @@ from agent.logs import get_log
 from agent.message import Cursor
 from agent.sources import links
 from agent.sources.files import SourceFile, list_files, stamp_of
-from agent.sources.log_mark import LOOKED_AT, Mark, from_cursor, new_mark, to_cursor
+from agent.sources.log_mark import LOOKED_AT, Mark, from_cursor, new_mark, prints, to_cursor
 
 log = get_log("collect")
 
@@ -61,7 +61,7 @@ def survey(files: Files, stored: Cursor | None, clock: Clock) -> Survey:
         if file.path in known:
             continue
         copied = next((mark for mark in lost if _is_copy(file, mark)), None)
-        original = next((mark for mark in there.values() if _is_copy(file, mark, under_way=True)), None)
+        original = next((mark for mark in there.values() if _is_copied_now(file, mark)), None)
         if copied is not None:
             lost.remove(copied)
             renamed.append(Log(file=file, mark=_in(file, copied)))
@@ -137,27 +137,46 @@ def _holds(file: SourceFile, mark: Mark) -> bool:
     try:
         with opened_log(file) as descriptor:
             return mark.is_in(descriptor)
-    except SourceError:
+    except (SourceError, OSError):
         return True  # it cannot be read now: the reading will say so
 
 
-def _is_copy(file: SourceFile, mark: Mark, *, under_way: bool = False) -> bool:
-    """Whether a new file has the text of a log that was read (`copytruncate`).
-
-    `under_way`: of one that is not truncated yet; then the copy may lack its end still. A log of which
-    little was read could be told from another one by chance only.
-    """
+def _may_be_copy(file: SourceFile, mark: Mark) -> bool:
     path = Path(mark.path)
-    if file.path == path or file.path.parent != path.parent:
-        return False
-    if not mark.offset or (under_way and (mark.offset < LOOKED_AT or file.stamp.size < LOOKED_AT)):
-        return False
+    return file.path != path and file.path.parent == path.parent and bool(mark.offset)
+
+
+def _is_copy(file: SourceFile, mark: Mark) -> bool:
+    """Whether a new file has the text of a log that was read and is cut off since (`copytruncate`)."""
+    return _may_be_copy(file, mark) and _holds_surely(file, mark)
+
+
+def _holds_surely(file: SourceFile, mark: Mark) -> bool:
     try:
         with opened_log(file) as descriptor:
-            if under_way and file.stamp.size < mark.offset:
-                return replace(mark, offset=LOOKED_AT, end=0, tail=mark.head).is_in(descriptor)
             return mark.is_in(descriptor)
-    except SourceError:
+    except (SourceError, OSError):
+        return False
+
+
+def _is_copied_now(file: SourceFile, mark: Mark) -> bool:
+    """Whether a new file is the beginning of a log that is there still: soon that one will be cut off.
+
+    Little text could be the same by chance.
+    """
+    if not _may_be_copy(file, mark) or file.stamp.size < LOOKED_AT:
+        return False
+    path = Path(mark.path)
+    stamp = stamp_of(path)
+    if stamp is None or (str(stamp.device), str(stamp.inode)) != (mark.device, mark.inode):
+        return False
+    if stamp.size < mark.offset:  # just now
+        return True
+    try:
+        with opened_log(file) as copy, opened_log(SourceFile(path=path, stamp=stamp)) as original:
+            size = os.fstat(copy).st_size
+            return size <= os.fstat(original).st_size and prints(copy, size) == prints(original, size)
+    except (SourceError, OSError):
         return False
 
 
@@ -180,14 +199,18 @@ def _numbers(file: SourceFile) -> tuple[int, int]:
     return file.stamp.device, file.stamp.inode
 
 
+class MovedError(SourceError):
+    """A log was renamed, replaced or cut off since it was looked at: the next run sees to it."""
+
+
 @contextmanager
 def opened_log(file: SourceFile) -> Iterator[int]:
-    """Open a log and hold it; it may grow meanwhile. Raises SourceError when it is another file now."""
+    """Open a log and hold it; it may grow meanwhile. Raises SourceError; MovedError for another file."""
     name = file.path.name
     try:
         descriptor = links.open_file(file.path)
     except FileNotFoundError as error:
-        raise SourceError(f"{name}: is gone since it was listed") from error
+        raise MovedError(f"{name}: is gone since it was listed") from error
     except OSError as error:
         raise SourceError(f"{name}: cannot be opened: {error.strerror}") from error
     try:
@@ -195,7 +218,7 @@ def opened_log(file: SourceFile) -> Iterator[int]:
         if not stat.S_ISREG(status.st_mode):
             raise SourceError(f"{name}: is not a regular file")
         if (status.st_dev, status.st_ino) != _numbers(file):
-            raise SourceError(f"{name}: is another file than was listed")
+            raise MovedError(f"{name}: is another file than was listed")
         yield descriptor
     finally:
         os.close(descriptor)

@@ -297,3 +297,75 @@ def test_a_log_that_is_gone_before_its_end_was_read_is_told(place, log, caplog):
     assert place.run(job).state == "done"
     assert "a log is gone before its end was read" in caplog.text
     assert place.spool.cursor("j").result()["logs"] == []
+
+
+def test_a_successor_with_the_same_long_header_is_no_copy(place, inbox):
+    header = "id," + ",".join(f"column with a long name {number}" for number in range(400)) + "\n"
+    row = "," * 400 + "\n"
+    job = logs(inbox / "*.csv")
+    (inbox / "1.csv").write_text(header + f"1{row}2{row}")
+    place.run(job)
+    (inbox / "2.csv").write_text(header + f"3{row}")
+    place.run(job)
+    assert place.ids() == [1, 2, 3]
+
+
+def test_del_48_a_log_that_is_rotated_under_our_eyes_is_looked_at_again(place, log, inbox):
+    job = logs(log)
+    log.write_text("id\n1\n")
+    place.run(job)
+    add(log, 2)
+
+    def rotate(text):
+        if text == "reading app.csv" and log.exists():
+            os.truncate(log, 0)
+
+    place.hands.say = rotate
+    result = place.run(job)
+    assert (result.state, result.reason) == ("done", "app.csv: was cut off while it was read")
+    assert result.look_again_at is not None
+    place.hands.say = lambda text: None
+    add(log, "id", 3)
+    place.run(job)
+    assert place.ids() == [1, 3]
+
+
+def test_a_log_that_may_not_be_read_is_said_and_gone_on_with_later(place, log, inbox, monkeypatch):
+    job = logs(log)
+    log.write_text("id\n1\n")
+    place.run(job)
+    add(log, 2)
+    real = os.open
+
+    def refused(path, flags, *rest, **more):
+        if not flags & os.O_PATH and flags & os.O_NOCTTY:
+            raise PermissionError(13, "Permission denied", path)
+        return real(path, flags, *rest, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", refused)
+        result = place.run(job)
+        assert (result.state, result.reason) == ("failed", "app.csv: cannot be opened: Permission denied")
+    assert place.run(job).state == "done"
+    assert place.ids() == [1, 2]
+
+
+def test_a_job_that_read_its_files_whole_until_now_begins_with_their_start(place, log):
+    log.write_text(csv_text(40_000))
+    whole = job_of("csv", log)
+    asked = iter(range(5))
+    place.stopped = lambda: next(asked, None) is None
+    assert place.run(whole).state == "stopped"
+    place.stopped = lambda: False
+    assert place.run(logs(log)).state == "done"
+    assert place.ids() == list(range(1, 40_001))
+
+
+def test_a_record_that_never_ends_is_an_error_with_its_line(place, log, monkeypatch):
+    for name, size in (("_PIECE", 1000), ("LONGEST", 5_000_000), ("LONGEST_OPEN", 10_000)):
+        monkeypatch.setattr(log_part, name, size)
+    log.write_text('id,b\n1,x\n2,"' + "3,y\n" * 5000)
+    result = place.run(logs(log))
+    assert result.reason.startswith("app.csv line 3: a quote that does not end")
+    log.write_text("id\n1\n" + "x" * 5_100_000)
+    assert place.run(logs(log)).reason.startswith("app.csv line 2 and behind: a record of more than 5 MB")
