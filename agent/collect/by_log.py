@@ -149,12 +149,11 @@ class LogRun:
             self._notes.append(error.message)
             self._again.append(self._ctx.clock.now() + _MOVED)
         except SourceError as error:
-            self._failed(name, self._marks[number], error)
+            self._failed(each, error)
         except (StateError, StoppedError):
             raise
         except OSError as error:  # of the log, or of the disk that its part is copied to
-            said = SourceError(f"{name}: cannot be read: {error.strerror}")
-            self._failed(name, self._marks[number], said)
+            self._failed(each, SourceError(f"{name}: cannot be read: {error.strerror}"))
         except Exception as error:  # noqa: BLE001 - a fault of ours with one file must not hold the others
             log.bug("reading a log failed", error, job=self._job.name, file=str(each.file.path))
             self._problems.append(f"{name}: a fault of push-agent: {type(error).__name__}: {error}")
@@ -166,10 +165,11 @@ class LogRun:
         if lines:
             self._notes.append(f"{name}: {lines} lines wait for the end of a quoted field")
 
-    def _failed(self, name: str, mark: Mark, error: SourceError) -> None:
+    def _failed(self, each: Log, error: SourceError) -> None:
         """The mark stays; the next run tries again. Told in the log once, until it is another problem."""
         if self._ctx.cancelled():
             raise StoppedError from error
+        name, mark = each.file.path.name, self._marks[each.mark.number]
         message = error.message if name in error.message else f"{name}: {error.message}"
         self._problems.append(message + (f" ({error.hint})" if error.hint else ""))
         self._again += try_again(self._job, self._ctx.clock.now())
@@ -177,7 +177,7 @@ class LogRun:
             log.error(
                 "a log is not read on", job=self._job.name, file=mark.path, reason=message, hint=error.hint
             )
-            self._moved(replace(mark, problem=message))
+            self._moved(replace(mark, problem=message, size=max(mark.size, each.file.stamp.size)))
             self._spool.set_cursor(self._job.name, self.cursor(self._marks[mark.number])).result()
 
     # ------------------------------------------------------------------------------ one part

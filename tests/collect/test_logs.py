@@ -369,3 +369,30 @@ def test_a_record_that_never_ends_is_an_error_with_its_line(place, log, monkeypa
     assert result.reason.startswith("app.csv line 3: a quote that does not end")
     log.write_text("id\n1\n" + "x" * 5_100_000)
     assert place.run(logs(log)).reason.startswith("app.csv line 2 and behind: a record of more than 5 MB")
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_blank_lines_alone_are_done_with(place, inbox, kind):
+    log = inbox / "app.log"
+    log.write_text("id,b\n1,x\n" if kind == "csv" else '{"id": 1}\n')
+    job = logs(log, kind)
+    place.run(job)
+    add(log, end="\n\n")
+    result = place.run(job)
+    assert (result.state, result.reason, result.records) == ("done", "", 0)
+    add(log, "2,y" if kind == "csv" else '{"id": 2}')
+    place.run(job)
+    assert place.ids() == [1, 2]
+
+
+def test_a_part_under_way_is_ended_as_it_was_cut_although_the_job_has_changed(place, log):
+    log.write_text("id,b\n" + "".join(f"{number},'\n" for number in range(1, 20_001)))
+    job = logs(log, on_bad_row="dead_letter")
+    asked = iter(range(7))
+    place.stopped = lambda: next(asked, None) is None
+    assert place.run(job).state == "stopped"
+    place.stopped = lambda: False
+    assert 0 < len(place.ids()) < 20_000
+    place.run(logs(log, on_bad_row="dead_letter", quote="'"))
+    (mark,) = place.spool.cursor("j").result()["logs"]
+    assert (mark["end"], mark["offset"]) == (0, log.stat().st_size)
