@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal, TypedDict, cast
 
 from agent.config.build_pull import build_command, build_http
@@ -171,9 +172,10 @@ def _files(source: View) -> Files:
     default = Files(paths=())
     if source.word("type", "") in {"http", "command"}:  # their `path` is another one
         return default
+    grows = source.word("reread", "changed") == "appended"  # and so it never settles
     return Files(
         paths=_paths(source),
-        settle=source.duration("settle", default.settle),
+        settle=source.duration("settle", timedelta(0) if grows else default.settle),
         order=source.word_list("order", default.order),
         done=_move(source, "done"),
         failed=_move(source, "failed"),

@@ -168,7 +168,7 @@ def _numbered(first: bytes, source: CsvSource) -> bytes:
     text = io.StringIO(first.decode(source.encoding, "replace"), newline="")
     fields = next(csv.reader(text, delimiter=source.delimiter, quotechar=source.quote), [])
     names = source.delimiter.join(f"column{number}" for number in range(max(len(fields), 1)))
-    return f"{names}\n".encode(source.encoding)
+    return f"{names}\n".encode(source.encoding, "replace")
 
 
 def _all(descriptor: int, start: int, stop: int) -> Iterator[bytes]:
@@ -206,7 +206,11 @@ def _complete(
 
 def _end(text: bytes, source: CsvSource | NdjsonSource) -> int:
     """Bytes of the complete records at the start of a text, which begins with a record."""
-    if isinstance(source, CsvSource) and source.quote and source.quote.encode(source.encoding) in text:
+    if (
+        isinstance(source, CsvSource)
+        and source.quote
+        and source.quote.encode(source.encoding, "replace") in text
+    ):
         found = _many(source).match(text)
         return found.end() if found is not None else 0
     return text.rfind(b"\n") + 1
@@ -214,8 +218,14 @@ def _end(text: bytes, source: CsvSource | NdjsonSource) -> int:
 
 def _record(source: CsvSource) -> bytes:
     """A record as a regular expression. A quote counts at the start of a field only, as everywhere."""
-    between, quote = (re.escape(text.encode(source.encoding)) for text in (source.delimiter, source.quote))
-    one = len(source.delimiter.encode(source.encoding)) == len(source.quote.encode(source.encoding)) == 1
+    between, quote = (
+        re.escape(text.encode(source.encoding, "replace")) for text in (source.delimiter, source.quote)
+    )
+    one = (
+        len(source.delimiter.encode(source.encoding, "replace"))
+        == len(source.quote.encode(source.encoding, "replace"))
+        == 1
+    )
     rest = b"[^%b\\n]*+" % between if one else b"(?:(?!%b)[^\\n])*+" % between
     inner = (
         b"(?:[^%b]++|%b%b)*+" % (quote, quote, quote)

@@ -85,9 +85,10 @@ def _known(
     there: dict[Path, Mark] = {}
     renamed: list[Log] = []
     lost: list[Mark] = []
+    folders = _Folders()
     for mark in marks:
         file = listed.get((mark.device, mark.inode))
-        found = file or _beside(mark)
+        found = file or folders.beside(mark)
         if found is None or not _holds(found, mark):
             lost.append(mark)
         elif file is not None and str(file.path) == mark.path:
@@ -117,20 +118,30 @@ def _listed(files: Files, clock: Clock, found: Survey) -> dict[tuple[str, str], 
     return listed
 
 
-def _beside(mark: Mark) -> SourceFile | None:
-    """A log that was renamed in its folder to what no pattern names."""
-    folder = Path(mark.path).parent
+@dataclass(kw_only=True, slots=True)
+class _Folders:
+    """Where the logs lie; each folder is looked at once in a survey."""
+
+    names: dict[Path, dict[str, str]] = field(default_factory=dict)
+
+    def beside(self, mark: Mark) -> SourceFile | None:
+        """A log that was renamed in its folder to what no pattern names."""
+        folder = Path(mark.path).parent
+        if folder not in self.names:
+            self.names[folder] = _inodes(folder)
+        name = self.names[folder].get(mark.inode)
+        stamp = stamp_of(folder / name) if name is not None else None
+        if stamp is None or (str(stamp.device), str(stamp.inode)) != (mark.device, mark.inode):
+            return None
+        return SourceFile(path=Path(stamp.path), stamp=stamp)
+
+
+def _inodes(folder: Path) -> dict[str, str]:
     try:
         with os.scandir(folder) as entries:
-            for entry in entries:
-                if str(entry.inode()) == mark.inode and not entry.is_symlink():
-                    path = folder / entry.name
-                    stamp = stamp_of(path)
-                    if stamp is not None and str(stamp.device) == mark.device:
-                        return SourceFile(path=path, stamp=stamp)
+            return {str(entry.inode()): entry.name for entry in entries if not entry.is_symlink()}
     except OSError:
-        return None
-    return None
+        return {}
 
 
 def _holds(file: SourceFile, mark: Mark) -> bool:

@@ -103,6 +103,7 @@ def test_a_log_that_grows_arrives(config, kind):
     source = job_of(config, source=f"{{type: {kind}, path: /var/log/app.*, reread: appended}}").source
     assert source.reread == "appended"
     assert log_of(source) is source
+    assert source.files.settle == timedelta(0)
     assert log_of(job_of(config).source) is None
 
 
