@@ -16,6 +16,7 @@ from agent.config.model import (
     RecordBody,
     RecordSource,
     files_of,
+    log_of,
     reading_of,
 )
 from agent.errors import Problem, SourceError
@@ -99,6 +100,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415
+    from agent.render.log_feed import first_of_log  # noqa: PLC0415
     from agent.render.reading import open_feed  # noqa: PLC0415
     from agent.sources import faults  # noqa: PLC0415
     from agent.sources.relation import Opened  # noqa: PLC0415
@@ -106,7 +108,10 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
     try:
         with ExitStack() as stack:
             temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
-            feed = file_feed(source, file)
+            logs = log_of(source)
+            feed = file_feed(source, file) if logs is None else first_of_log(logs, file, temp)
+            if feed is None:
+                return []
             found = feed.open(stack, temp)
             reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=0)
             return _contract(job, reading.query.types)

@@ -42,6 +42,15 @@ def seed_of_query(job: str, cursor: Cursor, *, again: int) -> str:
     return digest.hexdigest()
 
 
+def seed_of_log(job: str, number: int, offset: int, sha256: str) -> str:
+    """What all keys of one part of a growing log begin with. `sha256`: of the part.
+
+    `number` tells logs of one job apart, and a log from what it was before it was truncated.
+    """
+    text = f"{job}\0log\0{number}\0{offset}\0{sha256}"
+    return hashlib.blake2b(text.encode(), digest_size=_BYTES).hexdigest()
+
+
 def key_of(seed: str, first: int) -> str:
     """The key of the message whose first record is row `first` of the file, counted from 1."""
     return f"{seed}-{first}"

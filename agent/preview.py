@@ -14,17 +14,20 @@ from agent.config.model import (
     BasicAuth,
     BearerAuth,
     Connection,
+    CsvSource,
     HeaderAuth,
     Job,
+    NdjsonSource,
     NoAuth,
     SqlSource,
     files_of,
     header_of,
+    log_of,
 )
 from agent.errors import SourceError
-from agent.keys import key_of, seed_of, seed_of_query
+from agent.keys import key_of, seed_of, seed_of_log, seed_of_query
 from agent.message import Cursor, Draft
-from agent.render import BadRecord, Chunk, Context, SourceFile, render_file
+from agent.render import BadRecord, Chunk, Context, SourceFile, render_feed, render_file
 from agent.request import MASK, Request, Route, build, resolve
 from agent.sources.files import list_files, sha256_of, stamp_of
 from agent.sources.seen import NOTHING, Seen
@@ -76,6 +79,10 @@ def preview(
         for seed, chunk in _of_query(job, job.source, ctx, cursor):
             yield from _shown(route, signature, Path(job.source.connection), seed, chunk)
         return
+    if sample is None and (logs := log_of(job.source)) is not None:
+        for path, seed, chunk in _of_logs(job, logs, ctx, cursor):
+            yield from _shown(route, signature, path, seed, chunk)
+        return
     for document in documents_of(job, ctx, sample, documents):
         file = document.file
         if sample is None and file.stamp in known:
@@ -106,6 +113,19 @@ def _of_query(
     yield from (
         (seed_of_query(job.name, place, again=0), chunk) for place, chunk in legs(job, source, ctx, cursor)
     )
+
+
+def _of_logs(
+    job: Job, source: CsvSource | NdjsonSource, ctx: Context, cursor: Cursor | None
+) -> Iterator[tuple[Path, str, Chunk]]:
+    """Files, seeds and chunks of what was added to the logs, as a run would have them."""
+    from agent.render.log_feed import parts  # noqa: PLC0415 - Arrow, when a job needs it
+
+    for feed in parts(source, ctx, cursor):
+        part = feed.part
+        seed = seed_of_log(job.name, part.mark.number, part.mark.offset, part.sha256)
+        for chunk in render_feed(job, part.source, feed, ctx, start_row=part.mark.done):
+            yield Path(feed.path), seed, chunk
 
 
 def masked_signature(connection: Connection) -> Mapping[str, str]:

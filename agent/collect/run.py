@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from agent.collect.by_file import FileRun
+from agent.collect.by_log import LogRun
 from agent.collect.by_page import PageRun
 from agent.collect.result import Hands, RunResult
-from agent.config.model import CommandSource, HttpSource, Job, SqlSource, files_of
+from agent.config.model import CommandSource, HttpSource, Job, SqlSource, files_of, log_of
 from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Spool
@@ -34,6 +35,8 @@ def collect_job(
         from agent.collect.by_query import QueryRun  # noqa: PLC0415 - Arrow, when a job needs it
 
         return QueryRun(job, job.source, run, spool, ctx, hands=hands, poll=poll).go(limit)
+    if (logs := log_of(job.source)) is not None:
+        return LogRun(job, logs, run, spool, ctx, hands=hands, poll=poll).go(limit)
     files = files_of(job.source)
     assert files is not None
     return FileRun(job, files, run, spool, ctx, hands=hands, poll=poll).go(limit)

@@ -94,10 +94,11 @@ def known_files(state: Path, job: str) -> set[FileStamp]:
 
 
 def cursor_of(state: Path, job: Job) -> Cursor | None:
-    """How far the daemon has come with a source that is asked, page by page or row by row. Only read."""
-    from agent.config.model import HttpSource, SqlSource  # noqa: PLC0415
+    """How far the daemon has come with a source that is asked, or with its logs. Only read."""
+    from agent.config.model import HttpSource, SqlSource, log_of  # noqa: PLC0415
 
-    if not isinstance(job.source, HttpSource | SqlSource) or not state.is_dir():
+    asked = isinstance(job.source, HttpSource | SqlSource) or log_of(job.source) is not None
+    if not asked or not state.is_dir():
         return None
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Literal, TypedDict, cast
 
 from agent.config.build_pull import build_command, build_http
@@ -23,6 +24,9 @@ from agent.config.model import (
     Where,
 )
 from agent.config.view import View
+
+_MANY_BYTES = frozenset({"utf-16", "shift_jis", "euc_kr", "gb18030", "big5"})
+"""Encodings in which a byte may be a line end or a quote, and part of a character elsewhere."""
 
 
 def build_source(source: View) -> Source | None:  # noqa: PLR0911 - one for each type
@@ -80,7 +84,7 @@ def _json(source: View) -> JsonSource:
 
 class _Common(TypedDict):
     files: Files
-    reread: Literal["changed", "always"]
+    reread: Literal["changed", "always", "appended"]
     on_bad_row: Literal["fail", "dead_letter"]
     only: Only | None
     columns: tuple[str, ...]
@@ -89,6 +93,7 @@ class _Common(TypedDict):
 
 
 def _common(source: View) -> _Common:
+    _grows(source)
     default = RecordFiles(files=Files(paths=()), where=source.where)
     types = source.section("types")
     return _Common(
@@ -100,6 +105,32 @@ def _common(source: View) -> _Common:
         types={name: kind for name in types.tree.entries if (kind := types.text(name))},
         where=source.where,
     )
+
+
+def _grows(source: View) -> None:
+    """What cannot stand beside `reread: appended`."""
+    if source.word("reread", "changed") != "appended":
+        return
+    log = "a log that grows is never complete"
+    said = {
+        "done": (log, "delete it, and let logrotate take the log away"),
+        "failed": (log, "delete it, and let logrotate take the log away"),
+        "settle": (f"{log}: its complete lines are read at once", "delete it"),
+        "only": ("reread: appended sends what was added, and nothing else", "delete one of the two"),
+    }
+    for key, (message, hint) in said.items():
+        if key in source:
+            source.found.error(source.at(key), message, hint)
+    if source.text("types") == "auto":
+        hint = "name the types, or delete it: columns are text then"
+        source.found.error(source.at("types"), "auto would guess anew for each part of a log", hint)
+    if source.text("encoding") in _MANY_BYTES:
+        hint = "let the log be written in UTF-8"
+        source.found.error(source.at("encoding"), "a log in this encoding cannot be read as it grows", hint)
+    for (_, where), text in zip(source.items("path"), source.texts("path"), strict=False):
+        if text.endswith((".gz", ".zst")):
+            hint = "name the log itself, or write `reread: changed`"
+            source.found.error(where, "a packed file cannot be read as it grows", hint)
 
 
 def build_only(source: View) -> Only | None:
@@ -141,9 +172,10 @@ def _files(source: View) -> Files:
     default = Files(paths=())
     if source.word("type", "") in {"http", "command"}:  # their `path` is another one
         return default
+    grows = source.word("reread", "changed") == "appended"  # and so it never settles
     return Files(
         paths=_paths(source),
-        settle=source.duration("settle", default.settle),
+        settle=source.duration("settle", timedelta(0) if grows else default.settle),
         order=source.word_list("order", default.order),
         done=_move(source, "done"),
         failed=_move(source, "failed"),

@@ -115,6 +115,7 @@ class Packer:
             self.put_aside(row, found["shown"] or "", reason)
 
     def _cut(self, cuts: Iterator[Dealt]) -> Iterator[Chunk]:
+        before = self.reading.file.rows
         for lane, cut, as_of in cuts:
             if isinstance(cut, TooLarge):
                 self._too_large(cut)
@@ -124,7 +125,7 @@ class Packer:
                 size=len(cut.body),
                 records=cut.records,
                 content_type=self.body.content_type,
-                origin=f"{self.reading.file.name} rows {cut.first}-{cut.last}",
+                origin=f"{self.reading.file.name} rows {cut.first + before}-{cut.last + before}",
                 first=cut.first,
                 lane=lane,
                 as_of=as_of,
@@ -175,7 +176,7 @@ class Packer:
                 content_type=self.body.content_type,
                 path=path,
                 headers={name: value[number] for name, value in zip(names, values, strict=True)},
-                origin=f"{self.reading.file.name} row {row}",
+                origin=f"{self.reading.file.name} row {row + self.reading.file.rows}",
                 first=row,
                 lane=lane,
                 as_of=as_of,

@@ -64,7 +64,7 @@ def records(
             else:
                 for table in tables:
                     yield from whole.take(table)
-            rejected = faults.rejected(reading.con) if reading.relation.rejects else []
+            rejected = faults.rejected(reading.con, reading.file) if reading.relation.rejects else []
             pack.reject(rejected)
             yield from changed.rest(pack, blind=bool(rejected)) if changed is not None else whole.end()
         except (duckdb.Error, OSError, ArrowException) as error:

@@ -66,8 +66,9 @@ def _undecodable(file: Opened, source: CsvSource, error: UnicodeDecodeError, lin
     """`lines`: the line in which the piece begins that could not be decoded."""
     before = error.object[: error.start].decode(error.encoding, "replace")
     wrong = error.object[error.start : error.end].hex(" ")
+    line = file.lines + lines + before.count("\n")
     return RecordError(
-        f"{file.name} line {lines + before.count(chr(10))}: the byte {wrong} is not {source.encoding}",
+        f"{file.name} line {line}: the byte {wrong} is not {source.encoding}",
         hint="check `encoding` of the source",
     )
 
@@ -193,7 +194,7 @@ def line_of(file: Opened, source: CsvSource, row: int) -> int | None:
                 width = width or len(fields)
                 seen += len(fields) == width
                 if seen == row:
-                    return int(reader.line_num)
+                    return int(reader.line_num) + file.lines
         except csv.Error:
             return None
     return None

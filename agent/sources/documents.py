@@ -54,6 +54,7 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         keys = tuple(sorted(uses.bare | uses.compound))
     found = _found(file, keys, uses, source)
     kinds = _kinds(con, parsed, found)
+    grows = source.reread == "appended"  # what no record of this part has, another one may have
     paths = "[" + ", ".join(literal(_pointer(key)) for key in found) + "]"
     extracted = f", json_extract(__j, {paths}) AS __x" if found else ""
     columns: list[Column] = []
@@ -62,7 +63,9 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         json_text = f"__x[{number}]"
         text = f"({json_text} ->> '$')"
         type_ = source.types.get(key) or _type(con, parsed, key, kinds[key])
-        if type_ == "VARCHAR":
+        if grows and key not in source.types and not kinds[key]:
+            columns.append(Column(name=key, sql="NULL"))
+        elif type_ == "VARCHAR":
             columns.append(Column(name=key, sql=text))
         elif type_ == "JSON":
             columns.append(Column(name=key, sql=json_text))
@@ -123,7 +126,9 @@ def _found(
             )
         lowered[key.lower()] = key
     typed_too = [key for key in source.types if key not in found]
-    return tuple(found + typed_too)
+    there = {*lowered, *(key.lower() for key in typed_too)}
+    missing = sorted(used - there) if source.reread == "appended" and not uses.every else []
+    return tuple(found + typed_too + missing)
 
 
 def _kinds(con: DuckDBPyConnection, parsed: str, found: tuple[str, ...]) -> Mapping[str, frozenset[str]]:

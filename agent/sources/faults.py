@@ -24,7 +24,7 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
     text = str(error)
     csv = re.search(r"CSV Error on Line: (\d+)\n", text)
     if csv is not None:
-        return _csv(file, int(csv.group(1)), text)
+        return _csv(file, int(csv.group(1)) + file.lines, text)
     if "state machine reached an invalid state" in text:
         said = f"{file.name}: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed"
         return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
@@ -90,7 +90,7 @@ def of_record(
 def place(file: Opened, relation: Relation, row: int) -> str:
     """`devices.csv record 3 (line 4)`."""
     line = relation.line_of(row)
-    return f"{file.name} record {row}" + (f" (line {line})" if line else "")
+    return f"{file.name} record {row + file.rows}" + (f" (line {line})" if line else "")
 
 
 VAGUE = ("cannot be computed", "cannot be written", "the path is empty", "a header is not allowed")
@@ -117,8 +117,8 @@ def _said(file: Opened, text: str) -> str:
     return short(text.splitlines()[0].split(" Error: ", 1)[-1].replace(file.reading, file.name))
 
 
-def rejected(con: DuckDBPyConnection) -> list[tuple[int, str, str]]:
+def rejected(con: DuckDBPyConnection, file: Opened) -> list[tuple[int, str, str]]:
     """Rows that could not be split into fields, after the stream has ended: line, text, why."""
     said = "any_value(csv_line), any_value(error_message)"
     sql = f"SELECT line, {said} FROM reject_errors GROUP BY line ORDER BY line"  # noqa: S608 - constant
-    return [(int(str(line)), str(text), str(why)) for line, text, why in duck.rows(con, sql)]
+    return [(int(str(line)) + file.lines, str(text), str(why)) for line, text, why in duck.rows(con, sql)]

@@ -47,5 +47,5 @@ def line_of(file: Opened, row: int) -> int | None:
         for number, line in enumerate(gzip.GzipFile(fileobj=plain) if file.gzipped else plain, start=1):
             seen += bool(line.strip(b" \t\r\n"))
             if seen == row:
-                return number
+                return number + file.lines
     return None

@@ -72,6 +72,10 @@ class Opened:
     path: str
     reading: str
     gzipped: bool
+    lines: int = 0
+    """Of the file, before those that are read: a part of a log."""
+    rows: int = 0
+    """Records before them."""
 
     @property
     def name(self) -> str:

@@ -310,3 +310,46 @@ def test_a_broken_job_says_what_is_wrong_and_no_other_job_minds(call, positions)
     assert code == 78
     assert "planning.yaml:2:1: schedul" in err
     assert len(dry_run(call, positions)) == 3
+
+
+def log_job(folder):
+    text = POSITIONS.replace("settle: 0s", "reread: appended").replace("  done: {{move: done/}}\n", "")
+    text = text.replace("{{every: 1h, watch: true}}", "{{watch: true}}").replace("*.csv", "app.csv")
+    folder.job("positions", text.format(drop=folder.drop))
+    return folder.drop / "app.csv"
+
+
+def test_of_a_log_it_shows_what_is_complete_and_a_sample_whole(call, folder):
+    log = log_job(folder)
+    log.write_text(ROWS + "2026-10-27T11:00:03+02:00,AA-04,52")
+    shown = dry_run(call, folder, "--limit", "9")
+    assert [one["origin"] for one in shown] == [f"app.csv row {row}" for row in (1, 2, 3)]
+    assert shown == dry_run(call, folder, "--all", "--limit", "9")
+    sample = folder.drop / "sample.txt"
+    sample.write_text(ROWS)
+    assert len(dry_run(call, folder, "--sample", sample)) == 3
+    code, out, err = call("dry-run", "positions", "--config", folder.config, "--as-test", "--limit", "1")
+    assert (code, err) == (0, ""), err
+    assert "AA-01" in out
+
+
+def test_what_is_added_to_a_watched_log_is_sent_at_once_and_shown_before(call, world, sandbox):
+    log = log_job(world)
+    log.write_text(ROWS)
+    before = len(sandbox.recorded())
+    shown = dry_run(call, world, "--limit", "9")
+    world.start()
+    world.until(lambda: sandbox.state()["requests"].get("otm5") == {"200": 3}, "the log is delivered")
+    assert dry_run(call, world) == []
+    world.stop()
+    with log.open("a") as file:
+        file.write("2026-10-27T11:00:03+02:00,AA-04,52.4,5.4\n")
+    later = dry_run(call, world)
+    assert [one["origin"] for one in later] == ["app.csv row 4"]
+    world.start()
+    world.until(lambda: sandbox.state()["requests"].get("otm5") == {"200": 4}, "what was added is delivered")
+    with log.open("a") as file:
+        file.write("2026-10-27T11:00:04+02:00,AA-05,52.5,5.5\n")
+    world.until(lambda: sandbox.state()["requests"].get("otm5") == {"200": 5}, "the watch saw the change")
+    sent = [one for one in sandbox.recorded()[before:] if one["endpoint"] == "otm5"]
+    assert [one["key"] for one in (*shown, *later)] == [one["key"] for one in sent][:4]

@@ -138,3 +138,18 @@ def test_a_config_folder_that_is_missing_or_empty_is_said(call, tmp_path, output
     code, out, err = call("validate", "--config", tmp_path / "nowhere", "--output", output)
     assert code == 78
     assert "nowhere" in out + err
+
+
+@pytest.mark.parametrize("text", ["", "i", "id\n", "id,a\n1,x\n2", 'id,a\n1,x\n2,"'])
+def test_a_log_that_is_being_written_is_no_reason_for_a_warning(call, folder, text):
+    (folder.drop / "app.csv").write_text(text)
+    log = f"source: {{type: csv, path: {folder.drop}/app.csv, reread: appended}}"
+    job = BROKEN.replace("schedul:", "schedule:").replace("platfrom", "platform")
+    folder.job(
+        "broken",
+        job.replace("source: {type: csv, path: /nowhere/*.csv}", log).replace("{id: =id}", "{id: =a}"),
+    )
+    assert call("validate", "--config", folder.config, "--strict")[2] == ""
+    (folder.drop / "app.csv").write_text("id,b\n1,x\n2")
+    code, _, err = call("validate", "--config", folder.config)
+    assert (code, "hint: columns there are: id, b" in err) == (78, True), err

@@ -41,6 +41,7 @@ from agent.config.model import (
     TokenHeader,
     Unordered,
     Where,
+    log_of,
 )
 from agent.config.secrets import references
 from agent.config.urls import is_open, origin, trouble
@@ -95,6 +96,15 @@ def test_what_is_not_written_has_the_defaults_of_the_model(config):
     assert (job.target.method, job.target.timeout) == ("POST", timedelta(seconds=30))
     assert job.target.success == frozenset(range(200, 300))
     assert (job.delivery.order, job.delivery.on_misdirected) == (Strict(), "wait")
+
+
+@pytest.mark.parametrize("kind", ["csv", "ndjson"])
+def test_a_log_that_grows_arrives(config, kind):
+    source = job_of(config, source=f"{{type: {kind}, path: /var/log/app.*, reread: appended}}").source
+    assert source.reread == "appended"
+    assert log_of(source) is source
+    assert source.files.settle == timedelta(0)
+    assert log_of(job_of(config).source) is None
 
 
 def test_order_and_expiry_arrive_in_their_values(config):

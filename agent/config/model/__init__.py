@@ -104,6 +104,7 @@ from agent.config.model.source import (
     Source,
     SqlSource,
     files_of,
+    log_of,
     only_of,
     reading_of,
 )
@@ -199,6 +200,7 @@ __all__ = [
     "files_of",
     "header_of",
     "holds_window",
+    "log_of",
     "only_of",
     "reading_of",
     "uses_window",

@@ -56,7 +56,8 @@ class RecordFiles:
     """What `csv`, `ndjson`, `json` and `parquet` have in common."""
 
     files: Files
-    reread: Literal["changed", "always"] = "changed"
+    reread: Literal["changed", "always", "appended"] = "changed"
+    """`appended`: logs that grow; of `csv` and `ndjson` only."""
     on_bad_row: Literal["fail", "dead_letter"] = "fail"
     only: Only | None = None
     """None: all records are sent."""
@@ -201,3 +202,10 @@ def reading_of(source: Source) -> RecordSource | None:
 def only_of(source: Source) -> Only | None:
     """What of the records is sent; None: all of them."""
     return source.only if isinstance(source, RecordFiles) else None
+
+
+def log_of(source: Source) -> CsvSource | NdjsonSource | None:
+    """A source whose files are logs: only what was added to them is read (`reread: appended`)."""
+    if isinstance(source, CsvSource | NdjsonSource) and source.reread == "appended":
+        return source
+    return None
