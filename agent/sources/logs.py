@@ -56,10 +56,13 @@ def survey(files: Files, stored: Cursor | None, clock: Clock) -> Survey:
     found = Survey(cursor={}, following=following)
     listed = _listed(files, clock, found)
     there, renamed, lost = _known(marks, listed)
-    known = {*there, *(one.file.path for one in renamed)}
-    for identity, file in listed.items():
+    # one that was empty may be the beginning of a copy
+    known = {path for path, mark in there.items() if mark.offset}
+    known |= {one.file.path for one in renamed}
+    for file in listed.values():
         if file.path in known:
             continue
+        begun = there.pop(file.path, None)
         copied = next((mark for mark in lost if _is_copy(file, mark)), None)
         original = next((mark for mark in there.values() if _is_copied_now(file, mark)), None)
         if copied is not None:
@@ -67,7 +70,9 @@ def survey(files: Files, stored: Cursor | None, clock: Clock) -> Survey:
             renamed.append(Log(file=file, mark=_in(file, copied)))
         elif original is not None:
             found.notes.append(f"{file.path.name} is not read: a copy of {Path(original.path).name}")
-        elif file.stamp.size or identity in {(mark.device, mark.inode) for mark in marks}:
+        elif begun is not None:
+            there[file.path] = begun
+        else:
             there[file.path] = new_mark(found.following, str(file.path), *_numbers(file))
             found.following += 1
     for mark in lost:

@@ -396,3 +396,14 @@ def test_a_part_under_way_is_ended_as_it_was_cut_although_the_job_has_changed(pl
     place.run(logs(log, on_bad_row="dead_letter", quote="'"))
     (mark,) = place.spool.cursor("j").result()["logs"]
     assert (mark["end"], mark["offset"]) == (0, log.stat().st_size)
+
+
+def test_del_48_a_log_that_was_empty_when_it_was_met_is_found_under_its_new_name(place, log, inbox):
+    job = logs(log)
+    log.write_text("")
+    place.run(job)
+    add(log, "id", 1)
+    log.rename(inbox / "app.csv.1")
+    log.write_text("id\n2\n")
+    place.run(job)
+    assert place.ids() == [1, 2]

@@ -148,6 +148,8 @@ def test_del_48_49_a_writer_that_appends_rotates_and_truncates_loses_and_repeats
     dice = random.Random(f"{seed} {named}")
     writer = Writer(inbox / "app.csv", dice)
     job = job_of("csv", inbox / named, reread="appended", on_bad_row=dice.choice(["fail", "dead_letter"]))
+    writer.log.write_text("")
+    place.run(job)
     for _ in range(12):
         steps = [writer.append, writer.append, writer.append, writer.rename, writer.truncate]
         if named.endswith("*"):
