@@ -98,7 +98,6 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
                 keyed=key,
             )
         problems = query
-    feed.recheck()  # of a file that is not there any more, DuckDB says that it may not be read
     raise UnfitError(problems, found)
 
 
