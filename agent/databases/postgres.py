@@ -20,7 +20,7 @@ import pyarrow as pa
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
-from agent.databases.postgres_types import kept, known, parameter, text_of, type_of, usual, with_casts
+from agent.databases.postgres_types import bound_as, kept, known, parameter, text_of, type_of, with_casts
 from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question
@@ -96,14 +96,11 @@ class _Answer:
         else:
             found = Opened(path=self._database.name, reading="", gzipped=False)
             require(found, question.cursor, tuple(described.names))
-        types = {field.name: type_of(field) for field in described or ()}
-        self._set({
-            f"push_agent.{name}": text_of(mark, name, types.get(name) or usual(mark))
-            for name, mark in question.marks.items()
-        })  # fmt: skip
-        sql = question.query.written(
-            lambda name: parameter(name, types.get(name) or usual(question.marks[name]))
-        )
+        types = {field.name: type_of(field) for field in described or () if field.name in question.cursor}
+        bound = {name: bound_as(mark, name, types.get(name, "")) for name, mark in question.marks.items()}
+        marks = question.marks.items()
+        self._set({f"push_agent.{name}": text_of(mark, name, bound[name]) for name, mark in marks})
+        sql = question.query.written(lambda name: parameter(name, bound[name]))
         cursor.adbc_statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(BATCH_BYTES)})
         cursor.execute(with_casts(sql, described))
         self._reader = cursor.fetch_record_batch()

@@ -23,6 +23,8 @@ LOWEST = {
     "time": "00:00:00",
 }
 """What stands before every other value of a type (and is itself passed over by `>`)."""
+TEXTS = frozenset(["text", "varchar", "bpchar", "citext", "name"])
+"""Types in the order of letters."""
 EARLIEST = {"int32": -2_500_000, "int64": -211_000_000_000_000_000}
 """Days, microseconds: before the first that PostgreSQL has, in 4713 BC."""
 USUAL = {
@@ -51,6 +53,20 @@ def usual(mark: Mark) -> str:
 def parameter(name: str, type_: str) -> str:
     """SQL of a bound value."""
     return f"CAST(current_setting('push_agent.{name}') AS {identifier(type_)})"
+
+
+def bound_as(mark: Mark, name: str, type_: str) -> str:
+    """The type that a mark is bound as. Raises SourceError where a number or a time meets a text.
+
+    `'1003' > '999'` is false: rows that the order of numbers lets through would be passed over.
+    """
+    if type_ in TEXTS and mark.kind not in {"text", "lowest"}:
+        said = f"the column {name} is {type_}, and the cursor stands at {mark.kind} {mark.text}"
+        hint = (
+            f"cast it in the query as it was, and where it is compared; or quote it in `start: {{{name}: …}}`"
+        )
+        raise SourceError(f"{said}: rows would be passed over", hint=hint)
+    return type_ or usual(mark)
 
 
 def text_of(mark: Mark, name: str, type_: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,6 +152,9 @@ class Pages:
             if got.status == _UNCHANGED:
                 yield None
                 return
+            if isinstance(source.reading, CsvSource) and _is_html(landing.path):
+                hint = "a page to sign in, or of an error? check `source`, and the sign-in of its connection"
+                raise SourceError(f"{name}: is an HTML page and no CSV", hint=hint)
             following = self._following(landing, got, url, connection, name)
             yield Page(
                 name=name,
@@ -206,6 +210,13 @@ class Pages:
             modified=got.modified if alone else "",
             of=of if alone and (got.etag or got.modified) else "",
         )
+
+
+def _is_html(path: Path) -> bool:
+    """Any text is a CSV: the lines of a page would become records."""
+    with path.open("rb") as file:
+        begin = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().lower()
+    return begin.startswith((b"<!doctype html", b"<html"))
 
 
 def spots(source: HttpSource, place: Place, window: Span) -> Iterator[Spot]:

@@ -53,20 +53,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
     assert not isinstance(job.body, RawBody)
     dead_letter = source.on_bad_row == "dead_letter"
-
-    def connect(*, careful: bool) -> DuckDBPyConnection:
-        con = duck.connect(
-            file=found.reading,
-            temp=temp,
-            memory=ctx.memory,
-            threads=ctx.threads,
-            timezone=job.timezone,
-            careful=careful,
-        )
-        stack.enter_context(closing(con))
-        stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
-        return con
-
+    connect = partial(_connected, job, found, ctx, stack, temp)
     explained = dead_letter or feed.once
     con = connect(careful=explained)
     wrong = wrong_types(con, job.file, source)
@@ -98,8 +85,23 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
                 keyed=key,
             )
         problems = query
-    feed.recheck()  # of a file that is not there any more, DuckDB says that it may not be read
     raise UnfitError(problems, found)
+
+
+def _connected(
+    job: Job, found: Opened, ctx: Context, stack: ExitStack, temp: Path, *, careful: bool
+) -> DuckDBPyConnection:
+    con = duck.connect(
+        file=found.reading,
+        temp=temp,
+        memory=ctx.memory,
+        threads=ctx.threads,
+        timezone=job.timezone,
+        careful=careful,
+    )
+    stack.enter_context(closing(con))
+    stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
+    return con
 
 
 def _deletions(con: DuckDBPyConnection, job: Job, only: Only, key: Keyed) -> list[Problem]:

@@ -19,7 +19,7 @@ from agent.render.feed import Feed
 from agent.render.groups import Groups
 from agent.render.pack import Packer
 from agent.render.reading import Reading, open_feed
-from agent.render.values import Chunk, Context
+from agent.render.values import Chunk, Context, UnfitError
 from agent.sources import duck, faults
 from agent.sources.seen import Seen
 
@@ -43,6 +43,9 @@ def records(
         found = feed.open(stack, temp)
         try:
             reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=start_row)
+        except UnfitError:
+            feed.recheck()  # of a file that is not there any more, DuckDB says that it may not be read
+            raise
         except duckdb.Error as error:
             _go_on(feed, ctx)
             feed.recheck()

@@ -100,7 +100,7 @@ def test_a_stored_cursor_of_other_columns_is_none():
 @given(st.lists(st.lists(st.integers(0, 5), min_size=0, max_size=8), max_size=6))
 def test_ends_are_where_the_next_row_has_another_value(parts):
     ordered = sorted(value for part in parts for value in part)
-    positions = Positions(("a",))
+    positions = Positions(("a",), of="db")
     at = 0
     for part in parts:
         positions.add([pa.array(ordered[at : at + len(part)], pa.int64())])
@@ -121,7 +121,7 @@ def test_ends_are_where_the_next_row_has_another_value(parts):
 
 
 def test_an_order_of_two_columns_is_that_of_the_first_and_within_it_of_the_second():
-    positions = Positions(("t", "id"))
+    positions = Positions(("t", "id"), of="db")
     positions.add([pa.array([1, 1, 2]), pa.array([5, 6, 1])])
     positions.add([pa.array([2]), pa.array([2])])
     with pytest.raises(RecordError, match="record 5: t=2, id=1 comes after t=2, id=2") as caught:
@@ -130,11 +130,11 @@ def test_an_order_of_two_columns_is_that_of_the_first_and_within_it_of_the_secon
 
 
 def test_the_order_of_text_is_left_to_the_database_and_uuids_are_told_as_such():
-    positions = Positions(("name",))
+    positions = Positions(("name",), of="db")
     positions.add([pa.array(["b", "A", "a", "a"])])
     assert [positions.is_end(row) for row in (1, 2, 3)] == [True, True, False]
     one = uuid.UUID(int=7)
-    uuids = Positions(("u",))
+    uuids = Positions(("u",), of="db")
     uuids.add([pa.ExtensionArray.from_storage(pa.uuid(), pa.array([one.bytes], pa.binary(16)))])
     assert uuids.at(1) == {"u": Mark("uuid", str(one))}
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
 
+from agent.window import Window
 from tests.databases.conftest import Table
 from tests.support.postgres import PASSWORD
 from tests.support.querying import Place, database, secret, sql_job
@@ -245,3 +246,22 @@ def test_json_that_no_reader_takes_is_a_bad_record_and_not_null(table, place):
     assert place.run(sql_job(query)).reason.startswith(
         'db record 2: column doc: "\\ud800" is not JSON that can be read'
     )
+
+
+def test_a_cursor_whose_column_became_text_is_told_and_passes_nothing_over(table, place):
+    table.fill(999)
+    job = sql_job("SELECT id FROM t WHERE id > :id ORDER BY id", cursor=["id"])
+    assert place.run(job).records == 999
+    table.run("ALTER TABLE t ALTER COLUMN id TYPE text")
+    table.run("INSERT INTO t (id) VALUES ('1000')")  # before '999', in the order of texts
+    result = place.run(job)
+    assert result.state == "failed"
+    assert "the column id is text, and the cursor stands at integer 999: rows would be" in result.reason
+    cast = sql_job("SELECT id::int FROM t WHERE id::int > :id ORDER BY id::int", cursor=["id"])
+    assert place.run(cast).records == 1
+
+
+def test_a_window_is_a_time_also_where_the_result_has_a_column_of_its_name(table, place):
+    place.window = Window(since=datetime(2026, 1, 1, tzinfo=UTC), until=datetime(2026, 1, 2, tzinfo=UTC))
+    place.run(sql_job("SELECT 1 AS id, 'x' AS since WHERE '2026-01-01 12:00Z'::timestamptz > :since"))
+    assert place.records() == [{"id": 1, "since": "x"}]

@@ -239,6 +239,12 @@ async def test_an_endpoint_with_a_query_and_a_url_of_its_own(tmp_path, server):
     await world.close()
 
 
+async def test_a_page_to_sign_in_is_no_csv(world, server):
+    server.script("/items", Answer(200, b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n"))
+    reason = await failed(world.job(SIMPLE + "format: csv\n"))
+    assert reason.startswith("answer: is an HTML page and no CSV (a page to sign in, or of an error?")
+
+
 async def test_a_connection_that_is_gone_is_told(world, server):
     world.job(SIMPLE)
     await world.connect()
