@@ -221,7 +221,8 @@ class Collector:
             if reason := await self._quarantine.reason(job):
                 self._tally.skip(wanted, reason)
                 return RunResult(state="skipped", reason=reason)
-            assert self._pool is not None
+            if self._stop.is_set() or self._pool is None:
+                return RunResult(state="stopped", reason="the agent stopped before it began")
             loop = asyncio.get_running_loop()
             tools = self._tools() if self._tools is not None else None
             return await loop.run_in_executor(self._pool, self._worker.run, job, wanted, tools)

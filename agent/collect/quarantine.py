@@ -5,7 +5,7 @@ Without this, one file that kills the process (memory, a fault in a parser) woul
 
 from __future__ import annotations
 
-from agent.config.model import Job
+from agent.config.model import Job, RecordFiles, Source, SqlSource, log_of, uses_window
 from agent.logs import get_log
 from agent.spool import Spool
 
@@ -13,6 +13,17 @@ log = get_log("collect")
 
 # Runs in a row that died with the process before a job is suspected of killing it.
 _STRIKES = 3
+
+
+def goes_on(source: Source) -> bool:
+    """Whether a run begins behind what the last one spooled, however that ended.
+
+    Then a run that got further before it died is not suspected: a machine that is switched off again and
+    again must not lock up a job that takes long.
+    """
+    if isinstance(source, SqlSource):
+        return bool(source.cursor) and not uses_window(source)
+    return isinstance(source, RecordFiles) and log_of(source) is None
 
 
 class Quarantine:
@@ -29,7 +40,7 @@ class Quarantine:
         The spool is asked once for each text: a run can only die with this process.
         """
         if self._asked.get(job.name) != job.sha256:
-            strikes = await self._spool.interrupted_runs(job.name, job.sha256)
+            strikes = await self._spool.interrupted_runs(job.name, job.sha256, goes_on=goes_on(job.source))
             self._asked[job.name] = job.sha256
             self._reasons.pop(job.name, None)
             if strikes >= _STRIKES:

@@ -26,7 +26,7 @@ _INTERRUPT = Statement(
     .values(state="interrupted", reason="the process ended in the middle", ended_at=bindparam("now"))
 )
 _LATEST = Statement(
-    select(runs.c.state, runs.c.job_sha)
+    select(runs.c.state, runs.c.job_sha, runs.c.messages)
     .where(runs.c.job == bindparam("job"), runs.c.state != "skipped", runs.c.state != "collecting")
     .order_by(runs.c.id.desc())
     .limit(_LOOK_BACK)
@@ -117,11 +117,15 @@ def interrupt(db: Database, now: float) -> int:
     return db.execute(_INTERRUPT, now=now).rowcount
 
 
-def interrupted(db: Database, job: str, job_sha: str) -> int:
-    """How many of the last runs of this text of the job died with the process, in a row."""
+def interrupted(db: Database, job: str, job_sha: str, *, goes_on: bool) -> int:
+    """How many of the last runs of this text of the job died with the process, in a row.
+
+    `goes_on`: each run goes on where the last one ended, so one that spooled something got further: what
+    killed it lay behind that.
+    """
     count = 0
-    for state, sha in db.execute(_LATEST, job=job):
-        if state != "interrupted" or sha != job_sha:
+    for state, sha, messages in db.execute(_LATEST, job=job):
+        if state != "interrupted" or sha != job_sha or (goes_on and messages):
             break
         count += 1
     return count

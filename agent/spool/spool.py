@@ -130,9 +130,12 @@ class Spool(FilesApi, MemoryApi, WindowsApi):
         """An occurrence that did not run, and why."""
         return self._write(lambda db: runs.skip(db, job, due, trigger, reason, self._clock.now()))
 
-    def interrupted_runs(self, job: str, job_sha: str) -> Pending[int]:
-        """How many of the last runs of this text of the job died with the process, in a row."""
-        return self._read(lambda db: runs.interrupted(db, job, job_sha))
+    def interrupted_runs(self, job: str, job_sha: str, *, goes_on: bool = False) -> Pending[int]:
+        """How many of the last runs of this text of the job died with the process, in a row.
+
+        `goes_on`: the job's runs go on where the last one ended; then one that spooled something is none.
+        """
+        return self._read(lambda db: runs.interrupted(db, job, job_sha, goes_on=goes_on))
 
     def job_sha_of_run(self, run: int) -> Pending[str | None]:
         """Which text of its job a run had; None when the run is no longer kept."""

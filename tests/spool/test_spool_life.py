@@ -166,6 +166,21 @@ def test_interrupted_runs_of_the_same_text_are_counted_in_a_row(state, clock):
     spool.close()
 
 
+def test_a_run_that_got_further_before_it_died_counts_only_where_the_next_begins_anew(state, clock):
+    for _ in range(3):
+        spool = open_spool(state, clock=clock)
+        spool.append(spool.start_run("gps", 1.0, "every", "sha").result(), [draft()]).result()
+        spool.close()
+    spool = open_spool(state, clock=clock)
+    assert spool.interrupted_runs("gps", "sha", goes_on=True).result() == 0
+    assert spool.interrupted_runs("gps", "sha", goes_on=False).result() == 3
+    spool.start_run("gps", 2.0, "every", "sha").result()
+    spool.close()
+    spool = open_spool(state, clock=clock)
+    assert spool.interrupted_runs("gps", "sha", goes_on=True).result() == 1
+    spool.close()
+
+
 def test_old_receipts_and_runs_go_and_newer_ones_stay(spool, run, clock, state):
     spool.append(run, [draft() for _ in range(2500)]).result()
     for index, message in enumerate(spool.oldest("gps", 0, limit=3000).result()):
