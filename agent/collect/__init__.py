@@ -3,8 +3,11 @@
 collector    which runs start, wait, are skipped or quarantined
 catch_up     a run over windows of time: all that are due, in order; windows: which ones
 backfills    windows of the past, by a person's wish; asked: what was meant
+worker       a run in its thread; slots: how many work at the same moment
 run          one run: how, by the kind of its source
-by_file      a run over files: list, decide, render, append
+by_file      a run over files: list, decide, render, append; known: what was sent for each key
+by_log       a run over growing logs: what was added to them
+by_query     a run over the result of a query, behind its cursor
 by_page      a run over documents that are asked for: an HTTP API's pages, a program's output
 intake       chunks into the spool, each with the cursor in the same transaction
 files        which file is new, known, a duplicate; how far one was read when the process died

@@ -102,7 +102,12 @@ class PageRun:
 
     def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
         pages = Pages(
-            source=source, tools=self._tools, temp=temp, cancelled=self._ctx.cancelled, run=self._run
+            source=source,
+            tools=self._tools,
+            temp=temp,
+            cancelled=self._ctx.cancelled,
+            run=self._run,
+            aside=self._ctx.aside,
         )
         place = self._place(source)
         for first in spots(source, place, self._window):
@@ -149,7 +154,8 @@ class PageRun:
         name = source.command[0].rpartition("/")[2]
         self._hands.say(f"running {name}")
         landing = Landing(path=temp / f"output of {name}", max_bytes=source.max_bytes)
-        said = print_out(source, landing, self._tools.allowed(), self._ctx.cancelled)
+        with self._ctx.aside():
+            said = print_out(source, landing, self._tools.allowed(), self._ctx.cancelled)
         self._note = f"stderr: {said}" if said else ""
         self._hands.say(f"reading the output of {name}")
         self._unit(landing, landing.path.name, lambda _: None)

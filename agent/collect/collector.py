@@ -25,6 +25,7 @@ from agent.collect.catch_up import CatchUp
 from agent.collect.looks import Looks
 from agent.collect.quarantine import Quarantine
 from agent.collect.result import RunResult, try_again
+from agent.collect.slots import MOST_WAITING, Slots
 from agent.collect.tally import CollectSnapshot, Tally
 from agent.collect.wanted import Wanted
 from agent.collect.worker import HINTS, Worker, fault
@@ -75,7 +76,13 @@ class Collector:
         self._quarantine = Quarantine(spool)
         self._stop = threading.Event()
         self._worker = Worker(
-            spool=spool, settings=settings, clock=clock, stop=self._stop, poll=poll, databases=databases
+            spool=spool,
+            settings=settings,
+            clock=clock,
+            stop=self._stop,
+            poll=poll,
+            slots=Slots(settings.collect_concurrency, self._stop),
+            databases=databases,
         )
         self._pool: ThreadPoolExecutor | None = None
 
@@ -85,7 +92,9 @@ class Collector:
         """Get ready; runs start when they are due."""
         self._stop.clear()
         await asyncio.to_thread(_folder, self._worker.temp)
-        self._pool = ThreadPoolExecutor(self._settings.collect_concurrency, thread_name_prefix="collect")
+        self._pool = ThreadPoolExecutor(
+            self._settings.collect_concurrency + MOST_WAITING, thread_name_prefix="collect"
+        )
 
     async def stop(self, grace: float) -> bool:
         """End all runs at their next chunk; whether they did within `grace` seconds. Twice is fine."""

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Final
 
 from agent.clock import Clock
+from agent.collect.files import StoppedError
 from agent.collect.result import RunResult
 from agent.collect.run import collect_job
+from agent.collect.slots import Slots
 from agent.collect.wanted import ThreadHands, Wanted
 from agent.config.model import AgentSettings, Job, holds_window
 from agent.errors import AgentError
@@ -37,6 +39,7 @@ class Worker:
     clock: Clock
     stop: threading.Event
     poll: float
+    slots: Slots
     databases: Databases | None = None
 
     @property
@@ -45,7 +48,14 @@ class Worker:
         return self.settings.state / "tmp"
 
     def run(self, job: Job, wanted: Wanted, tools: Tools | None) -> RunResult:
-        """The run itself, with its row in the spool. Blocks."""
+        """The run itself, with its row in the spool, once there is a slot for it. Blocks."""
+        try:
+            with self.slots.hold():
+                return self._run(job, wanted, tools)
+        except StoppedError:
+            return RunResult(state="stopped", reason="the agent stopped before it began")
+
+    def _run(self, job: Job, wanted: Wanted, tools: Tools | None) -> RunResult:
         ctx = Context(
             temp=self.temp,
             memory=self.settings.collect_memory,
@@ -55,6 +65,7 @@ class Worker:
             window=wanted.window,
             backfill=wanted.backfill is not None,
             databases=self.databases,
+            aside=self.slots.aside,
         )
         run, ends = self._start(job, wanted), wanted.window is not None
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -126,6 +126,8 @@ class Pages:
     """A folder of its own; a page lies there until the next one comes."""
     cancelled: Callable[[], bool]
     run: int = 0
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered while an answer is waited for."""
 
     @contextmanager
     def page(self, place: Place, spot: Spot) -> Iterator[Page | None]:
@@ -147,7 +149,7 @@ class Pages:
             timeout=source.timeout.total_seconds(),
         )
         try:
-            with landing.open():
+            with self.aside(), landing.open():
                 got = self.tools.fetch(ask, landing.take, self.cancelled)
             if got.status == _UNCHANGED:
                 yield None

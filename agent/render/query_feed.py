@@ -62,7 +62,8 @@ class QueryFeed:
         del temp
         if self.ctx.databases is None:
             raise SourceError("databases cannot be read here")
-        self._answer = stack.enter_context(self.ctx.databases.ask(self.source.connection, self.question))
+        with self.ctx.aside():
+            self._answer = stack.enter_context(self.ctx.databases.ask(self.source.connection, self.question))
         stack.enter_context(interrupted_when(self.ctx.cancelled, self._answer.interrupt))
         found = Opened(path=self.name, reading="/dev/null", gzipped=False)
         names = self._answer.names

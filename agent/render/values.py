@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +33,8 @@ class Context:
     """Asked between chunks."""
     databases: Databases | None = None
     """Those that SQL sources may read."""
+    aside: Callable[[], AbstractContextManager[None]] = nullcontext
+    """Entered while a source is waited for, so that other runs may work meanwhile."""
     window: Window | None = None
     """The span of time that the run is about; None: it is about none."""
     backfill: bool = False
