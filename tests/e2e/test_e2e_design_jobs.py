@@ -198,7 +198,10 @@ def test_the_design_validates_and_passes_its_own_test(fleet):
 def test_the_four_jobs_of_the_design_run_as_they_are_written(fleet, sandbox, postgres):
     drive(postgres, 0, 5, at=NOW - timedelta(minutes=20))  # before the first run: `start: now`
     fleet.start()
-    fleet.until(lambda: fleet.live("gps-positions")["last_run"], "the position is taken")
+    fleet.until(
+        lambda: (run := fleet.live("gps-positions")["last_run"]) and run["state"] == "done",
+        "the position is taken",
+    )
 
     # 1. a planning file, whole
     planning = (

@@ -11,6 +11,7 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from agent.clock import SystemClock
@@ -19,8 +20,8 @@ from agent.window import Window
 from tests.support.spool import draft, receipt
 
 
-def die_at(count: int) -> None:
-    """SIGKILL before the statement with this number, whoever runs it."""
+def die_at(count: int) -> Callable[[], None]:
+    """SIGKILL before the statement with this number, whoever runs it; what ends the counting."""
     seen = 0
     real = sqlite3.connect
 
@@ -35,7 +36,12 @@ def die_at(count: int) -> None:
         connection.set_trace_callback(trace)
         return connection
 
+    def spare() -> None:
+        nonlocal count
+        count = 0  # what measures the tests has a database, too
+
     sqlite3.connect = connect
+    return spare
 
 
 def say(*words: str) -> None:
@@ -70,7 +76,7 @@ def start_of_next(spool: Spool) -> float:
 
 def main() -> None:
     state, kill_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    die_at(kill_at)
+    spare = die_at(kill_at)
     spool = Spool.open(state, max_bytes=100_000_000, clock=SystemClock())
     if what == "work":
         work(spool)
@@ -82,6 +88,7 @@ def main() -> None:
         say("ready")
         sys.stdin.read()
     spool.close()
+    spare()
     say("end")
 
 
