@@ -127,7 +127,6 @@ CREATE TABLE gps_position (
     id bigserial PRIMARY KEY, recorded_at timestamptz NOT NULL, plate text, lat double precision,
     lon double precision, speed_kmh integer, heading integer, shipper text)
 """
-NOW = datetime.now(UTC).replace(microsecond=123456)
 
 
 @pytest.fixture(scope="module")
@@ -164,8 +163,9 @@ def fleet(world, sandbox, postgres):
     return world
 
 
-def drive(postgres, first, count, *, at=NOW):
+def drive(postgres, first, count, *, ago=timedelta(0)):
     """So many positions of three vehicles."""
+    at = datetime.now(UTC).replace(microsecond=123456) - ago
     with postgres.open() as con:
         for number in range(first, first + count):
             con.execute(
@@ -196,7 +196,7 @@ def test_the_design_validates_and_passes_its_own_test(fleet):
 
 
 def test_the_four_jobs_of_the_design_run_as_they_are_written(fleet, sandbox, postgres):
-    drive(postgres, 0, 5, at=NOW - timedelta(minutes=20))  # before the first run: `start: now`
+    drive(postgres, 0, 5, ago=timedelta(minutes=20))  # before the first run: `start: now`
     fleet.start()
     fleet.until(
         lambda: (run := fleet.live("gps-positions")["last_run"]) and run["state"] == "done",
