@@ -10,8 +10,6 @@ The cursor moves in the same transaction as the messages (see `intake`).
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from functools import partial
 
@@ -39,7 +37,7 @@ from agent.logs import get_log
 from agent.message import Cursor
 from agent.render import Chunk, Context, render_file
 from agent.sources.files import SourceFile, list_files
-from agent.sources.seen import NOTHING, Seen
+from agent.sources.seen import NOTHING
 from agent.spool import Spool
 
 log = get_log("collect")
@@ -154,7 +152,7 @@ class FileRun:
         intake, before = self._intake, (self._intake.records, self._intake.messages)
         self._room.begin(hold=hold, row=start)
         try:
-            intake.take(place, partial(_rendering, job, file, self._ctx, start, seen))
+            intake.take(place, partial(render_file, job, file, self._ctx, start_row=start, seen=seen))
         except StepBackError as error:
             self._spool.abandon_file(row, AGAIN + error.message, cursor=self._progress.drop(row)).result()
             intake.records, intake.messages = before
@@ -219,17 +217,6 @@ class _Place:
     def reached(self, chunk: Chunk) -> None:
         """So much of the file is durable."""
         self.progress.reached(self.file, chunk.rows)
-
-
-@contextlib.contextmanager
-def _rendering(job: Job, file: SourceFile, ctx: Context, start: int, seen: Seen) -> Iterator[Iterator[Chunk]]:
-    """The chunks of a file; what the rendering holds open is let go at the end, however it ends."""
-    chunks = render_file(job, file, ctx, start_row=start, seen=seen)
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()
 
 
 def _told(problems: list[str]) -> str:

@@ -7,10 +7,9 @@ survey ─▶ cut the complete records behind the mark ─▶ render ─▶ appe
 
 from __future__ import annotations
 
-import contextlib
 import os
 import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -248,15 +247,8 @@ class _Place:
             self.run.reached(self.part, chunk.rows)
 
 
-@contextlib.contextmanager
-def _rendering(job: Job, each: Log, part: Part, ctx: Context, start_row: int) -> Iterator[Iterator[Chunk]]:
-    """The chunks of a part; what the rendering holds open is let go at the end, however it ends."""
+def _rendering(job: Job, each: Log, part: Part, ctx: Context, start_row: int) -> Iterator[Chunk]:
     from agent.render.log_feed import LogFeed  # noqa: PLC0415 - DuckDB, when a job needs it
 
     feed = LogFeed(name=each.file.path.name, path=str(each.file.path), part=part)
-    chunks = render_feed(job, part.source, feed, ctx, start_row=start_row)
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()
+    return render_feed(job, part.source, feed, ctx, start_row=start_row)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -176,7 +176,7 @@ class PageRun:
         self._room.begin(hold=True, row=0, what="page" if self._path == "http" else "output")
         try:
             if landing.size:
-                self._intake.take(place, partial(_rendering, self._job, file, self._ctx))
+                self._intake.take(place, partial(render_file, self._job, file, self._ctx))
             behind = cursor(place.rows)
         except (SourceError, StoppedError) as error:
             self._intake.records, self._intake.messages = before
@@ -219,14 +219,3 @@ class _Place:
     def reached(self, chunk: Chunk) -> None:
         """So many records are durable."""
         self.rows = chunk.rows
-
-
-@contextlib.contextmanager
-def _rendering(job: Job, file: SourceFile, ctx: Context) -> Iterator[Iterator[Chunk]]:
-    """The chunks of a document; what the rendering holds open is let go at the end, however it ends."""
-    chunks = render_file(job, file, ctx)
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()

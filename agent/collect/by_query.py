@@ -7,8 +7,7 @@ cursor ─▶ query ─▶ (render ─▶ append + cursor)… ─▶ done
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -123,7 +122,7 @@ class QueryRun:
 
     def _take(self, leg: _Leg, asked: Ask) -> None:
         try:
-            self._intake.take(leg, partial(_rendering, asked, leg.start_row))
+            self._intake.take(leg, partial(asked.chunks, start_row=leg.start_row))
         except WiderError:  # goes on behind what is there
             raise
         except (SourceError, StoppedError):
@@ -176,14 +175,3 @@ class QueryRun:
 def _wider(stored: Cursor | None) -> dict[str, str]:
     found = (stored or {}).get("wider")
     return {name: str(kind) for name, kind in found.items()} if isinstance(found, dict) else {}
-
-
-@contextlib.contextmanager
-def _rendering(ask: Ask, start_row: int) -> Iterator[Iterator[Chunk]]:
-    """The chunks of a query; what the rendering holds open is let go at the end, however it ends."""
-    chunks = ask.chunks(start_row=start_row)
-    try:
-        yield chunks
-    finally:
-        if isinstance(chunks, Generator):
-            chunks.close()

@@ -7,7 +7,7 @@ in, so the cursor never skips anything. While the spool is full, the run waits.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -24,7 +24,7 @@ from agent.spool import Pending, Spool
 
 log = get_log("collect")
 
-Rendering: TypeAlias = "Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]"
+Rendering: TypeAlias = "Callable[[], Iterator[Chunk]]"
 _UnderWay: TypeAlias = "tuple[Chunk, Pending[list[str]]]"
 
 TOGETHER = 1000
@@ -74,13 +74,11 @@ class Intake:
     letters: list[int] = field(default_factory=list)
     """With `whole`, the dead letters of its records."""
 
-    def take(
-        self, place: Place, chunks: Callable[[], contextlib.AbstractContextManager[Iterator[Chunk]]]
-    ) -> None:
+    def take(self, place: Place, chunks: Rendering) -> None:
         """Append all chunks. Raises what making them raises, StoppedError, and what `Room.wait` does."""
         under_way: _UnderWay | None = None
         try:
-            with chunks() as rendered:
+            with _closed_at_the_end(chunks()) as rendered:
                 for chunk in rendered:
                     arriving, under_way = under_way, None
                     self._arrive(place, arriving)
@@ -170,3 +168,13 @@ def _number(pending: Pending[int]) -> int | None:
         return pending.result()
     except SpoolFull:
         return None
+
+
+@contextlib.contextmanager
+def _closed_at_the_end(chunks: Iterator[Chunk]) -> Iterator[Iterator[Chunk]]:
+    """What the rendering holds open is let go, however it ends."""
+    try:
+        yield chunks
+    finally:
+        if isinstance(chunks, Generator):
+            chunks.close()
