@@ -7,25 +7,9 @@ import re
 
 import pytest
 
+from tests.support.design_jobs import DEVICES
 from tests.support.world import ROOT
 
-# docs and examples may change; these words are fixed
-JOB = """\
-job: tracking-devices
-schedule: {cron: "0 5 * * 1-5", timezone: Europe/Amsterdam, jitter: 2m, missed: latest}
-source:
-  type: csv
-  path: /data/fleet/devices.csv
-  delimiter: ";"
-  types: {id: VARCHAR, plate: VARCHAR, active: BOOLEAN}
-  only: {changed_by: [id]}                   # a hash per key is kept: new and changed records only
-body:
-  format: json
-  per: record
-  nulls: drop                                # or: keep (the default)
-  map: {externalSystemId: acme-fms, externalDeviceId: =id, customerDeviceId: =id, licensePlate: =plate, carrierCode: =carrier, active: =active}
-target: {connection: simacan-stg, endpoint: devices, method: POST}
-"""
 FILE = "id;plate;carrier;active\n0042;AA-BB-CC;acme;true\n0043;;acme;false\n"
 
 
@@ -33,7 +17,7 @@ FILE = "id;plate;carrier;active\n0042;AA-BB-CC;acme;true\n0043;;acme;false\n"
 def fleet(world):
     """The job, with the folder and the connection of this machine."""
     (world.config / "jobs/planning.yaml").unlink(missing_ok=True)
-    text = JOB.replace("/data/fleet/devices.csv", f"{world.drop}/devices.csv")
+    text = DEVICES.replace("/data/fleet/devices.csv", f"{world.drop}/devices.csv")
     world.job("tracking-devices", text.replace("simacan-stg", "platform"))
     path = world.drop / "devices.csv"
     path.write_text(FILE)
