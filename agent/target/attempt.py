@@ -9,9 +9,9 @@ from __future__ import annotations
 import asyncio
 import io
 from collections.abc import Awaitable, Callable, Iterable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from http import HTTPStatus
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import aiohttp
 from isal import igzip
@@ -26,6 +26,7 @@ from agent.target.connector import Client, sockets
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.words import blotted, printable, shown
 
+Said = TypeVar("Said")
 Now: TypeAlias = Callable[[], float]
 """Wall clock seconds."""
 
@@ -60,17 +61,24 @@ async def attempt(
         body = await (plain or _body(request))
     except (igzip.BadGzipFile, EOFError, ValueError) as error:
         return Refused(answer=Answer(status=None, reason=f"the body in the spool is damaged: {error}"))
+    return await sent(
+        client, partial(_once, client, request, body, terms=terms, generation=generation, now=now)
+    )
+
+
+async def sent(client: Client, once: Callable[[], Awaitable[Said]]) -> Said | Outcome:
+    """What sending once came to, or the outcome of an error of the other side or the network."""
     opened: list[None] = []
     sockets.set(opened)
     try:
         try:
-            return await _once(client, request, body, terms=terms, generation=generation, now=now)
+            return await once()
         except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
             if opened or isinstance(error, aiohttp.ClientConnectorError):
                 raise
             # The peer closed an idle connection in the moment it was used again (RFC 9112, 9.3.1). The
             # key makes the repeat safe, and a healthy target must not look like a failing one.
-            return await _once(client, request, body, terms=terms, generation=generation, now=now)
+            return await once()
     except ValueError as error:
         # aiohttp's last look at URL and headers. InvalidURL is one of them, and stands in the table.
         return outcome_of_error(error) or Refused(answer=Answer(status=None, reason=printable(str(error))))

@@ -9,16 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 
-from agent.message import Answer
-from agent.outcome import Outcome, Refused, Retry
+from agent.outcome import Outcome
 from agent.request import Request
-from agent.target.attempt import Now, told_by, url_as_written
-from agent.target.connector import Client, sockets
-from agent.target.table import outcome_of_error
-from agent.target.words import printable
+from agent.target.attempt import Now, sent, told_by, url_as_written
+from agent.target.connector import Client
 
 _PIECE = 262_144
 """Bytes that go to a thread at once: to inflate and write them takes a few milliseconds."""
@@ -55,28 +53,11 @@ async def fetch(
 
     Never raises for anything the other side or the network does.
     """
-    opened: list[None] = []
-    sockets.set(opened)
     timeout = aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
     try:
-        try:
-            return await _once(client, request, timeout, generation, now, take)
-        except (aiohttp.ServerDisconnectedError, aiohttp.ClientOSError) as error:
-            if opened or isinstance(error, aiohttp.ClientConnectorError):
-                raise
-            return await _once(client, request, timeout, generation, now, take)
+        return await sent(client, partial(_once, client, request, timeout, generation, now, take))
     except _TakenError as error:
         raise error.why from None
-    except ValueError as error:
-        return outcome_of_error(error) or Refused(answer=Answer(status=None, reason=printable(str(error))))
-    except RuntimeError:
-        if client.closed:
-            return Retry(answer=Answer(status=None, reason="the connection was closed by a reload"))
-        raise
-    except (aiohttp.ClientError, OSError) as error:
-        outcome = outcome_of_error(error)
-        assert outcome is not None
-        return outcome
 
 
 class _TakenError(Exception):
