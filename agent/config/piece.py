@@ -13,7 +13,7 @@ from agent.config.build_database import build_database
 from agent.config.build_job import JobParts, build_job
 from agent.config.document import Document, scan
 from agent.config.files import Found, Kind, Unreadable, read
-from agent.config.model import AgentSettings, Connection, Contract, Database, Job, SchemaFile
+from agent.config.model import AgentSettings, Connection, Database, Job, SchemaFile, contract_of
 from agent.config.relate import relate, relate_source
 from agent.config.schema import check
 from agent.config.view import Findings, View
@@ -73,8 +73,8 @@ class Piece:
     def schema(self) -> tuple[SchemaFile, ...]:
         """The files of the schema that the job's bodies must fulfil."""
         body = self.value.body if isinstance(self.value, JobParts) else None
-        contract = getattr(body, "contract", None)
-        return contract.files if isinstance(contract, Contract) else ()
+        contract = contract_of(body)
+        return contract.files if contract is not None else ()
 
     def job(self) -> Job | None:
         """The whole job, when nothing is wrong with it."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import pyarrow as pa
 
-from agent.config.model import Contract, CsvBody, RecordBody, XmlBody
+from agent.config.model import Contract, RecordBody, XmlBody, contract_of
 from agent.contracts import compiled
 from agent.mapping import Frame
 
@@ -78,7 +78,7 @@ class ContractCheck:
 
 def contract_check(body: RecordBody, frame: Frame, *, thorough: bool) -> ContractCheck | None:
     """None where nothing is to be checked. `thorough`: see `Context`."""
-    contract = None if isinstance(body, CsvBody) else body.contract
+    contract = contract_of(body)
     if contract is None or (contract.check == "none" and not thorough):
         return None
     return ContractCheck(contract, body, frame, thorough=thorough)

@@ -44,6 +44,7 @@ from agent.config.model.body import (
     SchemaFile,
     XmlBody,
     XmlRoot,
+    contract_of,
 )
 from agent.config.model.connection import Connection, Limits, Proxy, Tls
 from agent.config.model.database import Database
@@ -197,6 +198,7 @@ __all__ = [
     "Where",
     "XmlBody",
     "XmlRoot",
+    "contract_of",
     "files_of",
     "header_of",
     "holds_window",

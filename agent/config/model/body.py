@@ -134,6 +134,13 @@ class XmlBody:
 
 
 RecordBody: TypeAlias = JsonBody | NdjsonBody | CsvBody | XmlBody
+
+
+def contract_of(body: Body | None) -> Contract | None:
+    """The schema that its documents must fulfil; None for a body that has none."""
+    return body.contract if isinstance(body, JsonBody | NdjsonBody | XmlBody) else None
+
+
 Body: TypeAlias = RawBody | RecordBody
 
 
