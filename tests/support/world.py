@@ -53,6 +53,7 @@ class SandboxProcess:
         password.write_text("password-of-the-world")
         password.chmod(0o600)
         self.record = folder / "record"
+        self._forgotten = 0
         command = [sys.executable, "-m", "agent", "sandbox", "--listen", "127.0.0.1:0", "--output", "json"]
         command += [
             "--username",
@@ -82,15 +83,16 @@ class SandboxProcess:
         return ask(f"{self.url}/_sandbox/expire", "POST", {})
 
     def reset(self):
-        """Forget requests, counts and faults; tokens stay good, and so does what was recorded."""
+        """Forget requests, counts and faults; tokens stay good."""
+        self._forgotten += len(self.recorded())
         return ask(f"{self.url}/_sandbox/reset", "POST", {})
 
     def recorded(self):
-        """Every request it has processed, in order, with its body."""
+        """Every request since the last reset that it has processed, in order, with its body."""
         lines = []
         for path in sorted(self.record.rglob("*.jsonl")):
-            lines += [json.loads(line) for line in path.read_text().splitlines()]
-        return lines
+            lines += path.read_text().splitlines()
+        return [json.loads(line) for line in lines[self._forgotten :]]
 
     def close(self):
         self.process.terminate()
