@@ -62,6 +62,8 @@ class Draft:
     """Where it came from, for people: `positions.csv rows 1-500`."""
     first: int = 1
     """The row of its first record in its file, from 1: with the file, what its key is made of."""
+    form: str = ""
+    """How its records stand in the body (`parts.Form`); "" where it cannot be taken apart."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +81,9 @@ class Message(Draft):
     spooled_at: float = 0.0
     attempts: int = 0
     """Attempts that failed so far (401 is not an attempt)."""
+    progress: str = ""
+    """What of it is to be sent yet (`parts.Progress`); `records` and `size` are then those of what is left.
+    "": all of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

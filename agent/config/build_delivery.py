@@ -14,6 +14,7 @@ def build_delivery(delivery: View, *, whole_files: bool) -> Delivery:
     return Delivery(
         order=_order(delivery, default.order, whole_files=whole_files),
         expire=_expire(delivery, whole_files=whole_files),
+        on_refusal=delivery.word("on_refusal", default.on_refusal),
         on_misdirected=delivery.word("on_misdirected", default.on_misdirected),
     )
 

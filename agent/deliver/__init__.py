@@ -14,6 +14,7 @@ from typing import TypeAlias
 from agent.clock import Clock
 from agent.config.model import Delivery
 from agent.connections import OpenConnection
+from agent.deliver.fits import Fits
 from agent.deliver.house import House, Way
 from agent.deliver.lane import Lane
 from agent.deliver.tally import DeliverySnapshot, Durations, Sums, Tally
@@ -59,6 +60,7 @@ class Deliverer:
             clock=clock,
             random=random,
             tally=self._tally,
+            fits=Fits(spool, clock),
             way_of=self._way_of,
             news=self._tell,
             settled=settled,
@@ -122,6 +124,9 @@ class Deliverer:
             ways[job] = Way(route=route, delivery=delivery, connection=connection, terms=terms)
         before, self._ways = self._ways, ways
         self._entries = dict(entries)
+        for job in before.keys() & ways.keys():
+            if before[job] is not ways[job]:
+                self._house.fits.forget(job)
         for lane in self._lanes.values():
             if before.get(lane.job) is not ways.get(lane.job):
                 lane.waiting.changed.set()

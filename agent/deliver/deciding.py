@@ -1,7 +1,7 @@
-"""What an attempt came to, and what follows from it: ack, wait or dead letter.
+"""What an attempt came to, and what follows from it: ack, wait, split or dead letter.
 
 Delivered     ack
-Refused       bury (the seam for splitting a batch)
+Refused       split in halves; one record: bury; `on_refusal: stop`: note, probe slowly
 Unauthorized  tell the session, once; resend
 Retry         note, back off
 Misdirected   note, probe slowly; or bury
@@ -9,22 +9,29 @@ Misdirected   note, probe slowly; or bury
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, receipt_of
 from agent.deliver.trying import Tried
 from agent.deliver.waiting import StoppingError, Waiting
 from agent.errors import NotSignedIn
 from agent.logs import get_log
-from agent.message import Answer, Message
+from agent.message import Answer, DeadLetter, Message, Receipt
 from agent.outcome import Delivered, Misdirected, Refused, Retry, Unauthorized
 from agent.pacing import backoff, probe_after
 from agent.request import Request
+from agent.spool import Left
 
 log = get_log("deliver")
 
 TRUST_AGAIN = 900.0
 """Seconds: a lane whose target refused a new token does not ask for another one before this. The target's
 fault must not become a storm of refreshes, nor cost the other lanes a token that works for them."""
+TOO_LARGE = 413
+_WORDS = 200
+"""Characters of a refusal that a wait tells."""
 
 
 class Deciding:
@@ -32,11 +39,11 @@ class Deciding:
 
     def __init__(self, job: str, house: House, waiting: Waiting) -> None:
         self.failures = 0
-        """Of the message in hand, in this process."""
+        """Of the part in hand, in this process."""
         self.mishaps = 0
         """Of the agent itself, in a row."""
         self._told = False
-        """The session was told of a 401 to the message in hand."""
+        """The session was told of a 401 to the part in hand."""
         self._doubted = False
         """The target refused a new token: not every 401 is the session's matter."""
         self._job = job
@@ -44,69 +51,165 @@ class Deciding:
         self._waiting = waiting
 
     def begin(self) -> None:
-        """Another message is in hand."""
+        """Another message is in hand, or another part of it."""
         self.failures = 0
         self._told = False
 
-    async def decide(self, way: Way, message: Message, tried: Tried) -> bool:
+    async def decide(self, way: Way, hand: Hand, tried: Tried) -> bool:
         """True when the message has left the spool. The whole policy of delivery is this `match`."""
         request, outcome = tried
         random = self._house.random
         match outcome:
             case Delivered(answer=answer):
-                await self._ack(message, request, answer)
-                return True
+                return await self._ack(hand, request, answer)
             case Refused(answer=answer):
-                await self._refused(way, message, request, answer)
-                return True
+                return await self._refused(way, hand, request, answer)
             case Misdirected(answer=answer) if way.delivery.on_misdirected == "dead_letter":
-                await self._bury(message, request, answer, "misdirected")
-                return True
+                return await self._bury(hand, request, answer, "misdirected")
             case Misdirected(answer=answer):
-                await self._failed(message)
+                await self._failed(hand)
                 wait = probe_after(self.failures, random)
-                await self._rest("misdirected", answer.reason, wait, message)
+                await self._rest("misdirected", answer.reason, wait, hand)
             case Retry(answer=answer, after=after):
-                await self._failed(message)
+                await self._failed(hand)
                 wait = backoff(self.failures, random)
                 if after is not None:  # a lower limit: "0" for ever must not become a hot loop
                     wait = max(wait, after + random() * min(1.0, after / 10))
-                await self._rest(
-                    "network" if answer.status is None else "retry", answer.reason, wait, message
-                )
+                await self._rest("network" if answer.status is None else "retry", answer.reason, wait, hand)
             case Unauthorized(answer=answer, generation=generation):
-                await self._unauthorized(way, message, answer, generation)
+                await self._unauthorized(way, hand, answer, generation)
         return False
 
-    async def _ack(self, message: Message, request: Request, answer: Answer) -> None:
-        house = self._house
-        receipt = receipt_of(message, request, answer, at=house.clock.now(), failures=self.failures)
-        await self._waiting.store(lambda: house.spool.ack(message, receipt), attempts=receipt.attempts)
+    # ------------------------------------------------------------------ what leaves
+
+    async def _ack(self, hand: Hand, request: Request, answer: Answer) -> bool:
+        house, part = self._house, hand.part
+        receipt = receipt_of(part, request, answer, at=house.clock.now(), failures=self.failures)
         self._doubted = False
-        house.tally.delivered(message)
+        gone = await self._leave(hand, receipts=(receipt,))
+        house.tally.delivered(part)
+        if part.records > 1:
+            await house.fits.delivered(self._job, part.size)
+        return gone
+
+    async def _bury(self, hand: Hand, request: Request, answer: Answer, reason: str) -> bool:
+        letter = self._letter(hand.part, request, answer, reason)
+        gone = await self._leave(hand, letters=(letter,))
+        if not hand.told:
+            part = hand.part
+            log.warning(reason, job=self._job, key=part.key, origin=part.origin, answer=answer.reason)
+        return gone
+
+    def _letter(self, part: Message, request: Request, answer: Answer, reason: str) -> DeadLetter:
+        at = self._house.clock.now()
+        return letter_of(part, request, answer, reason=reason, at=at, failures=self.failures)
+
+    async def _leave(
+        self, hand: Hand, *, receipts: Sequence[Receipt] = (), letters: Sequence[DeadLetter] = ()
+    ) -> bool:
+        """The part becomes these. True when nothing of the message is left."""
+        spool, message = self._house.spool, hand.message
+        attempts = max(*(one.attempts for one in receipts), *(one.attempts for one in letters), 1)
+        hand.delivered += sum(one.records for one in receipts)
+        hand.dead += len(letters)
+        left = None if hand.progress is None else hand.instead()
+        if left is not None:
+            await self._step(hand, left, receipts, letters, attempts)
+        elif letters or len(receipts) > 1:
+            await self._waiting.store(
+                lambda: spool.settle(message, receipts=receipts, letters=letters), attempts=attempts
+            )
+        else:
+            await self._waiting.store(lambda: spool.ack(message, receipts[0]), attempts=attempts)
         if message.file is not None:
-            house.settled()
+            self._house.settled()
+        self._house.fits.begun.add((message.job, message.lane))
+        if left is None and hand.told:
+            log.info(
+                "a batch that was taken apart is done",
+                job=self._job,
+                key=message.key,
+                origin=message.origin,
+                delivered_records=hand.delivered,
+                dead_letters=hand.dead,
+            )
+        return left is None
 
-    async def _refused(self, way: Way, message: Message, request: Request, answer: Answer) -> None:
-        """The seam: a batch will be split here, by what `way` says, until the bad records stand alone."""
-        del way
-        await self._bury(message, request, answer, "refused")
-
-    async def _bury(self, message: Message, request: Request, answer: Answer, reason: str) -> None:
-        house = self._house
-        letter = letter_of(
-            message, request, answer, reason=reason, at=house.clock.now(), failures=self.failures
+    async def _step(
+        self,
+        hand: Hand,
+        left: Left,
+        receipts: Sequence[Receipt],
+        letters: Sequence[DeadLetter],
+        attempts: int,
+    ) -> None:
+        """Something of the message stays."""
+        spool, message = self._house.spool, hand.message
+        await self._waiting.store(
+            lambda: spool.part(message, left, receipts=receipts, letters=letters), attempts=attempts
         )
-        await self._waiting.store(lambda: house.spool.bury(message, letter), attempts=letter.attempts)
-        if message.file is not None:
-            house.settled()
-        log.warning(reason, job=self._job, key=message.key, origin=message.origin, answer=answer.reason)
+        hand.became(left)
+        self.begin()
+        self.mishaps = 0
+        self._waiting.busy = False
+        await self._waiting.over()
 
-    async def _failed(self, message: Message) -> None:
+    # ------------------------------------------------------------------ what is refused
+
+    async def _refused(self, way: Way, hand: Hand, request: Request, answer: Answer) -> bool:
+        """A batch is split until the bad records stand alone; what cannot be split is set aside, or waits."""
+        # Without a status it never left: no part of it would either.
+        splits = answer.status is not None and await hand.divisible()
+        too_large = splits and answer.status == TOO_LARGE
+        if way.delivery.on_refusal == "stop" and not too_large:
+            await self._failed(hand)
+            await self._rest("refused", _told(answer), probe_after(self.failures, self._house.random), hand)
+            return False
+        if not splits:
+            return await self._bury(hand, request, answer, "refused")
+        if not hand.told:
+            hand.told = True
+            self._house.tally.split(self._job)
+            part = hand.part
+            log.warning(
+                "a batch is refused and taken apart",
+                job=self._job,
+                key=part.key,
+                origin=part.origin,
+                records=part.records,
+                answer=answer.reason,
+            )
+        both, half = hand.halves()
+        left = hand.instead(*both)
+        if too_large:
+            left = hand.fitting(await self._house.fits.refused(self._job, hand.part.size, half=half))
+        assert left is not None
+        await self._step(hand, left, (), (), 1)
+        return False
+
+    async def fit(self, hand: Hand) -> None:
+        """A message that is larger than what its target takes is cut before it is sent.
+
+        Not one that may have been sent already: its parts have other keys. So neither one that failed, nor
+        the first that a lane has in hand since the start: the last process may have died over it.
+        """
+        message, fits = hand.message, self._house.fits
+        if not message.form or hand.progress is not None or message.attempts or self.failures:
+            return
+        if (message.job, message.lane) not in fits.begun:
+            return
+        most = await fits.most(self._job)
+        if most is not None and message.size > most and await hand.divisible():
+            # Stored before anything of it is sent: a piece is one for ever.
+            await self._step(hand, hand.fitting(most), (), (), 1)
+
+    # ------------------------------------------------------------------ what waits
+
+    async def _failed(self, hand: Hand) -> None:
         self.failures += 1
-        await self._house.spool.note_attempt(message.id)
+        await self._house.spool.note_attempt(hand.message.id)
 
-    async def _unauthorized(self, way: Way, message: Message, answer: Answer, generation: int) -> None:
+    async def _unauthorized(self, way: Way, hand: Hand, answer: Answer, generation: int) -> None:
         """The session is told once; a second 401, or one to a token still new, makes the lane wait."""
         self._waiting.busy = False
         if self._waiting.stopping:
@@ -125,7 +228,13 @@ class Deciding:
             return
         self._doubted, self._told = True, False
         self.mishaps += 1  # not an attempt, but each wait is longer than the last
-        await self._rest("unauthorized", answer.reason, backoff(self.mishaps, self._house.random), message)
+        await self._rest("unauthorized", answer.reason, backoff(self.mishaps, self._house.random), hand)
 
-    async def _rest(self, kind: str, reason: str, seconds: float, message: Message) -> None:
-        await self._waiting.rest(kind, reason, seconds, attempts=message.attempts + self.failures)
+    async def _rest(self, kind: str, reason: str, seconds: float, hand: Hand) -> None:
+        await self._waiting.rest(kind, reason, seconds, attempts=hand.part.attempts + self.failures)
+
+
+def _told(answer: Answer) -> str:
+    """A refusal in one line."""
+    words = " ".join(answer.body.split())
+    return f"{answer.reason}: {words[:_WORDS]}" if words else answer.reason

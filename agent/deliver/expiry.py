@@ -9,6 +9,7 @@ import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, unsendable
 from agent.deliver.waiting import Waiting
@@ -44,7 +45,8 @@ async def timely(
 async def _bury(  # noqa: PLR0917
     message: Message, way: Way, house: House, waiting: Waiting, now: float, failures: int
 ) -> None:
-    letter = letter_of_late(message, way, at=now, attempts=message.attempts + failures)
+    left = await Hand(message).rest()
+    letter = letter_of_late(left, way, at=now, attempts=message.attempts + failures)
     await waiting.store(lambda: house.spool.bury(message, letter), attempts=letter.attempts)
     if message.file is not None:
         house.settled()

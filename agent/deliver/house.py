@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from agent.clock import Clock
 from agent.config.model import Delivery
 from agent.connections import OpenConnection
+from agent.deliver.fits import Fits
 from agent.deliver.tally import Tally
 from agent.pacing import Random
 from agent.request import Route
@@ -33,6 +34,7 @@ class House:
     clock: Clock
     random: Random
     tally: Tally
+    fits: Fits
     way_of: Callable[[str], Way | None]
     news: Callable[[], None]
     """Called when a lane begins to wait."""

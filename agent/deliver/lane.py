@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from agent.deliver.deciding import Deciding
 from agent.deliver.expiry import timely
+from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
 from agent.deliver.trying import Trying
 from agent.deliver.waiting import StoppingError, Waiting
@@ -75,7 +76,6 @@ class Lane:
         found = await timely(window, self._house.way_of(self.job), self._house, self.waiting)
         for place, message in enumerate(found, 1):
             self._trying.following = found[place] if place < len(found) else None
-            self._deciding.begin()
             await self._send(message)
             self._deciding.mishaps = 0
             self.waiting.busy = False
@@ -88,14 +88,19 @@ class Lane:
         return True
 
     async def _send(self, message: Message) -> None:
-        """Until the message is delivered or buried, however long that takes."""
+        """Until the message is delivered or buried, in parts where it must be, however long that takes."""
+        hand = Hand(message)
+        self._deciding.begin()
         while True:
             way = await self._way()
-            if not await timely([message], way, self._house, self.waiting, failures=self._deciding.failures):
+            failures = self._deciding.failures
+            if not await timely([hand.message], way, self._house, self.waiting, failures=failures):
                 return
             try:
-                tried = await self._trying.attempt(way, message)
-                if tried is not None and await self._deciding.decide(way, message, tried):
+                await self._deciding.fit(hand)
+                await hand.begin()
+                tried = await self._trying.attempt(way, hand.part)
+                if tried is not None and await self._deciding.decide(way, hand, tried):
                     await self.waiting.over()
                     return
             except NotSignedIn as error:

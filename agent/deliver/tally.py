@@ -51,6 +51,8 @@ class DeliverySnapshot:
     """By job, since the start."""
     seconds: Mapping[str, Durations]
     """By job, since the start."""
+    splits: Mapping[str, int]
+    """By job, messages that were taken apart, since the start."""
     in_flight: int
     lanes: int
     """Lanes that have something to send."""
@@ -59,11 +61,11 @@ class DeliverySnapshot:
 
 
 class _Job:
-    __slots__ = ("attempts", "bytes", "counts", "messages", "records", "seconds")
+    __slots__ = ("attempts", "bytes", "counts", "messages", "records", "seconds", "splits")
 
     def __init__(self) -> None:
         self.attempts: dict[str, int] = {}
-        self.messages = self.records = self.bytes = 0
+        self.messages = self.records = self.bytes = self.splits = 0
         self.counts = [0] * (len(BOUNDS) + 1)
         self.seconds = 0.0
 
@@ -90,6 +92,10 @@ class Tally:
         one.records += message.records
         one.bytes += message.size
 
+    def split(self, job: str) -> None:
+        """One message is taken apart."""
+        self._job(job).splits += 1
+
     def snapshot(self, *, lanes: int, waits: tuple[LaneWait, ...]) -> DeliverySnapshot:
         """All of it."""
         jobs = self._jobs.items()
@@ -102,6 +108,7 @@ class Tally:
                 name: Durations(bounds=BOUNDS, counts=tuple(one.counts), sum=one.seconds)
                 for name, one in jobs
             },
+            splits={name: one.splits for name, one in jobs if one.splits},
             in_flight=self.in_flight,
             lanes=lanes,
             waits=waits,

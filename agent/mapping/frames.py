@@ -31,6 +31,7 @@ from agent.config.model import (
 )
 from agent.mapping import csv, json, xml
 from agent.mapping.sql import expressions
+from agent.parts import Form
 
 RECORDS = "records"
 """`=records`: the one leaf of a `wrap` where the records stand."""
@@ -44,6 +45,13 @@ class Frame:
     separator: bytes = b""
     """Between two records; the SQL of a record's text brings it along, at its end."""
     tail: bytes = b""
+    format: str = ""
+    """By which rule a body of several records is taken apart (`body.format`); "": it never is."""
+
+    @property
+    def form(self) -> str:
+        """As it is kept with a message."""
+        return str(Form(format=self.format, head=len(self.head), tail=len(self.tail))) if self.format else ""
 
     def around(self, text: bytes) -> bytes:
         """A body of one record."""
@@ -64,17 +72,18 @@ def frame(body: RecordBody, tree: MapNode | None, leaves: Mapping[str, str | Non
     match body:
         case XmlBody():
             head, tail = xml.around(body)
-            return Frame(head=head.encode(), separator=b"\n", tail=tail.encode())
+            return Frame(head=head.encode(), separator=b"\n", tail=tail.encode(), format="xml")
         case CsvBody():
             head = csv.header(csv.names(tree), body) if body.header and tree is not None else ""
-            return Frame(head=head.encode(), separator=csv.BREAK.encode(), tail=csv.BREAK.encode())
+            line = csv.BREAK.encode()
+            return Frame(head=head.encode(), separator=line, tail=line, format="csv")
         case NdjsonBody():
-            return Frame(separator=b"\n", tail=b"\n")
+            return Frame(separator=b"\n", tail=b"\n", format="ndjson")
         case JsonBody():
             if body.per == "record":
                 return Frame()
             head, tail = _wrapped(body.wrap, leaves, drop=body.nulls == "drop") if body.wrap else ("[", "]")
-            return Frame(head=head.encode(), separator=b",", tail=tail.encode())
+            return Frame(head=head.encode(), separator=b",", tail=tail.encode(), format="json")
 
 
 def constants(wrap: MapNode | None) -> tuple[Expr, ...]:

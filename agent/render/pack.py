@@ -129,6 +129,7 @@ class Packer:
                 first=cut.first,
                 lane=lane,
                 as_of=as_of,
+                form=self.reading.query.frame.form,
             )
             if self.lanes.apart:  # nothing is done before every lane has given away what it has
                 self.drafts.append(body)

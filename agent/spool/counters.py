@@ -27,7 +27,7 @@ _SETTLED = Statement(
     update(jobs)
     .where(jobs.c.job == bindparam("of_job"))
     .values(
-        waiting=jobs.c.waiting - 1,
+        waiting=jobs.c.waiting - bindparam("gone"),
         waiting_records=jobs.c.waiting_records - bindparam("records"),
         waiting_bytes=jobs.c.waiting_bytes - bindparam("size"),
         delivered=jobs.c.delivered + bindparam("add_delivered"),
@@ -72,9 +72,20 @@ def released(db: Database, job: str, messages: int, records: int, size: int) -> 
 
 
 def settled(
-    db: Database, job: str, *, records: int, size: int, delivered: int, good: int, dead: int, expired: int
+    db: Database,
+    job: str,
+    *,
+    records: int,
+    size: int,
+    delivered: int,
+    good: int,
+    dead: int,
+    expired: int,
+    gone: int = 1,
 ) -> None:
     """One waiting message left: it was delivered (0 or 1), with so many good records and dead letters.
+
+    Of a message that only became smaller (`gone` is 0), `records` and `size` are what left.
 
     `expired`: of the dead letters, those that were too old; they are counted for ever.
     """
@@ -84,6 +95,7 @@ def settled(
         job,
         records=records,
         size=size,
+        gone=gone,
         add_delivered=delivered,
         add_delivered_records=good,
         add_dead=dead,

@@ -11,9 +11,9 @@ from sqlalchemy import bindparam, delete, select, update
 from agent.message import Cursor
 from agent.session_row import SessionRow
 from agent.spool.database import Database, Saved, Statement, insert_all, rows_of
-from agent.spool.rows import config_of, session_of, wait_of
-from agent.spool.tables import configs, cursors, dues, sessions, waits
-from agent.spool.values import ConfigRow, LaneWait
+from agent.spool.rows import config_of, fit_of, session_of, wait_of
+from agent.spool.tables import configs, cursors, dues, fits, sessions, waits
+from agent.spool.values import ConfigRow, Fit, LaneWait
 
 _CURSOR = Statement(select(cursors.c.value).where(cursors.c.job == bindparam("job")))
 _SAVE_CURSOR = Saved(cursors)
@@ -36,6 +36,9 @@ _SAVE_WAIT = Saved(waits)
 _CLEAR_WAIT = Statement(
     delete(waits).where(waits.c.job == bindparam("job"), waits.c.lane == bindparam("lane"))
 )
+_FITS = Statement(select(fits).order_by(fits.c.job))
+_SAVE_FIT = Saved(fits)
+_DROP_FIT = Statement(delete(fits).where(fits.c.job == bindparam("job")))
 _SESSIONS = Statement(select(sessions).order_by(sessions.c.connection))
 _SESSION = Statement(select(sessions).where(sessions.c.connection == bindparam("connection")))
 _HAS_SESSION = Statement(
@@ -115,6 +118,21 @@ def set_wait(db: Database, wait: LaneWait) -> None:
 def clear_wait(db: Database, job: str, lane: int) -> None:
     """The lane sends again."""
     db.execute(_CLEAR_WAIT, job=job, lane=lane)
+
+
+def fits_all(db: Database) -> dict[str, Fit]:
+    """By job."""
+    return {str(row["job"]): fit_of(row) for row in rows_of(db, _FITS)}
+
+
+def set_fit(db: Database, fit: Fit) -> None:
+    """Remember the size of body that a target takes."""
+    _SAVE_FIT.put(db, asdict(fit))
+
+
+def drop_fit(db: Database, job: str) -> None:
+    """Forget it."""
+    db.execute(_DROP_FIT, job=job)
 
 
 def sessions_all(db: Database) -> list[SessionRow]:

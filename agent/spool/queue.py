@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, exists, or_, select, update
 from sqlalchemy.sql.elements import ColumnElement
 
 from agent.message import STRICT, Cursor, Draft, Layout, Message
+from agent.parts import Progress
 from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.memory import set_cursor
@@ -94,6 +95,7 @@ _REMOVE_OF_FILE = Statement(
 def check_sum(draft: Draft, job: str, key: str, headers: str, lane: int) -> int:
     """CRC-32 of everything that a request is made of."""
     words = f"{job}\0{key}\0{lane}\0{draft.content_type}\0{draft.path}\0{headers}"
+    words += f"\0{draft.form}" if draft.form else ""
     return zlib.crc32(draft.body, zlib.crc32(words.encode("utf-8", "replace")))
 
 
@@ -172,7 +174,7 @@ def _row(  # noqa: PLR0917
     crc = check_sum(draft, job, key, headers, lane)
     return (
         *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
-        *(draft.content_type, draft.path, headers, crc, draft.body),
+        *(draft.content_type, draft.path, headers, draft.form, "", crc, draft.body),
     )
 
 
@@ -239,6 +241,8 @@ def read_message(row: Row) -> Message | None:
     message = Message(**values)  # type: ignore[arg-type]
     try:
         good = check_sum(message, message.job, message.key, str(text), message.lane) == crc
+        if message.progress:
+            Progress.read(message.progress)
     except (TypeError, ValueError):
         return None
     return message if good else None

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from agent.message import Answer, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool.database import Value
-from agent.spool.values import BackfillRow, ConfigRow, FileRow, LaneWait, RunRow, WindowMark
+from agent.spool.values import BackfillRow, ConfigRow, FileRow, Fit, LaneWait, RunRow, WindowMark
 
 RowDict: TypeAlias = "Mapping[str, Value]"
 
@@ -43,7 +43,7 @@ def receipt_of(row: RowDict) -> Receipt:
 
 def letter_of(row: RowDict) -> DeadLetter:
     """A row of `dead`."""
-    left_out = {"path", "draft_headers", "headers", *_ANSWER}
+    left_out = {"path", "draft_headers", "form", "headers", *_ANSWER}
     plain = {name: value for name, value in row.items() if name not in left_out}
     return DeadLetter(**plain, headers=load_headers(row["headers"]), answer=_answer(row))  # type: ignore[arg-type]
 
@@ -80,6 +80,11 @@ def wait_of(row: RowDict) -> LaneWait:
 def session_of(row: RowDict) -> SessionRow:
     """A row of `sessions`."""
     return SessionRow(**row)  # type: ignore[arg-type]
+
+
+def fit_of(row: RowDict) -> Fit:
+    """A row of `fits`."""
+    return Fit(**row)  # type: ignore[arg-type]
 
 
 def config_of(row: RowDict) -> ConfigRow:

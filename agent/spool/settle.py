@@ -20,6 +20,7 @@ from agent.spool.queue import (
 )
 from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
+from agent.spool.values import Left
 
 log = get_log("spool")
 
@@ -33,7 +34,7 @@ _FILE_SETTLED = Statement(
     update(files)
     .where(files.c.id == bindparam("file"))
     .values(
-        waiting=files.c.waiting - 1,
+        waiting=files.c.waiting - bindparam("gone"),
         waiting_records=files.c.waiting_records - bindparam("records_less"),
         waiting_bytes=files.c.waiting_bytes - bindparam("bytes_less"),
         delivered=files.c.delivered + bindparam("add_delivered"),
@@ -42,6 +43,20 @@ _FILE_SETTLED = Statement(
 )
 _FILE_DEAD = Statement(
     update(files).where(files.c.id == bindparam("file")).values(dead=files.c.dead + bindparam("add_dead"))
+)
+_STEP = Statement(
+    update(messages)
+    .where(
+        messages.c.id == bindparam("message"),
+        messages.c.key == bindparam("of_key"),
+        messages.c.progress == bindparam("before"),
+    )
+    .values(
+        progress=bindparam("after"),
+        records=bindparam("left_records"),
+        size=bindparam("left_size"),
+        attempts=bindparam("failed"),
+    )
 )
 _DEAD_ROW = Statement(select(dead).where(dead.c.id == bindparam("letter")))
 _DROP_DEAD = Statement(delete(dead).where(dead.c.id == bindparam("letter")))
@@ -52,6 +67,49 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
     if not db.execute(_TAKE, message=message.id, key=message.key).rowcount:
         log.debug("already settled", job=message.job, key=message.key)
         return
+    _become(db, message, got, letters, records=message.records, size=message.size, gone=1)
+
+
+def part(
+    db: Database,
+    message: Message,
+    left: Left,
+    got: Sequence[Receipt],
+    letters: Sequence[DeadLetter],
+) -> None:
+    """Some records of a message become these; the others stay, in one step. Done before: no trace."""
+    if not _shrink(db, message, left):
+        log.debug("this part is settled already", job=message.job, key=message.key)
+        return
+    records, size = message.records - left.records, message.size - left.size
+    _become(db, message, got, letters, records=records, size=size, gone=0)
+
+
+def _shrink(db: Database, message: Message, left: Left) -> bool:
+    return bool(
+        db.execute(
+            _STEP,
+            message=message.id,
+            of_key=message.key,
+            before=message.progress,
+            after=left.progress,
+            left_records=left.records,
+            left_size=left.size,
+            failed=left.attempts,
+        ).rowcount
+    )
+
+
+def _become(
+    db: Database,
+    message: Message,
+    got: Sequence[Receipt],
+    letters: Sequence[DeadLetter],
+    *,
+    records: int,
+    size: int,
+    gone: int,
+) -> None:
     receipt = 0
     for each in got:
         receipt = _keep_receipt(db, each)
@@ -61,12 +119,13 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
     counters.settled(
         db,
         message.job,
-        records=message.records,
-        size=message.size,
+        records=records,
+        size=size,
         delivered=delivered,
         good=sum(each.records for each in got),
         dead=len(letters),
         expired=sum(letter.reason == EXPIRED for letter in letters),
+        gone=gone,
     )
     if receipt:
         counters.last_receipt(db, message.job, receipt)
@@ -74,8 +133,9 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
         db.execute(
             _FILE_SETTLED,
             file=message.file,
-            records_less=message.records,
-            bytes_less=message.size,
+            gone=gone,
+            records_less=records,
+            bytes_less=size,
             add_delivered=delivered,
             add_dead=len(letters),
         )
@@ -98,7 +158,7 @@ def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
         *(letter.origin, letter.spooled_at, letter.died_at, letter.attempts, letter.reason),
         *(letter.method, letter.url, letter.content_type, dump_headers(letter.headers)),
         *(answer.status, answer.reason, dump_headers(answer.headers), answer.body),
-        *((draft.path, dump_headers(draft.headers)) if draft else (None, None)),
+        *((draft.path, dump_headers(draft.headers), draft.form) if draft else (None, None, "")),
         letter.body,
     )
     return db.raw.execute(_INSERT_DEAD.text, row).lastrowid or 0
@@ -148,12 +208,12 @@ def revive(db: Database, letter: int, now: float) -> str:
         raise LookupError(f"there is no dead letter {letter}")
     if row["draft_headers"] is None or row["reason"] == "damaged":
         raise LookupError(f"dead letter {letter} cannot be sent: its reason is “{row['reason']!s}”")
-    names = ("body", "size", "records", "content_type", "path", "lane", "origin")
+    names = ("body", "size", "records", "content_type", "path", "lane", "origin", "form")
     headers = str(row["draft_headers"])
     draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers))  # type: ignore[arg-type]
     job, key = str(row["job"]), str(row["key"])
     lane = layouts.lane_now(db, job, draft.lane)
-    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers}
+    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "progress": ""}
     new["crc"] = check_sum(draft, job, key, headers, lane)
     db.execute(INSERT_MESSAGE, **new)
     drop(db, letter)

@@ -4,7 +4,7 @@
     runs       collects, skipped ones too      messages   the queue; deleted by ack and bury
     files      source files that were met      receipts   what is kept of a delivery
     cursors    how far a source was read       dead       dead letters
-    layouts    how a job is dealt out to lanes
+    layouts    how a job is dealt out to lanes    fits    the size of body that a target takes
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
     windows    how far each job's are done     backfills  of windows, by hand
@@ -94,6 +94,8 @@ messages = Table(
     _text("content_type"),
     Column("path", Text),
     _text("headers"),
+    _text("form", ""),
+    _text("progress", ""),  # "" while it is whole
     _number("crc"),  # of all that is sent: SQLite has no checksums, and a flipped bit must not leave
     Column("body", LargeBinary, nullable=False),  # last, so that nobody reads through it
     Index("messages_of_lane", "job", "lane", "id"),
@@ -101,6 +103,9 @@ messages = Table(
 )
 
 layouts = Table("layouts", metadata, _key("job"), _number("generation"), _text("name"), _number("lanes"))
+
+# Where a target said 413: the largest body (bytes before gzip) that is made, and what was refused.
+fits = Table("fits", metadata, _key("job"), _number("size"), _number("refused"), _time("learned_at"))
 
 receipts = Table(
     "receipts",
@@ -142,6 +147,7 @@ dead = Table(
     *(_text(name) for name in ("answer", "answer_headers", "answer_body")),
     Column("path", Text),  # path and headers of the draft, for a retry; both NULL: never was a message
     Column("draft_headers", Text),
+    _text("form", ""),
     Column("body", LargeBinary, nullable=False),
     Index("dead_of_job", "job", "id"),
     sqlite_autoincrement=True,

@@ -130,6 +130,31 @@ class LaneWait:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """What is left of a message when some of its records were settled."""
+
+    progress: str
+    """See `parts.Progress`."""
+    records: int
+    size: int
+    """Bytes before gzip, as if it were one body."""
+    attempts: int = 0
+    """Those of what is sent next that failed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fit:
+    """The size of body that a job's target was found to take: it answered 413."""
+
+    job: str
+    size: int
+    """Bytes before gzip: larger bodies are neither made nor sent."""
+    refused: int
+    """The smallest that was refused."""
+    learned_at: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigRow:
     """The last text of a config file that was accepted."""
 

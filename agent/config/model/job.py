@@ -120,6 +120,8 @@ class Delivery:
     order: Order = Strict()
     expire: Expire | None = None
     """None: nothing is too old."""
+    on_refusal: Literal["dead_letter", "stop"] = "dead_letter"
+    """`stop`: what is refused keeps its place, and its lane waits."""
     on_misdirected: Literal["wait", "dead_letter"] = "wait"
 
 
