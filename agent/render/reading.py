@@ -59,7 +59,13 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained, delivery=job.delivery)
+    wanted = Wanted(
+        body=job.body,
+        target=job.target,
+        dead_letter=explained,
+        delivery=job.delivery,
+        keys=job.receipt_keys,
+    )
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, job.body)

@@ -120,6 +120,8 @@ class Delivery:
     order: Order = Strict()
     expire: Expire | None = None
     """None: nothing is too old."""
+    latest_by: Expr | None = None
+    """Of the messages that wait, only the newest of each of its values is sent; None: all are."""
     on_misdirected: Literal["wait", "dead_letter"] = "wait"
 
 
@@ -134,6 +136,8 @@ class Job:
     batch: Batch = field(default_factory=Batch)
     target: Target
     delivery: Delivery = Delivery()
+    receipt_keys: tuple[Expr, ...] = ()
+    """What `push-agent find` finds its records by."""
     tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""
