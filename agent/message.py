@@ -60,7 +60,7 @@ class Draft:
     """When its youngest record was made (`expire.of`), wall clock seconds; None: when it is spooled."""
     origin: str = ""
     """Where it came from, for people: `positions.csv rows 1-500`."""
-    keys: bytes = field(default=b"", repr=False)
+    record_keys: bytes = field(default=b"", repr=False)
     """Of its records (`receipt.keys`), as `agent.receipt_keys` packs them; b"" where there are none."""
     subject: str | None = None
     """Whose state it tells (`delivery.latest_by`): a newer one with the same takes its place."""
@@ -116,7 +116,7 @@ class Receipt:
     url: str
     answer: Answer
     """Without a status: it was not sent at all, and its reason says why."""
-    keys: bytes = field(default=b"", repr=False)
+    record_keys: bytes = field(default=b"", repr=False)
     """Of its records, on the way into the spool: `find` finds it by them. Not read back."""
 
 
@@ -145,4 +145,6 @@ class DeadLetter:
     """As sent, without `Authorization` and everything else the session added."""
     body: bytes = field(default=b"", repr=False)
     """Gzipped, as it lay in the spool."""
+    record_keys: bytes = field(default=b"", repr=False)
+    """Of its records, on the way into the spool: `find` finds it by them. Not read back."""
     answer: Answer

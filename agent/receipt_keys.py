@@ -1,7 +1,7 @@
 """The keys of a job's records (`receipt.keys`), as they lie beside a message: pure, and no text is kept.
 
-Of a key only 64 bits of its MD5 are kept, so it may be as long as it likes and hold what it likes. All keys of
-a message are one blob, a column for each expression, so that a part of a message has its keys by slicing:
+Of a key only 64 bits of its MD5 are kept, so it may be as long as it likes and hold what it likes. All keys
+of a message are one blob, a column for each expression, so a part of a message has its keys by slicing:
 
     2 │ trip 1 │ trip 2 │ trip 3 │ order 1 │ order 2 │ order 3        a byte, then 8 bytes for each
     how many expressions

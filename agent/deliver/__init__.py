@@ -181,7 +181,7 @@ class Deliverer:
     def _open(self, job: str, number: int) -> None:
         lane = self._lanes.get((job, number))
         if lane is not None:
-            lane.woken = True
+            lane.woken = lane.waiting.appended = True
             return
         lane = Lane(job, number, self._house, gone=self._gone)
         self._lanes[job, number] = lane

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.deliver.compaction import newest
 from agent.deliver.deciding import Deciding
 from agent.deliver.expiry import timely
 from agent.deliver.house import House, Way
@@ -69,10 +70,12 @@ class Lane:
 
     async def _send_window(self) -> bool:
         """Send what the spool gives now; False when it gave nothing and nothing was appended meanwhile."""
-        self.woken = False
+        self.woken = self.waiting.appended = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
-        found = await timely(window, self._house.way_of(self.job), self._house, self.waiting)
+        way = self._house.way_of(self.job)
+        found = await timely(window, way, self._house, self.waiting)
+        found = await newest(found, way, self._house, self.waiting)
         for place, message in enumerate(found, 1):
             self._trying.following = found[place] if place < len(found) else None
             self._deciding.begin()
@@ -91,8 +94,13 @@ class Lane:
         """Until the message is delivered or buried, however long that takes."""
         while True:
             way = await self._way()
-            if not await timely([message], way, self._house, self.waiting, failures=self._deciding.failures):
+            failures = self._deciding.failures
+            if not await timely([message], way, self._house, self.waiting, failures=failures):
                 return
+            if self.waiting.appended:
+                self.waiting.appended = False
+                if not await newest([message], way, self._house, self.waiting, failures=failures):
+                    return
             try:
                 tried = await self._trying.attempt(way, message)
                 if tried is not None and await self._deciding.decide(way, message, tried):

@@ -131,7 +131,7 @@ class Packer:
                 first=cut.first,
                 lane=lane,
                 as_of=as_of,
-                keys=keys,
+                record_keys=keys,
             )
             if self.lanes.apart:  # nothing is done before every lane has given away what it has
                 self.drafts.append(body)
@@ -184,7 +184,7 @@ class Packer:
                 first=row,
                 lane=lane,
                 as_of=as_of,
-                keys=keys,
+                record_keys=keys,
                 subject=subject or None,
             )
             yield from self._put(draft, row, CHUNK_RECORDS)

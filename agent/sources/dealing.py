@@ -39,7 +39,9 @@ def _text(expr: Expr, type_: SqlType) -> str:
     value = spliced(expr.sql)
     text = f"CAST({value} AS VARCHAR)"
     if type_.kind == "json":
-        return f"CASE WHEN json_type({value}) = 'VARCHAR' THEN json_extract_string({value}, '$') ELSE {text} END"
+        return (
+            f"CASE WHEN json_type({value}) = 'VARCHAR' THEN json_extract_string({value}, '$') ELSE {text} END"
+        )
     return text
 
 
