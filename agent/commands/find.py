@@ -1,4 +1,4 @@
-"""`push-agent find`: was it sent, when, in which request, with what answer; or where is it now?"""
+"""`push-agent find`: whether it was sent, when, in which request, with what answer; or where it is now."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - one for each option
         of = f" of {job}" if job else ""
         raise AgentError(
             f"nothing{of} is known of the key {printable(key)[:100]}",
-            hint="keys of records are kept for jobs with `receipt: {keys: […]}`, as long as receipts.keep says",
+            hint="a record's key is kept where its job has `receipt: {keys: […]}`, as long as receipts.keep",
         )
     return 0
 

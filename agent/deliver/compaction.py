@@ -1,7 +1,8 @@
 """`delivery.latest_by`: what a newer message makes useless is not sent, nor tried again.
 
 All of a lane's window that is superseded leaves at once, in one transaction, each with a trace (see
-`agent.spool.supersede`). Looked at when a window is taken, and before an attempt when something was appended since.
+`agent.spool.supersede`). It is looked at when a window is taken, and before an attempt when something was
+appended since.
 """
 
 from __future__ import annotations
