@@ -22,24 +22,23 @@ async def newest(
 ) -> list[Message]:
     """Those that are still worth sending; the others have left when this returns.
 
-    `failures` are those of this process that the messages do not know of.
+    `failures` are those of this process that the first of them does not know of.
     """
     if way is None or way.delivery.latest_by is None:
         return window
-    found = [message for message in window if message.subject is not None]
-    if not found:
+    if all(message.subject is None for message in window):
         return window
     gone: set[int] = set()
 
     async def leave() -> None:
-        gone.update(await house.spool.supersede(found, failures=failures))
+        gone.update(await house.spool.supersede(window, failures=failures))
 
-    await waiting.store(leave, attempts=found[0].attempts + failures)
+    await waiting.store(leave, attempts=window[0].attempts + failures)
     if not gone:
         return window
     await waiting.over()
     _tell([message for message in window if message.id in gone])
-    if any(message.file is not None for message in found):
+    if any(message.file is not None for message in window if message.id in gone):
         house.settled()
     return [message for message in window if message.id not in gone]
 

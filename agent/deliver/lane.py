@@ -40,6 +40,8 @@ class Lane:
         self.woken = True
         """Something may have been appended since the spool was last asked."""
         self.waiting = Waiting(job, number, house)
+        self._hand: list[Message] = []
+        """What of the window has not left yet; the first one is being sent."""
         self._house = house
         self._gone = gone
         self._trying = Trying(job, house, self.waiting)
@@ -70,16 +72,20 @@ class Lane:
 
     async def _send_window(self) -> bool:
         """Send what the spool gives now; False when it gave nothing and nothing was appended meanwhile."""
-        self.woken = self.waiting.appended = False
+        self.woken = self.waiting.look_again = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
         way = self._house.way_of(self.job)
         found = await timely(window, way, self._house, self.waiting)
         found = await newest(found, way, self._house, self.waiting)
-        for place, message in enumerate(found, 1):
-            self._trying.following = found[place] if place < len(found) else None
+        self._hand = found
+        while self._hand:
+            message, *rest = self._hand
+            self._trying.following = rest[0] if rest else None
             self._deciding.begin()
             await self._send(message)
+            if self._hand and self._hand[0] is message:
+                self._hand = self._hand[1:]
             self._deciding.mishaps = 0
             self.waiting.busy = False
             if self.waiting.stopping:
@@ -97,9 +103,10 @@ class Lane:
             failures = self._deciding.failures
             if not await timely([message], way, self._house, self.waiting, failures=failures):
                 return
-            if self.waiting.appended:
-                self.waiting.appended = False
-                if not await newest([message], way, self._house, self.waiting, failures=failures):
+            if self.waiting.look_again:
+                self.waiting.look_again = False
+                self._hand = await newest(self._hand, way, self._house, self.waiting, failures=failures)
+                if not self._hand or self._hand[0] is not message:
                     return
             try:
                 tried = await self._trying.attempt(way, message)

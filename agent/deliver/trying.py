@@ -46,7 +46,7 @@ class Trying:
             signed = await connection.sign()
             if self._house.way_of(self._job) is not way or is_late(message, way, self._house.clock.now()):
                 return None
-            if self._waiting.appended and way.delivery.latest_by is not None:
+            if self._waiting.look_again and way.delivery.latest_by is not None:
                 return None
             try:
                 request = build(way.route, message, key=message.key, signature=signed.headers)

@@ -21,8 +21,8 @@ class ReceiptsApi(Desk):
     def supersede(self, messages: Sequence[Message], *, failures: int = 0) -> Pending[list[int]]:
         """Those of them leave behind which a newer one with the same subject can be sent; their ids.
 
-        In one transaction, each with a receipt that says so. `failures` are attempts that the messages do not
-        know of. Again for the same messages: no effect.
+        In one transaction, each with a receipt that says so. `failures` are attempts that the first one does
+        not know of. Again for the same messages: no effect.
         """
         waiting = tuple(messages)
         return self._write(lambda db: supersede.supersede(db, waiting, self._clock.now(), failures))

@@ -35,15 +35,15 @@ _NEWEST = Statement(
 def supersede(db: Database, waiting: Sequence[Message], now: float, failures: int = 0) -> list[int]:
     """Let those leave behind which a newer one can be sent; their ids.
 
-    `failures`: attempts of this process that the messages do not know of.
+    `failures`: attempts of this process that the first of them does not know of.
     """
     gone: list[int] = []
-    for message in waiting:
+    for place, message in enumerate(waiting):
         if message.subject is None:
             continue
         row = db.execute(_NEWEST, job=message.job, subject=message.subject, message=message.id).fetchone()
         if row is not None:
-            leave(db, message, _receipt(message, str(row[0]), now, failures))
+            leave(db, message, _receipt(message, str(row[0]), now, 0 if place else failures))
             gone.append(message.id)
     return gone
 
