@@ -51,10 +51,18 @@ def keys_of(blob: bytes, first: int, last: int) -> bytes:
 
 def marks_of(blob: bytes) -> set[int]:
     """All marks of a blob."""
+    return set(distinct(blob))
+
+
+def distinct(blob: bytes) -> array[int]:
+    """All marks of a blob, each once, in no order."""
     marks = array("q")
     usable = (len(blob) - 1) // WIDTH * WIDTH
-    marks.frombytes(blob[1 : 1 + max(usable, 0)])
-    return set(marks) - {0}
+    marks.frombytes(memoryview(blob)[1 : 1 + max(usable, 0)])
+    once = set(marks)
+    if len(once) == len(marks) and 0 not in once:
+        return marks
+    return array("q", once - {0})
 
 
 def holds(blob: bytes, mark: int) -> bool:

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import bindparam, delete, func, select
 
-from agent.receipt_keys import WIDTH, bytes_of, holds, marks_of
+from agent.receipt_keys import WIDTH, bytes_of, distinct, holds
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.tables import key_pages, receipt_keys, receipts
 
@@ -82,14 +82,20 @@ def _sort(db: Database) -> None:
     if not fresh:
         return
     base, newest = fresh[0][0], fresh[-1][0]
-    pairs = sorted((mark, receipt - base) for receipt, blob in fresh for mark in marks_of(blob))
+    marks, owners = array("q"), array("I")
+    for receipt, blob in fresh:
+        found = distinct(blob)
+        marks.extend(found)
+        owners.extend(array("I", (receipt - base,)) * len(found))
+    # the sort is what keys cost: of numbers by their place, it takes half as long as of pairs
+    order = sorted(range(len(marks)), key=marks.tolist().__getitem__)
+    marks, owners = array("q", map(marks.__getitem__, order)), array("I", map(owners.__getitem__, order))
     row = db.execute(_PART_BEFORE, before=_NEVER).fetchone()
     part = 1 if row is None else row[0] + 1
     pages: list[Row] = []
-    for start in range(0, len(pairs), PAGE_KEYS):
-        marks, owners = zip(*pairs[start : start + PAGE_KEYS], strict=True)
-        page = array("q", marks).tobytes(), array("I", owners).tobytes()
-        pages.append((part, marks[0], marks[-1], base, newest, *page))
+    for start in range(0, len(marks), PAGE_KEYS):
+        some, whose = marks[start : start + PAGE_KEYS], owners[start : start + PAGE_KEYS]
+        pages.append((part, some[0], some[-1], base, newest, some.tobytes(), whose.tobytes()))
     db.many(_PAGE, pages)
     db.execute(_SORTED_AWAY, last_receipt=newest)
 
