@@ -17,6 +17,7 @@ swaps the plan when a file changes.
     collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
     deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
+    receipt_keys.py what is kept of the keys of records, by which receipts are found
     request.py      message + route → the exact HTTP request
     target.py       one HTTP attempt → Outcome; the only table of status codes
     pull/           documents that are asked for: an HTTP API's pages, a program's output

@@ -92,7 +92,13 @@ def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: Recor
     from agent.sources.query import Wanted, parsed  # noqa: PLC0415
 
     dead_letter = source.on_bad_row == "dead_letter"
-    wanted = Wanted(body=body, target=job.target, dead_letter=dead_letter, delivery=job.delivery)
+    wanted = Wanted(
+        body=body,
+        target=job.target,
+        dead_letter=dead_letter,
+        delivery=job.delivery,
+        keys=job.receipt_keys,
+    )
     return parsed(con, wanted)[2]
 
 

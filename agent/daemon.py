@@ -207,7 +207,8 @@ class Daemon:
     async def _prune(self) -> None:
         while True:
             try:
-                await self._engine.spool.prune(self._settings.receipts_keep)
+                settings = self._settings
+                await self._engine.spool.prune(settings.receipts_keep, settings.receipts_max_bytes)
             except AgentError as error:
                 log.warning("old receipts are not removed now", reason=error.message)
             await self._clock.sleep(_PRUNE_EVERY)

@@ -60,6 +60,10 @@ class Draft:
     """When its youngest record was made (`expire.of`), wall clock seconds; None: when it is spooled."""
     origin: str = ""
     """Where it came from, for people: `positions.csv rows 1-500`."""
+    record_keys: bytes = field(default=b"", repr=False)
+    """Of its records (`receipt.keys`), as `agent.receipt_keys` packs them; b"" where there are none."""
+    subject: str | None = None
+    """Whose state it tells (`delivery.latest_by`): a newer one with the same takes its place."""
     first: int = 1
     """The row of its first record in its file, from 1: with the file, what its key is made of."""
     form: str = ""
@@ -100,7 +104,7 @@ class Answer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Receipt:
-    """What is kept of a delivered message."""
+    """What is kept of a delivered message, or of one that was superseded."""
 
     job: str
     lane: int
@@ -116,6 +120,9 @@ class Receipt:
     method: str
     url: str
     answer: Answer
+    """Without a status: it was not sent at all, and its reason says why."""
+    record_keys: bytes = field(default=b"", repr=False)
+    """Of its records, on the way into the spool: `find` finds it by them. Not read back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -143,4 +150,6 @@ class DeadLetter:
     """As sent, without `Authorization` and everything else the session added."""
     body: bytes = field(default=b"", repr=False)
     """Gzipped, as it lay in the spool."""
+    record_keys: bytes = field(default=b"", repr=False)
+    """Of its records, on the way into the spool: `find` finds it by them. Not read back."""
     answer: Answer

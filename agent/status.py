@@ -105,6 +105,8 @@ class JobStatus:
     dead: int = 0
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
+    superseded: int = 0
+    """Messages whose place a newer one took (`delivery.latest_by`), ever."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 

@@ -134,6 +134,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         last_delivered_at=receipt.delivered_at if receipt else None,
         dead=stored.dead,
         expired=stored.expired,
+        superseded=stored.superseded,
     )
 
 

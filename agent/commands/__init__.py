@@ -29,6 +29,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("agent.commands.plan", "Show what a reload would change."),
     "reload": ("agent.commands.reload", "Make the daemon load changed files now."),
     "status": ("agent.commands.status", "Show what each job and connection is doing, and why."),
+    "find": ("agent.commands.find", "Find a message by a key of its records: when sent, with what answer."),
+    "history": ("agent.commands.history", "List the runs of a job, and what came of each."),
     "dead": ("agent.commands.dead", "Look at messages that a target refused for good."),
     "auth": ("agent.commands.auth", "Look at the sign-in of each connection; refresh, log in, forget."),
     "schema": ("agent.commands.schema", "Print a JSON Schema, for editors."),

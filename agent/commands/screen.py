@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
@@ -68,3 +69,8 @@ def bad(text: str) -> str:
 def note(text: str) -> str:
     """Yellow on a terminal."""
     return click.style(text, fg="yellow")
+
+
+def printable(text: str) -> str:
+    """Line breaks stay; other control characters cannot play with the terminal."""
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)

@@ -26,11 +26,16 @@ def build_settings(view: View) -> AgentSettings:
         log_format=log.word("format", default.log_format),
         spool_max_bytes=view.section("spool").size("max_bytes", default.spool_max_bytes),
         receipts_keep=view.section("receipts").duration("keep", default.receipts_keep),
+        receipts_max_bytes=_size_of(view.section("receipts"), "max_bytes"),
         collect_memory=memory,
         collect_threads=collect.number("threads", default.collect_threads),
         collect_concurrency=collect.number("concurrency", default.collect_concurrency),
         commands_allow=view.section("commands").texts("allow"),
     )
+
+
+def _size_of(view: View, key: str) -> int | None:
+    return view.size(key, 0) if key in view else None
 
 
 def _listen(web: View, default: tuple[str, int] | None) -> tuple[str, int] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from agent.config.build_body import build_body
-from agent.config.build_delivery import build_delivery
+from agent.config.build_delivery import build_delivery, build_receipt_keys
 from agent.config.build_schedule import build_schedules
 from agent.config.build_source import build_source
 from agent.config.build_target import build_target
@@ -14,6 +14,7 @@ from agent.config.model import (
     Batch,
     Body,
     Delivery,
+    Expr,
     FileSource,
     Job,
     JobTest,
@@ -38,6 +39,7 @@ class JobParts:
     batch: Batch
     target: Target | None
     delivery: Delivery
+    receipt_keys: tuple[Expr, ...]
     tests: tuple[JobTest, ...]
     where: Where
 
@@ -59,6 +61,7 @@ class JobParts:
             batch=self.batch,
             target=self.target,
             delivery=self.delivery,
+            receipt_keys=self.receipt_keys,
             tests=self.tests,
             file=file,
             sha256=sha256,
@@ -70,6 +73,7 @@ def build_job(view: View) -> JobParts:
     """All parts of a job; what is wrong with them goes to `view.found`."""
     source, body, target = view.view("source"), view.view("body"), view.view("target")
     batch, delivery = view.section("batch"), view.section("delivery")
+    whole_files = view.section("source").text("type") == "file"
     parts = JobParts(
         name=view.text("job"),
         schedules=build_schedules(view),
@@ -80,12 +84,14 @@ def build_job(view: View) -> JobParts:
             bytes=batch.size("bytes", Batch().bytes),
         ),
         target=build_target(target) if target else None,
-        delivery=build_delivery(delivery, whole_files=view.section("source").text("type") == "file"),
+        delivery=build_delivery(delivery, whole_files=whole_files),
+        receipt_keys=build_receipt_keys(view.section("receipt"), whole_files=whole_files),
         tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
     _check_body(view, parts)
     _check_batch(view, parts)
+    _check_latest(view, parts)
     _check_templates(view, parts)
     _check_watch(view, parts)
     return parts
@@ -112,6 +118,16 @@ def _check_batch(view: View, parts: JobParts) -> None:
         view.found.error(
             view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
         )
+
+
+def _check_latest(view: View, parts: JobParts) -> None:
+    """A batch has many records, and is none of them."""
+    if parts.delivery.latest_by is None or parts.body is None or isinstance(parts.body, RawBody):
+        return
+    if parts.body.per == "batch":
+        where = view.section("delivery").at("latest_by")
+        hint = "write `per: record` in `body`, or delete `latest_by`"
+        view.found.error(where, "latest_by needs one request per record", hint)
 
 
 def _check_watch(view: View, parts: JobParts) -> None:

@@ -129,6 +129,7 @@ class Deliverer:
                 self._house.fits.forget(job)
         for lane in self._lanes.values():
             if before.get(lane.job) is not ways.get(lane.job):
+                lane.waiting.look_again = True
                 lane.waiting.changed.set()
 
     def wake(self, job: str) -> None:
@@ -186,7 +187,7 @@ class Deliverer:
     def _open(self, job: str, number: int) -> None:
         lane = self._lanes.get((job, number))
         if lane is not None:
-            lane.woken = True
+            lane.woken = lane.waiting.look_again = True
             return
         lane = Lane(job, number, self._house, gone=self._gone)
         self._lanes[job, number] = lane

@@ -8,6 +8,7 @@ from dataclasses import replace
 from agent.bodies import gzipped
 from agent.message import Message
 from agent.parts import Apart, Form, Piece, Progress, UnfitBodyError, count, halves, key_of, origin_of
+from agent.receipt_keys import keys_of
 from agent.spool import Left
 from agent.target import gunzip
 
@@ -75,6 +76,7 @@ class Hand:
             key=key_of(message.key, piece),
             origin=origin_of(message.origin, self.progress.records, piece),
             progress="",
+            record_keys=keys_of(message.record_keys, *piece) if message.record_keys else b"",
         )
 
     def halves(self) -> tuple[tuple[Piece, Piece], int]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agent.deliver.compaction import newest
 from agent.deliver.deciding import Deciding
 from agent.deliver.expiry import timely
 from agent.deliver.hand import Hand
@@ -40,6 +41,8 @@ class Lane:
         self.woken = True
         """Something may have been appended since the spool was last asked."""
         self.waiting = Waiting(job, number, house)
+        self._window: list[Message] = []
+        """What of the window has not left yet; the first one is being sent."""
         self._house = house
         self._gone = gone
         self._trying = Trying(job, house, self.waiting)
@@ -70,13 +73,18 @@ class Lane:
 
     async def _send_window(self) -> bool:
         """Send what the spool gives now; False when it gave nothing and nothing was appended meanwhile."""
-        self.woken = False
+        self.woken = self.waiting.look_again = False
         spool = self._house.spool
         window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
-        found = await timely(window, self._house.way_of(self.job), self._house, self.waiting)
-        for place, message in enumerate(found, 1):
-            self._trying.following = found[place] if place < len(found) else None
+        way = self._house.way_of(self.job)
+        found = await timely(window, way, self._house, self.waiting)
+        self._window = await newest(found, way, self._house, self.waiting)
+        while self._window:
+            message, *rest = self._window
+            self._trying.following = rest[0] if rest else None
             await self._send(message)
+            if self._window and self._window[0] is message:
+                self._window = self._window[1:]
             self._deciding.mishaps = 0
             self.waiting.busy = False
             if self.waiting.stopping:
@@ -96,6 +104,11 @@ class Lane:
             failures = self._deciding.failures
             if not await timely([hand.message], way, self._house, self.waiting, failures=failures):
                 return
+            if self.waiting.look_again:
+                self.waiting.look_again = False
+                self._window = await newest(self._window, way, self._house, self.waiting, failures=failures)
+                if not self._window or self._window[0] is not message:
+                    return
             try:
                 await self._deciding.fit(hand)
                 await hand.begin()

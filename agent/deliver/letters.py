@@ -22,6 +22,7 @@ def receipt_of(message: Message, request: Request, answer: Answer, *, at: float,
         method=request.method,
         url=request.url,
         answer=answer,
+        record_keys=message.record_keys,
     )
 
 
@@ -48,6 +49,7 @@ def letter_of(
         content_type=headers.get("Content-Type", message.content_type),
         headers=headers,
         body=message.body,
+        record_keys=message.record_keys,
         answer=answer,
     )
 

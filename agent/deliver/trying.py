@@ -1,7 +1,7 @@
 """One attempt of a lane: through the gate, signed, built, sent. What it came to is decided elsewhere.
 
 gate ─▶ sign ─▶ build ─▶ attempt ─▶ (Request, Outcome)
-  └─ the way changed, or the message is too old by now: None, and nothing was sent
+  └─ the way changed, the message is too old by now, or a newer one may be there: None, nothing was sent
 """
 
 from __future__ import annotations
@@ -45,6 +45,8 @@ class Trying:
                 raise StoppingError
             signed = await connection.sign()
             if self._house.way_of(self._job) is not way or is_late(message, way, self._house.clock.now()):
+                return None
+            if self._waiting.look_again and way.delivery.latest_by is not None:
                 return None
             try:
                 request = build(way.route, message, key=message.key, signature=signed.headers)

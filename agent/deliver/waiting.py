@@ -27,6 +27,8 @@ class Waiting:
         """Why the lane waits; None: it sends, or waits for its turn."""
         self.changed = asyncio.Event()
         """The job's way is another one."""
+        self.look_again = False
+        """What is in hand may not be the newest any more: something was appended, or the way changed."""
         self.stopping = False
         self.busy = False
         """A request is in flight, or its outcome is not yet stored: not to be cancelled without need."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count, repeat
 from typing import TYPE_CHECKING, NamedTuple, overload
 from zlib import crc32
@@ -21,6 +21,7 @@ import pyarrow.compute as pc
 
 from agent.bodies import Cut, Cutter, TooLarge
 from agent.config.model import SPREAD, ByKey, Order, Unordered
+from agent.render.carried import Columns, Waiting, key_columns
 from agent.sources.dealing import NO_TIME
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Dealt(NamedTuple):
     cut: Cut | TooLarge
     as_of: float | None
     """The time of its youngest record, seconds since 1970; None: some record has none."""
+    keys: bytes = b""
+    """Of its records (see `agent.receipt_keys`)."""
 
 
 class _Part(NamedTuple):
@@ -50,6 +53,7 @@ class _Part(NamedTuple):
     lane: int
     texts: pa.Array
     times: pa.Array | None
+    keys: Columns
     rows: Sequence[int]
 
 
@@ -63,7 +67,7 @@ class Lanes:
         begin = crc32(path.encode(errors="surrogateescape"))
         self._turns = count(begin) if isinstance(order, Unordered) else None
         self._taken = 0
-        self._cutters: dict[int, _Cutting] = defaultdict(lambda: _Cutting(cutter=make(), ages=_Ages()))
+        self._cutters: dict[int, _Cutting] = defaultdict(lambda: _Cutting(cutter=make()))
 
     def feed(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Dealt]:
         """Take an Arrow batch whose texts are not null; `rows` are their numbers."""
@@ -72,6 +76,7 @@ class Lanes:
             cutting = self._cutters[part.lane]
             if part.times is not None:
                 cutting.ages.add(part.times)
+            cutting.keys.add(part.keys)
             yield from self._dealt(part.lane, cutting, cutting.cutter.feed(part.texts, part.rows))
 
     def each(self, table: pa.RecordBatch) -> Iterator[tuple[int, float | None]]:
@@ -104,32 +109,28 @@ class Lanes:
             yield from self._dealt(lane, cutting, cutting.cutter.rest())
 
     def _parts(self, table: pa.RecordBatch, times: pa.Array | None, rows: Sequence[int]) -> Iterator[_Part]:
-        texts = table.column("body")
+        texts, keys = table.column("body"), key_columns(table)
         if not self.apart:
-            yield _Part(0, texts, times, rows)
+            yield _Part(0, texts, times, keys, rows)
             return
         lanes = table.column("lane")
         order = pc.array_sort_indices(lanes)  # stable: the order within a lane is that of the rows
         texts, times = texts.take(order), None if times is None else times.take(order)
+        keys = tuple(key.take(order) for key in keys)
         runs = pc.run_end_encode(lanes.take(order))
         start = 0
         for end, lane in zip(runs.run_ends.to_pylist(), runs.values.to_pylist(), strict=True):
             length = end - start
             of = None if times is None else times.slice(start, length)
-            yield _Part(lane, texts.slice(start, length), of, _Picked(rows, order, start, length))
+            marks = tuple(key.slice(start, length) for key in keys)
+            yield _Part(lane, texts.slice(start, length), of, marks, _Picked(rows, order, start, length))
             start = end
 
     def _dealt(self, lane: int, cutting: _Cutting, cuts: Iterator[Cut | TooLarge]) -> Iterator[Dealt]:
         for cut in cuts:
             number = lane if self._turns is None else next(self._turns) % SPREAD
             records = cut.records if isinstance(cut, Cut) else 1
-            yield Dealt(number, cut, cutting.ages.youngest(records))
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Cutting:
-    cutter: Cutter
-    ages: _Ages
+            yield Dealt(number, cut, cutting.ages.youngest(records), cutting.keys.leave(records))
 
 
 class _Ages:
@@ -151,6 +152,13 @@ class _Ages:
                 self._waiting.appendleft(head.slice(records))
             records -= min(records, len(head))
         return seconds(max(found, default=NO_TIME))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Cutting:
+    cutter: Cutter
+    ages: _Ages = field(default_factory=_Ages)
+    keys: Waiting = field(default_factory=Waiting)
 
 
 def seconds(micros: int) -> float | None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING
 
 from agent.bodies import Cutter, TooLarge, gzipped
 from agent.config.model import Job, RecordBody
 from agent.errors import RecordError
 from agent.message import Draft
+from agent.render import carried
 from agent.render.contract import contract_check
 from agent.render.groups import place
 from agent.render.lanes import Dealt, Lanes, aligned
@@ -116,7 +118,7 @@ class Packer:
 
     def _cut(self, cuts: Iterator[Dealt]) -> Iterator[Chunk]:
         before = self.reading.file.rows
-        for lane, cut, as_of in cuts:
+        for lane, cut, as_of, keys in cuts:
             if isinstance(cut, TooLarge):
                 self._too_large(cut)
                 continue
@@ -130,6 +132,7 @@ class Packer:
                 lane=lane,
                 as_of=as_of,
                 form=self.reading.query.frame.form,
+                record_keys=keys,
             )
             if self.lanes.apart:  # nothing is done before every lane has given away what it has
                 self.drafts.append(body)
@@ -165,9 +168,10 @@ class Packer:
         texts = table.column("body").to_pylist()
         paths = table.column("path").to_pylist() if "path" in table.schema.names else [None] * len(texts)
         values = [table.column(f"h{number}").to_pylist() for number in range(len(names))]
-        dealt = self.lanes.each(table)
-        for number, (row, text, path, (lane, as_of)) in enumerate(
-            zip(rows, texts, paths, dealt, strict=False)
+        dealt, marks = self.lanes.each(table), carried.each(table)
+        subjects = table.column("subject").to_pylist() if "subject" in table.schema.names else repeat("")
+        for number, (row, text, path, (lane, as_of), keys, subject) in enumerate(
+            zip(rows, texts, paths, dealt, marks, subjects, strict=False)
         ):
             plain = frame.around(text.encode())
             draft = Draft(
@@ -181,6 +185,8 @@ class Packer:
                 first=row,
                 lane=lane,
                 as_of=as_of,
+                record_keys=keys,
+                subject=subject or None,
             )
             yield from self._put(draft, row, CHUNK_RECORDS)
 

@@ -59,7 +59,13 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
-    wanted = Wanted(body=job.body, target=job.target, dead_letter=explained, delivery=job.delivery)
+    wanted = Wanted(
+        body=job.body,
+        target=job.target,
+        dead_letter=explained,
+        delivery=job.delivery,
+        keys=job.receipt_keys,
+    )
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
         uses = expressions.uses(leaves, fillings, job.body)
@@ -124,11 +130,15 @@ def gone_query(
 ) -> Query | list[Problem]:
     """The query over the keys that are gone; or what is wrong with the expressions of the job for them."""
     # a key has no time: it is as old as its message
+    latest = job.delivery.latest_by
+    known = expressions.computable(con, [*([latest] if latest else []), *job.receipt_keys], relation.names)
+    delivery = replace(job.delivery, expire=None, latest_by=latest if latest in known else None)
     wanted = Wanted(
         body=gone_body(job, only),
         target=job.target,
         dead_letter=dead_letter,
-        delivery=replace(job.delivery, expire=None),
+        delivery=delivery,
+        keys=tuple(key for key in job.receipt_keys if key in known),
     )
     leaves, _, problems = parsed(con, wanted)
     return problems or build(con, relation, wanted, leaves, start_row=start_row)

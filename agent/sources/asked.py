@@ -1,4 +1,4 @@
-"""What a job asks of each record: its body, path and headers, its lane and its time."""
+"""What a job asks of each record: its body, path and headers, its lane, its time, its keys."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ class Wanted:
     target: Target
     dead_letter: bool
     delivery: Delivery = field(default_factory=Delivery)
+    keys: tuple[Expr, ...] = ()
+    """By which its receipts are found (`receipt.keys`)."""
     carried: tuple[tuple[str, str], ...] = ()
     """More columns of the stream: name and SQL over the record's columns, which must not fail."""
 
@@ -41,10 +43,11 @@ class Wanted:
         return [part for template in templates for part in template.parts if isinstance(part, Expr)]
 
     def dealt(self) -> list[Expr]:
-        """The expressions of the delivery: the key and the time of a record."""
-        order, expire = self.delivery.order, self.delivery.expire
+        """The expressions of the delivery and of the receipts: keys and the time of a record."""
+        order, expire, latest = self.delivery.order, self.delivery.expire, self.delivery.latest_by
         key = [order.expr] if isinstance(order, ByKey) else []
-        return key + ([expire.of] if expire is not None and expire.of is not None else [])
+        key += [expire.of] if expire is not None and expire.of is not None else []
+        return [*key, *([latest] if latest is not None else []), *self.keys]
 
 
 def parsed(

@@ -102,6 +102,13 @@ def _nodes(tree: object) -> Iterator[dict[str, Any]]:
             todo.extend(node)
 
 
+def computable(con: DuckDBPyConnection, exprs: Iterable[Expr], names: Iterable[str]) -> list[Expr]:
+    """Those that need no other columns than these."""
+    there = {name.lower() for name in names}
+    found = [parse(con, expr) for expr in exprs]
+    return [one.expr for one in found if isinstance(one, Parsed) and one.columns <= there]
+
+
 def uses(leaves: Iterable[Parsed], others: Iterable[Parsed], body: RecordBody) -> Uses:
     """Which columns are named, by the leaves of the map and by templates."""
     leaves = list(leaves)

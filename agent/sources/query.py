@@ -41,8 +41,9 @@ class Query:
     """SQL text, ready to run."""
 
     stream: str
-    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, `lane` and
-    `as_of` (see `dealing`) where the delivery needs them, and those of `Wanted.carried` by their names."""
+    """Columns: `body`, and `why`, `shown` with `dead_letter`, `path`, `h0`, `h1`, … per record, `lane`,
+    `as_of`, `subject`, `k0`, `k1`, … (see `dealing`) where the job needs them, and those of `Wanted.carried`
+    by their names."""
     first_bad: str
     """One row at most: its number from 1, why, and the record for people."""
     headers: tuple[str, ...]
@@ -84,6 +85,9 @@ def build(
         if (problem := dealing.no_time(expire.of, types[expire.of.sql])) is not None:
             return [problem]
         extras.append(("as_of", dealing.as_of(expire.of, types[expire.of.sql])))
+    if (latest := wanted.delivery.latest_by) is not None:
+        extras.append(("subject", dealing.subject(latest, types[latest.sql])))
+    extras += [(f"k{n}", dealing.key_mark(key, types[key.sql])) for n, key in enumerate(wanted.keys)]
     body = _body(con, relation, wanted, tree, types, rows, frame)
     whys = reasons(wanted, tree, types)
     made = _query(relation, wanted, body, frame, whys, extras, names, start_row)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from agent import mapping
 from agent.config.model import MapNode, XmlBody
 from agent.mapping import SqlType, literal, spliced
+from agent.receipt_keys import MOST_KEYS
 from agent.sources.asked import Wanted
 
 _SAID = {
     "path": "the path is empty or leaves its segment",
     "lane": "delivery.order.by cannot be computed",
     "as_of": "delivery.expire.of is no time",
+    "subject": "delivery.latest_by cannot be computed",
+    **{f"k{number}": "receipt.keys cannot be computed" for number in range(MOST_KEYS)},
 }
 
 

@@ -22,6 +22,7 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
+from agent.spool.find import Found
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
 from agent.spool.spool import Spool
@@ -49,6 +50,7 @@ __all__ = [
     "FileRow",
     "FileState",
     "Fit",
+    "Found",
     "JobOverview",
     "LaneWait",
     "Left",

@@ -36,6 +36,7 @@ _SETTLED = Statement(
         expired=jobs.c.expired + bindparam("add_expired"),
     )
 )
+_SUPERSEDED = _adding("waiting", "waiting_records", "waiting_bytes", "superseded")
 _LAST_RUN = Statement(update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_run=bindparam("run")))
 _LAST_RECEIPT = Statement(
     update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_receipt=bindparam("receipt"))
@@ -100,6 +101,19 @@ def settled(
         add_delivered_records=good,
         add_dead=dead,
         add_expired=expired,
+    )
+
+
+def superseded(db: Database, job: str, *, records: int, size: int) -> None:
+    """One waiting message left unsent, as a newer one took its place."""
+    _change(
+        db,
+        _SUPERSEDED,
+        job,
+        add_waiting=-1,
+        add_waiting_records=-records,
+        add_waiting_bytes=-size,
+        add_superseded=1,
     )
 
 

@@ -78,6 +78,8 @@ class Database:
         self.raw = raw
         self.appended: list[str] = []
         """Jobs whose messages became visible in this transaction."""
+        self.fresh_keys: int | None = None
+        """Keys of receipts that are not sorted yet (see `key_index`); None: nobody has counted them."""
         self._synchronous = ""
         self._page_limit = 0
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
-from sqlalchemy import bindparam, delete, func, select
+from sqlalchemy import Select, bindparam, delete, func, select, union_all
 
 from agent.logs import get_log
-from agent.spool import runs
+from agent.spool import key_index, runs
 from agent.spool.database import Database, Statement
 from agent.spool.tables import receipts
 
@@ -25,17 +26,45 @@ _PRUNE = Statement(
 )
 
 _SPAN = Statement(select(func.min(receipts.c.id), func.max(receipts.c.id)))
-_RECEIPT_BYTES = 400  # roughly, with its index entry
+_TEXTS = ("job", "key", "origin", "method", "url", "answer", "answer_headers", "answer_body")
+_SAMPLED = 100  # of the oldest and of the newest ones
+_ROW_BYTES = 110  # numbers, times, and what the database itself needs for a row and its entry in the index
+_ROWS_ON_A_PAGE = 0.95  # of it is full
+
+
+def _sample(*, newest: bool) -> Select[Any]:
+    size = sum((func.length(receipts.columns[name]) for name in _TEXTS), func.length(receipts.c.key))
+    order = receipts.c.id.desc() if newest else receipts.c.id
+    return select(select(size.label("size")).order_by(order).limit(_SAMPLED).subquery())
+
+
+_SIZES = union_all(_sample(newest=False), _sample(newest=True)).subquery()
+_AVERAGE = Statement(select(func.avg(_SIZES.c.size)))
 _SHARE = 4  # of a spool that is full, receipts may take a quarter
 _AT_ONCE = 10_000  # receipts: some MB, and about 0.1 s
 
 
+def receipt_bytes(db: Database) -> int:
+    """About how much of the database receipts take, with the keys that they are found by."""
+    return round(_count(db) * _bytes_each(db))
+
+
+def _count(db: Database) -> int:
+    first, last = db.execute(_SPAN).fetchone() or (None, None)
+    return 0 if first is None or last is None else int(last) - int(first) + 1
+
+
+def _bytes_each(db: Database) -> float:
+    count, row = _count(db), db.execute(_AVERAGE).fetchone()
+    if not count or row is None or row[0] is None:
+        return 1.0
+    keys = key_index.pages(db) * db.number("PRAGMA page_size") / count
+    return (float(row[0]) + _ROW_BYTES) / _ROWS_ON_A_PAGE + keys
+
+
 def too_many_receipts(db: Database, max_bytes: int) -> int:
     """How many receipts take more than their share of a spool that is full."""
-    first, last = db.execute(_SPAN).fetchone() or (None, None)
-    if first is None or last is None:
-        return 0
-    return max(0, int(last) - int(first) + 1 - max_bytes // _SHARE // _RECEIPT_BYTES)
+    return max(0, round(_count(db) - max_bytes // _SHARE / _bytes_each(db)))
 
 
 def make_room(db: Database, max_bytes: int) -> None:
@@ -46,18 +75,30 @@ def make_room(db: Database, max_bytes: int) -> None:
         if not rows:
             break
         gone += rows
+        while key_index.forget(db):
+            pass
     if gone:
         log.warning("the spool is full of receipts: the oldest go before their time", receipts=gone)
 
 
 def prune(db: Database, before: float) -> tuple[int, bool]:
-    """One small piece of all there is to do: rows that went, and whether more is left."""
+    """One small piece of all that is too old: rows that went, and whether more is left."""
     gone = prune_receipts(db, before)
-    if gone:
+    if gone or key_index.forget(db):
         return gone, True
     if shrink(db):
         return 0, True
     return runs.prune(db), False
+
+
+def prune_to(db: Database, max_bytes: int) -> tuple[int, bool]:
+    """The same for receipts beyond a size; only whole chunks of them go."""
+    if receipt_bytes(db) <= max_bytes or _count(db) < CHUNK:
+        return 0, False
+    gone = prune_receipts(db, math.inf)
+    while key_index.forget(db):
+        pass
+    return gone, True
 
 
 def prune_receipts(db: Database, before: float) -> int:

@@ -174,13 +174,19 @@ def _row(  # noqa: PLR0917
     crc = check_sum(draft, job, key, headers, lane)
     return (
         *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
-        *(draft.content_type, draft.path, headers, draft.form, "", crc, draft.body),
+        *(draft.content_type, draft.path, headers, draft.form, "", draft.record_keys or None),
+        *(draft.subject, crc, draft.body),
     )
 
 
 def change_file(db: Database, file: int, waiting: int, records: int, size: int) -> None:
     """So many messages of the file more (or fewer) lie in the queue."""
     db.execute(_FILE_SUMS, file=file, add_waiting=waiting, add_records=records, add_bytes=size)
+
+
+def is_open(db: Database, job: str, first: int) -> bool:
+    """Whether all of the job's layouts before the one with this lane 0 are empty."""
+    return not first or db.execute(_ANY_EARLIER, job=job, lane=first).fetchone() is None
 
 
 def oldest(  # noqa: PLR0917
@@ -191,8 +197,7 @@ def oldest(  # noqa: PLR0917
     As long as something lies in an earlier layout, there is nothing in the lanes of this one.
     """
     damaged: list[int] = []
-    first = layouts.first_lane(lane)
-    if first and db.execute(_ANY_EARLIER, job=job, lane=first).fetchone():
+    if not is_open(db, job, layouts.first_lane(lane)):
         return [], []
     while True:  # a head that is damaged throughout must not look like an empty lane
         found, more = _read_tolerantly(db, job, lane, after, limit, max_bytes)
@@ -236,6 +241,7 @@ def read_message(row: Row) -> Message | None:
     """A row of `messages` as a value; None when its bytes are not those that were appended."""
     values = dict(zip(MESSAGE_COLUMNS, row, strict=True))
     crc = values.pop("crc")
+    values["record_keys"] = values["record_keys"] or b""
     text = values["headers"]
     values["headers"] = {} if text == "{}" else _load_headers(text)  # type: ignore[assignment]
     message = Message(**values)  # type: ignore[arg-type]

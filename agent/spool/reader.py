@@ -5,6 +5,7 @@ Not one byte of the state folder is written (see `readonly`).
 
 from __future__ import annotations
 
+import math
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -15,8 +16,9 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import memory, queue, windows
+from agent.spool import find, memory, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
+from agent.spool.find import Found
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
 from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
@@ -50,7 +52,14 @@ _QUEUED = Statement(
     )
 )
 _RUNS = Statement(
-    select(runs).where(runs.c.job == bindparam("job")).order_by(runs.c.id.desc()).limit(bindparam("limit"))
+    select(runs)
+    .where(
+        runs.c.job == bindparam("job"),
+        runs.c.due >= bindparam("since"),
+        or_(bindparam("state") == "", runs.c.state == bindparam("state")),
+    )
+    .order_by(runs.c.id.desc())
+    .limit(bindparam("limit"))
 )
 # "" means any: what the database can tell by its index (job) it must be asked for plainly.
 _ANY_REASON = or_(bindparam("reason") == "", dead.c.reason == bindparam("reason"))
@@ -135,9 +144,9 @@ class Reader:
         """Where every job stands, by name; from counters, so it takes as long for a million messages."""
         return self._ask(_overview, [])
 
-    def runs(self, job: str, limit: int = 20) -> list[RunRow]:
-        """Newest first."""
-        return self._rows(run_of, _RUNS, job=job, limit=limit)
+    def runs(self, job: str, limit: int = 20, *, since: float = -math.inf, state: str = "") -> list[RunRow]:
+        """Newest first; those that were due since then, and ended so, where that is named."""
+        return self._rows(run_of, _RUNS, job=job, limit=limit, since=since, state=state)
 
     def dead(self, job: str | None = None, limit: int = 100, *, reason: str = "") -> list[DeadLetter]:
         """Dead letters, newest first, with their bodies; of one job or reason only, where it is named."""
@@ -152,6 +161,13 @@ class Reader:
     def receipts(self, key: str) -> list[Receipt]:
         """Every delivery with this idempotency key: one, or more after a repeat by hand."""
         return self._rows(receipt_of, _BY_KEY, key=key)
+
+    def find(self, key: str, *, job: str = "", limit: int = 20) -> list[Found]:
+        """What became of the messages with this Idempotency-Key, or with a record with this receipt key.
+
+        What waits first, then dead letters, then what has left, each from the newest on; `limit` in all.
+        """
+        return self._ask(lambda db: find.find(db, key, job, limit), [])
 
     def is_waiting(self, key: str) -> bool:
         """Whether the message with this key still lies in the queue."""

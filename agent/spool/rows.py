@@ -43,7 +43,7 @@ def receipt_of(row: RowDict) -> Receipt:
 
 def letter_of(row: RowDict) -> DeadLetter:
     """A row of `dead`."""
-    left_out = {"path", "draft_headers", "form", "headers", *_ANSWER}
+    left_out = {"path", "draft_headers", "form", "headers", "record_keys", *_ANSWER}
     plain = {name: value for name, value in row.items() if name not in left_out}
     return DeadLetter(**plain, headers=load_headers(row["headers"]), answer=_answer(row))  # type: ignore[arg-type]
 

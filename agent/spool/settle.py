@@ -9,7 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
 from agent.message import EXPIRED, Answer, DeadLetter, Draft, Message, Receipt
-from agent.spool import counters, layouts
+from agent.spool import counters, key_index, layouts
 from agent.spool.database import Database, Row, Statement, insert_all, rows_of
 from agent.spool.queue import (
     INSERT_MESSAGE,
@@ -130,15 +130,33 @@ def _become(
     if receipt:
         counters.last_receipt(db, message.job, receipt)
     if message.file is not None:
-        db.execute(
-            _FILE_SETTLED,
-            file=message.file,
-            gone=gone,
-            records_less=records,
-            bytes_less=size,
-            add_delivered=delivered,
-            add_dead=len(letters),
+        _leave_file(
+            db, message.file, records=records, size=size, gone=gone, delivered=delivered, dead=len(letters)
         )
+
+
+def leave(db: Database, message: Message, receipt: Receipt) -> None:
+    """The message leaves unsent: a newer one takes its place. One that is gone already: no trace."""
+    if not db.execute(_TAKE, message=message.id, key=message.key).rowcount:
+        return
+    _keep_receipt(db, receipt)
+    counters.superseded(db, message.job, records=message.records, size=message.size)
+    if message.file is not None:
+        _leave_file(db, message.file, records=message.records, size=message.size, gone=1, delivered=0, dead=0)
+
+
+def _leave_file(
+    db: Database, file: int, *, records: int, size: int, gone: int, delivered: int, dead: int
+) -> None:
+    db.execute(
+        _FILE_SETTLED,
+        file=file,
+        gone=gone,
+        records_less=records,
+        bytes_less=size,
+        add_delivered=delivered,
+        add_dead=dead,
+    )
 
 
 def _keep_receipt(db: Database, receipt: Receipt) -> int:
@@ -148,7 +166,10 @@ def _keep_receipt(db: Database, receipt: Receipt) -> int:
         *(receipt.origin, receipt.spooled_at, receipt.delivered_at, receipt.attempts, receipt.method),
         *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body),
     )
-    return db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
+    made = db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
+    if receipt.record_keys:
+        key_index.keep(db, made, receipt.record_keys)
+    return made
 
 
 def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
@@ -159,7 +180,7 @@ def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
         *(letter.method, letter.url, letter.content_type, dump_headers(letter.headers)),
         *(answer.status, answer.reason, dump_headers(answer.headers), answer.body),
         *((draft.path, dump_headers(draft.headers), draft.form) if draft else (None, None, "")),
-        letter.body,
+        *(letter.record_keys or None, letter.body),
     )
     return db.raw.execute(_INSERT_DEAD.text, row).lastrowid or 0
 
@@ -180,7 +201,11 @@ def bury_damaged(db: Database, ids: Sequence[int], now: float) -> None:
         if row is None or read_message(row) is not None:
             continue
         values = dict(zip((column.name for column in messages.columns), row, strict=True))
-        values = {**values, "headers": load_headers(values["headers"])}
+        values = {
+            **values,
+            "headers": load_headers(values["headers"]),
+            "record_keys": values["record_keys"] or b"",
+        }
         message = Message(**{f.name: values[f.name] for f in fields(Message) if f.name in values})
         settle(db, message, (), (_letter_for_damage(message, now),))
         log.error("a message was damaged on the disk", job=message.job, key=message.key)
@@ -189,7 +214,10 @@ def bury_damaged(db: Database, ids: Sequence[int], now: float) -> None:
 def _letter_for_damage(message: Message, now: float) -> DeadLetter:
     names = ("job", "lane", "key", "run", "file", "records", "size", "origin", "spooled_at", "attempts")
     return DeadLetter(
-        **{name: getattr(message, name) for name in (*names, "content_type", "headers", "body")},
+        **{
+            name: getattr(message, name)
+            for name in (*names, "content_type", "headers", "record_keys", "body")
+        },
         died_at=now,
         reason="damaged",
         method="",
@@ -214,6 +242,7 @@ def revive(db: Database, letter: int, now: float) -> str:
     job, key = str(row["job"]), str(row["key"])
     lane = layouts.lane_now(db, job, draft.lane)
     new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "progress": ""}
+    new["subject"] = None  # it is old, whatever its place in the lane says
     new["crc"] = check_sum(draft, job, key, headers, lane)
     db.execute(INSERT_MESSAGE, **new)
     drop(db, letter)

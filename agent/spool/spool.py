@@ -6,7 +6,6 @@ import contextlib
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from datetime import timedelta
 from pathlib import Path
 from typing import Literal, Self
 
@@ -24,6 +23,7 @@ from agent.spool.opening import open_database
 from agent.spool.parts_api import PartsApi
 from agent.spool.pending import Pending
 from agent.spool.quota import ROW_BYTES, Quota
+from agent.spool.receipts_api import ReceiptsApi
 from agent.spool.thread import DatabaseThread
 from agent.spool.values import Recovered
 from agent.spool.windows_api import WindowsApi
@@ -31,7 +31,7 @@ from agent.spool.windows_api import WindowsApi
 log = get_log("spool")
 
 
-class Spool(FilesApi, MemoryApi, PartsApi, WindowsApi):
+class Spool(FilesApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
@@ -258,32 +258,6 @@ class Spool(FilesApi, MemoryApi, PartsApi, WindowsApi):
         return self._durably(lambda db: settle.drop(db, letter_id))
 
     # ------------------------------------------------------------------------------ housekeeping
-
-    def prune(self, receipts_keep: timedelta) -> Pending[int]:
-        """Forget older receipts and runs beyond the last 1,000 of a job; how many rows went.
-
-        In small pieces with other work between them; the pending is done when the last piece is.
-        """
-        done: Pending[int] = Pending()
-        before = self._clock.now() - receipts_keep.total_seconds()
-
-        def step(gone: int) -> None:
-            piece = self._write(lambda db: prune.prune(db, before))
-            piece.add_done_callback(lambda _: go_on(piece, gone))
-
-        def go_on(piece: Pending[tuple[int, bool]], gone: int) -> None:
-            error = piece.exception()
-            if error is not None:
-                done.set_exception(error)
-                return
-            rows, more = piece.result()
-            if more:
-                step(gone + rows)
-            else:
-                done.set_result(gone + rows)
-
-        step(0)
-        return done
 
     def used_bytes(self) -> Pending[int]:
         """Bytes of the database in use."""

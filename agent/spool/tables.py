@@ -9,12 +9,14 @@
     dues       schedule memory                 configs    last good text of each config file
     windows    how far each job's are done     backfills  of windows, by hand
 
+    receipt_keys, key_pages   which receipts have a record with which key (see `key_index`)
+
 Times are REAL seconds since 1970, JSON is text, booleans are 0 and 1: plain types that every database has.
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text
+from sqlalchemy import Column, Float, Index, Integer, LargeBinary, MetaData, Table, Text, text
 from sqlalchemy.types import BigInteger
 
 metadata = MetaData()
@@ -51,7 +53,7 @@ jobs = Table(
     _key("job"),
     *(_number(name) for name in ("waiting", "waiting_records", "waiting_bytes")),
     *(_number(name) for name in ("held", "held_records", "held_bytes")),
-    *(_number(name) for name in ("delivered", "delivered_records", "dead", "expired")),
+    *(_number(name) for name in ("delivered", "delivered_records", "dead", "expired", "superseded")),
     Column("last_run", _BIG),
     Column("last_receipt", _BIG),
 )
@@ -96,9 +98,14 @@ messages = Table(
     _text("headers"),
     _text("form", ""),
     _text("progress", ""),  # "" while it is whole
+    Column("record_keys", LargeBinary),
+    Column("subject", Text),
     _number("crc"),  # of all that is sent: SQLite has no checksums, and a flipped bit must not leave
     Column("body", LargeBinary, nullable=False),  # last, so that nobody reads through it
     Index("messages_of_lane", "job", "lane", "id"),
+    # keys in the order of the messages: all that looking for one reads, and written side by side
+    Index("messages_with_keys", "id", "record_keys", sqlite_where=text("record_keys IS NOT NULL")),
+    Index("messages_of_subject", "job", "subject", "id", sqlite_where=text("subject IS NOT NULL")),
     sqlite_autoincrement=True,
 )
 
@@ -127,6 +134,24 @@ receipts = Table(
     sqlite_autoincrement=True,
 )
 
+receipt_keys = Table(
+    "receipt_keys",
+    metadata,
+    Column("receipt", _BIG, primary_key=True, nullable=False, autoincrement=False),
+    Column("record_keys", LargeBinary, nullable=False),
+)
+
+key_pages = Table(
+    "key_pages",
+    metadata,
+    _id(),
+    *(_number(name) for name in ("part", "first", "last", "base", "newest")),
+    Column("marks", LargeBinary, nullable=False),
+    Column("receipts", LargeBinary, nullable=False),
+    Index("key_pages_of_part", "part", "first"),
+    sqlite_autoincrement=True,
+)
+
 dead = Table(
     "dead",
     metadata,
@@ -148,8 +173,11 @@ dead = Table(
     Column("path", Text),  # path and headers of the draft, for a retry; both NULL: never was a message
     Column("draft_headers", Text),
     _text("form", ""),
+    Column("record_keys", LargeBinary),
     Column("body", LargeBinary, nullable=False),
     Index("dead_of_job", "job", "id"),
+    Index("dead_with_keys", "id", "record_keys", sqlite_where=text("record_keys IS NOT NULL")),
+    Index("dead_of_key", "key"),
     sqlite_autoincrement=True,
 )
 

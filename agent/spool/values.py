@@ -199,6 +199,8 @@ class JobOverview:
     """Dead letters that are kept."""
     expired: int
     """Messages that were too old to be sent, ever."""
+    superseded: int
+    """Messages whose place a newer one took, ever."""
     last_run: RunRow | None
     last_failed: RunRow | None
     """The latest run that failed, whatever came after it."""

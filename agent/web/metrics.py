@@ -31,6 +31,7 @@ _JOB_COUNTERS: tuple[JobGauge, ...] = (
     ("delivered_records", "Records that the target accepted.", lambda job: job.delivered_records),
     ("delivered_messages", "Requests that the target accepted.", lambda job: job.delivered_messages),
     ("expired_messages", "Requests that were too old to be sent.", lambda job: job.expired),
+    ("superseded_messages", "Requests whose place a newer one took.", lambda job: job.superseded),
 )
 _JOB_GAUGES: tuple[JobGauge, ...] = (
     ("waiting_messages", "Requests in the spool.", lambda job: job.waiting_messages),

@@ -37,6 +37,7 @@ def receipt(message: Message, *, at: float = 1_800_000_001.0) -> Receipt:
         method="POST",
         url="https://target.test/in",
         answer=OK,
+        record_keys=message.record_keys,
     )
 
 
@@ -59,6 +60,7 @@ def letter(message: Message, reason: str = "refused") -> DeadLetter:
         content_type=message.content_type,
         headers=message.headers,
         body=message.body,
+        record_keys=message.record_keys,
         answer=Answer(status=422, reason="422 Unprocessable Content", body="no such vehicle"),
     )
 

@@ -122,6 +122,8 @@ class Delivery:
     """None: nothing is too old."""
     on_refusal: Literal["dead_letter", "stop"] = "dead_letter"
     """`stop`: what is refused keeps its place, and its lane waits."""
+    latest_by: Expr | None = None
+    """Of the messages that wait, only the newest of each of its values is sent; None: all are."""
     on_misdirected: Literal["wait", "dead_letter"] = "wait"
 
 
@@ -136,6 +138,8 @@ class Job:
     batch: Batch = field(default_factory=Batch)
     target: Target
     delivery: Delivery = Delivery()
+    receipt_keys: tuple[Expr, ...] = ()
+    """What `push-agent find` finds its records by."""
     tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""

@@ -20,6 +20,8 @@ class AgentSettings:
     log_format: Literal["auto", "json", "text"] = "auto"
     spool_max_bytes: int = 10_000_000_000
     receipts_keep: timedelta = timedelta(days=7)
+    receipts_max_bytes: int | None = None
+    """None: they may take what they need, and a quarter of a spool that is full."""
     collect_memory: int = 256_000_000
     """Bytes that DuckDB may use for one run."""
     collect_threads: int = 2

@@ -1,0 +1,122 @@
+"""`push-agent history`: the runs of a job, and what came of each."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.commands.moments import moment_of
+from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
+from agent.commands.screen import age, bad, moment, note, printable, table
+from agent.status import number, rfc3339
+
+if TYPE_CHECKING:
+    from agent.spool import RunRow
+
+STATES = ("collecting", "done", "failed", "stopped", "interrupted", "skipped")
+REASON_SHOWN = 100
+_MARKS: dict[str, Callable[[str], str]] = {
+    **dict.fromkeys(STATES, str),
+    **dict.fromkeys(("failed", "interrupted"), bad),
+    **dict.fromkeys(("skipped", "stopped"), note),
+}
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  push-agent history gps-positions
+  push-agent history gps-positions --only failed --since 2d
+  push-agent history tracking --since 2026-11-26T06:00:00+01:00 --output json
+"""
+)
+@config_option
+@state_option
+@output_option
+@click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
+@click.option(
+    "--since", default="", help="Only runs due since then: 2h or 7d ago, a date, or a date and time."
+)
+@click.option("--only", default="", type=click.Choice(("", *STATES)), help="Only runs that ended so.")
+@click.argument("job")
+def command(  # noqa: PLR0917 - one for each option
+    config: Path, state: Path | None, output: str, limit: int, since: str, only: str, job: str
+) -> int:
+    """List the runs of a job, the newest first: when due, why started, what was read, how it ended.
+
+    The last 1,000 runs of each job are kept, those that were skipped too.
+    """
+    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
+
+    begin = moment_of("--since", since, time.time()) if since else -math.inf
+    with Reader.open(state_folder(config, state)) as reader:
+        runs = reader.runs(job, limit, since=begin, state=only)
+    if output == "json":
+        print_json([_as_json(run) for run in runs])
+    elif not runs:
+        click.echo(f"no runs of {printable(job)}" + (f" that are {only}" if only else ""))
+    else:
+        click.echo(_as_table(runs))
+    return 0
+
+
+def _as_json(run: RunRow) -> dict[str, Any]:
+    window = run.since is not None and run.until is not None
+    return {
+        "run": run.id,
+        "job": run.job,
+        "due_at": rfc3339(run.due),
+        "trigger": run.trigger,
+        "state": run.state,
+        "reason": run.reason,
+        "started_at": rfc3339(run.started_at),
+        "ended_at": None if run.ended_at is None else rfc3339(run.ended_at),
+        "seconds": None if run.ended_at is None else round(run.ended_at - run.started_at, 3),
+        "records": run.records,
+        "messages": run.messages,
+        "bytes": run.bytes,
+        "window": {"since_at": rfc3339(run.since or 0), "until_at": rfc3339(run.until or 0)}
+        if window
+        else None,
+        "backfill": run.backfill,
+    }
+
+
+def _as_table(runs: list[RunRow]) -> str:
+    heads = ["RUN", "DUE", "TRIGGER", "STATE", "RECORDS", "REQUESTS", "TOOK", "WINDOW", "REASON"]
+    rows = [
+        [
+            str(run.id),
+            moment(rfc3339(run.due)),
+            run.trigger + (f" {run.backfill}" if run.backfill else ""),
+            str(run.state),
+            number(run.records),
+            number(run.messages),
+            "-" if run.ended_at is None else age(run.ended_at - run.started_at),
+            _window(run),
+            _short(run.reason),
+        ]
+        for run in runs
+    ]
+    if all(run.since is None for run in runs):
+        for row in (heads, *rows):
+            del row[7]
+    head, *lines = table(heads, rows, right=frozenset({0, 4, 5, 6})).split("\n")
+    shown = [_MARKS[run.state](line) for run, line in zip(runs, lines, strict=True)]
+    return "\n".join([head, *shown])
+
+
+def _window(run: RunRow) -> str:
+    if run.since is None or run.until is None:
+        return "-"
+    return f"{rfc3339(run.since)[:19]}Z to {rfc3339(run.until)[:19]}Z"
+
+
+def _short(reason: str) -> str:
+    text = printable(reason).replace("\n", " ")
+    return text if len(text) <= REASON_SHOWN else text[:REASON_SHOWN] + "…"

@@ -1,0 +1,21 @@
+"""Moments as people write them on the command line: `2h` ago, a date, a date and time."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from agent.config.units import UnitError, parse_duration
+from agent.errors import UsageError
+
+
+def moment_of(option: str, text: str, now: float) -> float:
+    """Seconds since 1970. Without a zone it is the machine's. Raises UsageError."""
+    try:
+        return now - parse_duration(text).total_seconds()
+    except (UnitError, OverflowError):
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone().timestamp()
+    except (ValueError, OverflowError, OSError):
+        hint = "write 2h or 7d (so long ago), 2026-11-26, or 2026-11-26T06:00:00+01:00"
+        raise UsageError(f"{option} {text!r} is no time", hint=hint) from None

@@ -1,0 +1,83 @@
+"""The keys of a job's records (`receipt.keys`), as they lie beside a message: pure, and no text is kept.
+
+Of a key only 64 bits of its MD5 are kept, so it may be as long as it likes and hold what it likes. All keys
+of a message are one blob, a column for each expression, so a part of a message has its keys by slicing:
+
+    2 │ trip 1 │ trip 2 │ trip 3 │ order 1 │ order 2 │ order 3        a byte, then 8 bytes for each
+    how many expressions
+
+Zero stands for a record without that key (NULL or an empty text).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from array import array
+from collections.abc import Sequence
+from typing import Literal
+
+MOST_KEYS = 16
+"""Expressions of a job."""
+WIDTH = 8
+"""Bytes of one key."""
+_ORDER: Literal["little", "big"] = "little" if sys.byteorder == "little" else "big"
+
+
+def mark_of(key: str) -> int:
+    """What is kept of a key: a number of 64 bits with a sign, as databases have them.
+
+    The same as DuckDB's `md5_number_lower` (see `agent.sources.dealing`), read with a sign.
+    """
+    digest = hashlib.md5(key.encode("utf-8", "replace"), usedforsecurity=False).digest()
+    return int.from_bytes(digest[WIDTH:], "little", signed=True)
+
+
+def bytes_of(mark: int) -> bytes:
+    """A mark as it lies in a blob: what to look for in one."""
+    return mark.to_bytes(WIDTH, _ORDER, signed=True)
+
+
+def packed(columns: Sequence[bytes | memoryview]) -> bytes:
+    """The blob of a message: for each expression the marks of its records, in their order."""
+    return b"".join((bytes([len(columns)]), *columns)) if columns else b""
+
+
+def keys_of(blob: bytes, *ranges: tuple[int, int]) -> bytes:
+    """The keys of some records of a message: ranges of numbers from 1, both ends included; b"" of none."""
+    return packed(
+        [
+            b"".join(column[(first - 1) * WIDTH : last * WIDTH] for first, last in ranges)
+            for column in _columns(blob)
+        ]
+    )
+
+
+def marks_of(blob: bytes) -> set[int]:
+    """All marks of a blob."""
+    return set(distinct(blob))
+
+
+def distinct(blob: bytes) -> array[int]:
+    """All marks of a blob, each once, in no order."""
+    marks = array("q")
+    usable = (len(blob) - 1) // WIDTH * WIDTH
+    marks.frombytes(memoryview(blob)[1 : 1 + max(usable, 0)])
+    once = set(marks)
+    if len(once) == len(marks) and 0 not in once:
+        return marks
+    return array("q", once - {0})
+
+
+def holds(blob: bytes, mark: int) -> bool:
+    """Whether a record of the message has this key."""
+    return mark in marks_of(blob)
+
+
+def _columns(blob: bytes) -> list[memoryview]:
+    count = blob[0] if blob else 0
+    if not count:
+        return []
+    length = (len(blob) - 1) // WIDTH // count * WIDTH
+    view = memoryview(blob)[1:]
+    return [view[number * length : (number + 1) * length] for number in range(count)]

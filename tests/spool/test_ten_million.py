@@ -1,0 +1,137 @@
+"""What finding costs among ten million receipts: PUSH_AGENT_MILLION=1 pytest -n 0 -s tests/spool/test_ten_million.py
+
+`RECEIPTS=100000` for fewer. It takes minutes and 4 GB, and says what it measured; nothing hangs on a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+
+import pytest
+
+from agent.receipt_keys import bytes_of, mark_of, packed
+from agent.spool import Reader, key_index, settle
+from agent.spool.database import DATABASE, connect
+from agent.spool.migrations import upgrade
+from tests.support.spool import draft, open_spool, receipt
+
+RECEIPTS = int(os.environ.get("RECEIPTS", "10000000"))
+ACKED = 20_000
+asked_for = pytest.mark.skipif(
+    not os.environ.get("PUSH_AGENT_MILLION"), reason="minutes; asked for with PUSH_AGENT_MILLION=1"
+)
+
+
+def blob(*keys):
+    return packed([bytes_of(mark_of(key)) for key in keys])
+
+
+def fill(path, count):
+    """Receipts as acks write them, but many in a transaction; each with a trip of its own and one of 5,000 plates."""
+    path.touch()
+    upgrade(path)
+    db = connect(path)
+    text = settle._INSERT_RECEIPT.text
+    for start in range(0, count, 50_000):
+        db.begin(durable=False)
+        for n in range(start, min(start + 50_000, count)):
+            row = (
+                *("gps", 0, f"7f3c1a5e9b2d4c6f8a0b1c2d3e4f5a6b-{n}", n // 1000, 1, 500, f"gps row {n}"),
+                *(1.8e9 + n, 1.8e9 + n, 1, "POST", "https://platform.example.com/otm5/realisation"),
+                *(200, "200 OK", '{"Server": "nginx"}', '{"accepted": 1}'),
+            )
+            made = db.raw.execute(text, row).lastrowid
+            key_index.keep(db, made, blob(f"trip {n}", f"plate {n % 5_000}"))
+        db.commit()
+    sizes = {name: db.number(f"SELECT count(*) FROM {name}") for name in ("receipts", "key_pages")}
+    pages = db.number("PRAGMA page_count")
+    db.close()
+    return sizes, pages * 4096
+
+
+def forget_cache(state):
+    """The next one to read the database waits for the disk."""
+    for file in state.glob(f"{DATABASE}*"):
+        with file.open("rb") as one:
+            os.fsync(one.fileno())
+            os.posix_fadvise(one.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def timed(reader, key, **more):
+    begun = time.perf_counter()
+    found = reader.find(key, **more)
+    return len(found), (time.perf_counter() - begun) * 1000
+
+
+@asked_for
+@pytest.mark.timeout(3600)
+def test_one_of_ten_million_receipts_is_found(tmp_path):
+    begun = time.monotonic()
+    sizes, size = fill(tmp_path / DATABASE, RECEIPTS)
+    print(f"\n{RECEIPTS:,} receipts with 2 keys each in {time.monotonic() - begun:.0f} s: {size / 1e9:.2f} GB, of which "
+          f"{sizes['key_pages'] * 4096 / 1e9:.2f} GB ({sizes['key_pages']:,} pages) are keys")  # fmt: skip
+    chosen = random.Random(5)
+    for kind in ("cold", "cold", "cold", "warm", "warm", "warm"):
+        n = chosen.randrange(RECEIPTS)
+        if kind == "cold":
+            forget_cache(tmp_path)
+        with Reader.open(tmp_path) as reader:
+            one, by_key = timed(reader, f"trip {n}")
+            many, by_plate = timed(reader, f"plate {n % 5000}")
+            _, by_idempotency_key = timed(reader, f"7f3c1a5e9b2d4c6f8a0b1c2d3e4f5a6b-{n}")
+            none, in_vain = timed(reader, f"trip {RECEIPTS + n}")
+        assert (one, many, none) == (1, 20, 0)
+        print(f"{kind}: by its key {by_key:.1f} ms, the newest 20 of {RECEIPTS // 5000:,} {by_plate:.1f} ms, "
+              f"by Idempotency-Key {by_idempotency_key:.1f} ms, one that is not there {in_vain:.1f} ms")  # fmt: skip
+    for kind in ("cold", "warm"):
+        if kind == "cold":
+            forget_cache(tmp_path)
+        command = [sys.executable, "-m", "agent", "find", f"trip {RECEIPTS // 3}", "--state", str(tmp_path)]
+        begun = time.perf_counter()
+        done = subprocess.run([*command, "--output", "json"], capture_output=True, check=True)
+        print(f"{kind}: the whole command {(time.perf_counter() - begun) * 1000:.0f} ms")
+        assert json.loads(done.stdout)[0]["origin"] == f"gps row {RECEIPTS // 3}"
+
+
+@asked_for
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("records", [1, 500])
+def test_what_keys_cost_an_ack(tmp_path, records):
+    rates = {}
+    for keys in (0, 1, 2) * 2:
+        state = tmp_path / f"{records}-{keys}-{len(rates)}"
+        spool = open_spool(state, max_bytes=10_000_000_000)
+        run = spool.start_run("gps", 1.0, "every", "sha").result()
+        count = ACKED if records == 1 else ACKED // 20
+        for start in range(0, count, 1000):
+            drafts = [
+                draft(
+                    b"x" * 200,
+                    records=records,
+                    record_keys=packed(
+                        [
+                            b"".join(bytes_of(mark_of(f"{k} {n} {r}")) for r in range(records))
+                            for k in range(keys)
+                        ]
+                    ),
+                )
+                for n in range(start, min(start + 1000, count))
+            ]
+            spool.append(run, drafts).result()
+        messages = spool.oldest("gps", 0, limit=count, max_bytes=10**10).result()
+        begun = time.perf_counter()
+        for message in messages:  # one after the other, as a strict lane does
+            spool.ack(message, receipt(message)).result()
+        rate = count / (time.perf_counter() - begun)
+        rates[keys] = max(rate, rates.get(keys, 0.0))
+        spool.close()
+    for keys, rate in rates.items():
+        print(
+            f"\n{records} records a message, {keys} keys each: {rate:,.0f} acks/s, {rate * records:,.0f} records/s"
+        )
+    assert set(rates) == {0, 1, 2}
