@@ -22,8 +22,10 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
+from agent.spool.letters import START, Before, Found, Spot, Which
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
+from agent.spool.revive import Revived
 from agent.spool.spool import Spool
 from agent.spool.values import (
     BackfillRow,
@@ -41,20 +43,26 @@ from agent.spool.values import (
 )
 
 __all__ = [
+    "START",
     "BackfillRow",
     "BackfillState",
+    "Before",
     "ConfigRow",
     "FileRow",
     "FileState",
+    "Found",
     "JobOverview",
     "LaneWait",
     "Pending",
     "Reader",
     "Recovered",
+    "Revived",
     "RunRow",
     "RunState",
     "SessionRow",
     "SettledFile",
     "Spool",
+    "Spot",
+    "Which",
     "WindowMark",
 ]

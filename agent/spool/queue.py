@@ -172,7 +172,7 @@ def _row(  # noqa: PLR0917
     crc = check_sum(draft, job, key, headers, lane)
     return (
         *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
-        *(draft.content_type, draft.path, headers, crc, draft.body),
+        *(draft.content_type, draft.path, headers, None, crc, draft.body),
     )
 
 

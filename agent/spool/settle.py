@@ -8,16 +8,10 @@ from dataclasses import fields
 from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
-from agent.message import EXPIRED, Answer, DeadLetter, Draft, Message, Receipt
-from agent.spool import counters, layouts
-from agent.spool.database import Database, Row, Statement, insert_all, rows_of
-from agent.spool.queue import (
-    INSERT_MESSAGE,
-    change_file,
-    check_sum,
-    dump_headers,
-    read_message,
-)
+from agent.message import DAMAGED, EXPIRED, Answer, DeadLetter, Message, Receipt
+from agent.spool import counters
+from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.queue import dump_headers, read_message
 from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
 
@@ -43,8 +37,6 @@ _FILE_SETTLED = Statement(
 _FILE_DEAD = Statement(
     update(files).where(files.c.id == bindparam("file")).values(dead=files.c.dead + bindparam("add_dead"))
 )
-_DEAD_ROW = Statement(select(dead).where(dead.c.id == bindparam("letter")))
-_DROP_DEAD = Statement(delete(dead).where(dead.c.id == bindparam("letter")))
 
 
 def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequence[DeadLetter]) -> None:
@@ -91,14 +83,16 @@ def _keep_receipt(db: Database, receipt: Receipt) -> int:
     return db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
 
 
-def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
+def _keep_letter(db: Database, letter: DeadLetter, message: Message | None) -> int:
+    """Where its message stands, and once stood, is its place among the letters."""
     answer = letter.answer
     row: Row = (
         *(letter.job, letter.lane, letter.key, letter.run, letter.file, letter.records, letter.size),
         *(letter.origin, letter.spooled_at, letter.died_at, letter.attempts, letter.reason),
         *(letter.method, letter.url, letter.content_type, dump_headers(letter.headers)),
         *(answer.status, answer.reason, dump_headers(answer.headers), answer.body),
-        *((draft.path, dump_headers(draft.headers)) if draft else (None, None)),
+        *((message.path, dump_headers(message.headers)) if message else (None, None)),
+        (message.place or message.id) if message else 0,
         letter.body,
     )
     return db.raw.execute(_INSERT_DEAD.text, row).lastrowid or 0
@@ -131,43 +125,8 @@ def _letter_for_damage(message: Message, now: float) -> DeadLetter:
     return DeadLetter(
         **{name: getattr(message, name) for name in (*names, "content_type", "headers", "body")},
         died_at=now,
-        reason="damaged",
+        reason=DAMAGED,
         method="",
         url="",
         answer=Answer(status=None, reason="its bytes were damaged on the disk; it was not sent"),
     )
-
-
-def revive(db: Database, letter: int, now: float) -> str:
-    """Back into its lane, at the end, with the same key; its age counts from now on. Returns the job.
-
-    Raises LookupError when there is no such letter, or when it never was a message.
-    """
-    row = next(rows_of(db, _DEAD_ROW, letter=letter), None)
-    if row is None:
-        raise LookupError(f"there is no dead letter {letter}")
-    if row["draft_headers"] is None or row["reason"] == "damaged":
-        raise LookupError(f"dead letter {letter} cannot be sent: its reason is “{row['reason']!s}”")
-    names = ("body", "size", "records", "content_type", "path", "lane", "origin")
-    headers = str(row["draft_headers"])
-    draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers))  # type: ignore[arg-type]
-    job, key = str(row["job"]), str(row["key"])
-    lane = layouts.lane_now(db, job, draft.lane)
-    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers}
-    new["crc"] = check_sum(draft, job, key, headers, lane)
-    db.execute(INSERT_MESSAGE, **new)
-    drop(db, letter)
-    counters.appended(db, job, 1, draft.records, draft.size, held=False)
-    if isinstance(row["file"], int):
-        change_file(db, row["file"], 1, draft.records, draft.size)
-    db.appended.append(job)
-    return job
-
-
-def drop(db: Database, letter: int) -> None:
-    """Forget a dead letter. Raises LookupError when there is no such letter."""
-    row = next(rows_of(db, _DEAD_ROW, letter=letter), None)
-    if row is None:
-        raise LookupError(f"there is no dead letter {letter}")
-    db.execute(_DROP_DEAD, letter=letter)
-    counters.dead_letters(db, str(row["job"]), -1)
