@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from agent.config.model import Delivery, Expr, Limits
-from agent.deliver import lane
+from agent.deliver import trying
 from agent.errors import StateError
 from agent.spool import LaneWait
 from tests.support.delivery import WHERE, sent, template
@@ -480,8 +480,8 @@ async def test_a_bug_in_a_lane_is_logged_and_neither_kills_nor_loses(world, serv
             raise bugs.pop()
         return real(*args, **kwargs)
 
-    real = lane.build
-    monkeypatch.setattr(lane, "build", buggy)
+    real = trying.build
+    monkeypatch.setattr(trying, "build", buggy)
     await world.spooled("a", "b")
     with caplog.at_level(logging.ERROR):
         await world.start()
