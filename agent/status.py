@@ -103,6 +103,8 @@ class JobStatus:
     delivered_records: int = 0
     last_delivered_at: float | None = None
     dead: int = 0
+    oldest_dead_seconds: float | None = None
+    """Since its oldest dead letter died; None: it has none."""
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
     quarantined: str = ""

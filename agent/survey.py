@@ -133,6 +133,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         delivered_records=stored.delivered_records,
         last_delivered_at=receipt.delivered_at if receipt else None,
         dead=stored.dead,
+        oldest_dead_seconds=None if stored.oldest_dead_at is None else max(0.0, now - stored.oldest_dead_at),
         expired=stored.expired,
     )
 

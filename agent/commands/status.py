@@ -121,6 +121,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
+        if job["oldest_dead_seconds"] is not None:
+            oldest = age(job["oldest_dead_seconds"])
+            letters += f", {oldest} old" if job["dead"] == 1 else f", the oldest {oldest} old"
         lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")
     if job["dead"] and job["expired"]:
         old = f"{counted(job['expired'], 'message')} too old to be sent"

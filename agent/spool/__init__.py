@@ -22,6 +22,7 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
+from agent.spool.database import DATABASE
 from agent.spool.letters import START, Before, Found, Spot, Which
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
@@ -43,6 +44,7 @@ from agent.spool.values import (
 )
 
 __all__ = [
+    "DATABASE",
     "START",
     "BackfillRow",
     "BackfillState",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, func, or_, select
+from sqlalchemy import and_, bindparam, func, literal_column, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from agent.message import DAMAGED, DeadLetter
@@ -170,7 +170,8 @@ def _conditions(which: Which) -> list[ColumnElement[bool]]:
     if which.died_before is not None:
         found.append(dead.c.died_at < which.died_before)
     if which.ids:
-        found.append(or_(*(dead.c.id == each for each in which.ids)))
+        # written out: a statement takes only so many parameters
+        found.append(dead.c.id.in_([literal_column(str(int(each))) for each in which.ids]))
     if which.sendable is not None:
         can = and_(dead.c.draft_headers.is_not(None), dead.c.reason != DAMAGED)
         cannot = or_(dead.c.draft_headers.is_(None), dead.c.reason == DAMAGED)

@@ -39,10 +39,8 @@ class LettersApi(Desk):
         ids = tuple(letter_ids)
         return self._durably(lambda db: revive.drop_all(db, ids))
 
-    def edit_letter(
-        self, letter_id: int, body: bytes, *, size: int, records: int, was: bytes
-    ) -> Pending[str]:
-        """Another body in the place of `was`, both gzipped (`size`: before that); its new key.
+    def edit_letter(self, letter_id: int, body: bytes, *, size: int, records: int, was: str) -> Pending[str]:
+        """Another body (gzipped; `size` before that) for the one whose SHA-256 is `was`; its new key.
 
         Raises LookupError.
         """

@@ -10,6 +10,7 @@ Each letter in one transaction: it is a letter or a message, never both and neve
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -125,17 +126,19 @@ def drop_all(db: Database, letters: Sequence[int]) -> Mapping[str, int]:
 
 
 def edit(  # noqa: PLR0917
-    db: Database, letter: int, body: bytes, size: int, records: int, was: bytes, now: float
+    db: Database, letter: int, body: bytes, size: int, records: int, was: str, now: float
 ) -> str:
     """Another body for a letter; its new key. What it was is kept until it is sent or dropped.
 
-    `was`: the body that was edited. Raises LookupError when there is no such letter, when it never was a
-    message, and when it has another body by now.
+    `was`: the SHA-256 of the body that was edited, as it lies here. Raises LookupError when there is no such
+    letter, when it never was a message, and when it has another body by now.
     """
     row = _row(db, letter)
     if row["draft_headers"] is None or row["reason"] == DAMAGED:
         raise LookupError(f"dead letter {letter} cannot be sent, so that there is no use in editing it")
-    if row["body"] != was:
+    body_now = row["body"]
+    assert isinstance(body_now, bytes)
+    if hashlib.sha256(body_now).hexdigest() != was:
         raise LookupError(f"dead letter {letter} was edited by somebody else meanwhile")
     first = before(db, letter)
     key = str(row["key"])
