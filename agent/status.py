@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 
 from agent.errors import Problem
 from agent.message import JsonValue
+from agent.unmoved import UnmovedFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,6 +108,10 @@ class JobStatus:
     """Since its oldest dead letter died; None: it has none."""
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
+    unmoved_files: int = 0
+    """Files that are dealt with and cannot be moved to `done` or `failed` now."""
+    unmoved: tuple[UnmovedFile, ...] = ()
+    """The first few of them."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 
