@@ -28,7 +28,9 @@ swaps the plan when a file changes.
     auth/           the session: one rotating token for every job of a connection
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
     doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
+    letters.py      dead letters by hand: sent again, dropped, edited
     finish.py       a file is moved when what it held was delivered or refused
+    moving.py       that very file, whole, over file systems; copying.py, naming.py, renaming.py: its steps
     schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop

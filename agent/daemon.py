@@ -29,6 +29,7 @@ from agent.custody import act, rekey
 from agent.engine import Engine
 from agent.errors import AgentError
 from agent.harmless import Consultation
+from agent.letters import LettersByHand
 from agent.logs import get_log, set_up_logs
 from agent.loop import grown_up, run
 from agent.message import JsonValue
@@ -142,6 +143,7 @@ class Daemon:
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
         handlers["auth"] = self._on_auth
+        handlers["dead"] = LettersByHand(self._engine.spool, lambda: self._reloader.plan.jobs).answer
         handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +23,9 @@ from agent.errors import StateError
 from agent.logs import get_log
 from agent.message import DeadLetter, JsonValue
 from agent.moving import move_aside
-from agent.spool import SettledFile, Spool
+from agent.spool import FileRow, SettledFile, Spool
 from agent.status import rfc3339
+from agent.unmoved import UnmovedFile
 
 log = get_log("finish")
 
@@ -40,6 +42,14 @@ class _Folders:
     failed: str | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Stuck:
+    job: str
+    file: UnmovedFile
+    tried: float
+    """On the monotonic clock."""
+
+
 class Finisher:
     """Moves the files of all jobs, one after the other, in a thread."""
 
@@ -49,7 +59,7 @@ class Finisher:
         self._folders: dict[str, _Folders] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
-        self._stuck: dict[str, str] = {}
+        self._stuck: dict[str, _Stuck] = {}
         self._failed = False
 
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
@@ -78,18 +88,25 @@ class Finisher:
         """Something of a file was delivered, refused or given up. Called in the event loop; cheap."""
         self._wake.set()
 
-    def stuck(self) -> Mapping[str, str]:
-        """Path → why the file cannot be moved now."""
-        return dict(self._stuck)
+    def stuck(self, job: str = "") -> tuple[UnmovedFile, ...]:
+        """Files that cannot be moved now, and why; of one job, or of all."""
+        return tuple(one.file for one in self._stuck.values() if job in {"", one.job})
 
-    async def sweep(self) -> None:
-        """Finish every file that is ready. Raises StateError when the spool cannot be used."""
+    async def sweep(self, *, patient: bool = False) -> None:
+        """Finish every file that is ready; `patient`: what could not be moved a moment ago later.
+
+        Raises StateError when the spool cannot be used.
+        """
         seen = await self._spool.settled_files()
+        due = self._clock.monotonic() - _RETRY
         for settled in seen:
+            stuck = self._stuck.get(settled.file.path)
+            if patient and stuck is not None and stuck.tried > due:
+                continue
             # Shielded: a stop waits for the move under way, so that it is noted too.
             await asyncio.shield(asyncio.to_thread(self._finish, settled))
         paths = {settled.file.path for settled in seen}
-        self._stuck = {path: why for path, why in self._stuck.items() if path in paths}
+        self._stuck = {path: one for path, one in self._stuck.items() if path in paths}
 
     async def _live(self) -> None:
         while True:
@@ -97,7 +114,7 @@ class Finisher:
             self._wake.clear()
             self._failed = True
             try:
-                await self.sweep()
+                await self.sweep(patient=True)
                 self._failed = False
             except StateError as error:
                 log.warning("files are not moved now", reason=error.message)
@@ -130,15 +147,13 @@ class Finisher:
             place, note = self._place(settled, folders)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-            if self._stuck.get(row.path) != why:
-                log.warning("a file cannot be moved", job=row.job, file=row.path, reason=why)
-            self._stuck[row.path] = why
+            self._cannot(row, why, hint_of(error, Path(row.path).parent))
             return
         except StateError:
             raise
         except Exception as error:  # noqa: BLE001 - one file must not hold the others
             log.bug("moving a file failed", error, job=row.job, file=row.path)
-            self._stuck[row.path] = f"a fault of push-agent: {type(error).__name__}: {error}"
+            self._cannot(row, f"a fault of push-agent: {type(error).__name__}: {error}", "its log says more")
             return
         if self._stuck.pop(row.path, None) is not None:
             log.info("the file could be moved", job=row.job, file=row.path)
@@ -148,6 +163,14 @@ class Finisher:
         self._spool.finish_file(row.id, state=settled.ends, moved_to=moved_to, reason=reason).result()
         log.info("finished", job=row.job, file=row.path, state=settled.ends, moved_to=moved_to, note=note)
 
+    def _cannot(self, row: FileRow, why: str, hint: str) -> None:
+        """Said once, shown as long as it lasts."""
+        before = self._stuck.get(row.path)
+        if before is None or before.file.reason != why:
+            log.warning("a file cannot be moved", job=row.job, file=row.path, reason=why, hint=hint)
+        file = UnmovedFile(path=row.path, reason=why, hint=hint)
+        self._stuck[row.path] = _Stuck(job=row.job, file=file, tried=self._clock.monotonic())
+
     def _place(self, settled: SettledFile, folders: _Folders) -> tuple[Path | None, str]:
         """Move the file; where it is now (None: where it was), and what there is to say."""
         row, source = settled.file, Path(settled.file.path)
@@ -155,13 +178,34 @@ class Finisher:
         if name is None or row.reason.startswith(AGAIN):
             return None, ""
         if settled.ends == "done":
-            return move_aside(source, name, row.stamp)
+            return move_aside(source, name, row.stamp, sha256=row.sha256)
 
         def why() -> dict[str, JsonValue]:
             letters = self._spool.letters_of_file(row.id, _SHOWN).result()
             return _why(settled, letters, self._clock.now())
 
-        return move_aside(source, name, row.stamp, note=why)
+        return move_aside(source, name, row.stamp, sha256=row.sha256, note=why)
+
+
+def hint_of(error: OSError, source: Path) -> str:
+    """What a person can do about it; `source` is the folder that the file lies in."""
+    folder = error.filename or "the folder"
+    match error.errno:
+        case errno.EROFS:
+            return (
+                f"{folder} or {source} is read-only: mount it writable, or let the service write there "
+                "(ReadWritePaths=, by systemctl edit push-agent)"
+            )
+        case errno.EACCES | errno.EPERM:
+            return f"let the user of push-agent write to {folder} and to {source}"
+        case errno.ENOENT:
+            return f"make the folder above {folder}, or mount it"
+        case errno.EEXIST | errno.ENOTDIR:
+            return f"{folder} must be a folder"
+        case errno.ENOSPC | errno.EDQUOT:
+            return f"make room on the disk of {folder}"
+        case _:
+            return ""
 
 
 def _reason(settled: SettledFile, note: str) -> str:

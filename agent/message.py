@@ -17,6 +17,8 @@ Cursor: TypeAlias = "Mapping[str, JsonValue]"
 
 EXPIRED = "expired"
 """The reason of a dead letter that was too old to be sent."""
+DAMAGED = "damaged"
+"""The reason of a dead letter whose bytes changed on the disk: it cannot be sent any more."""
 LANES = 1024
 """The most lanes of a job at one time."""
 
@@ -88,6 +90,8 @@ class Message(Draft):
     progress: str = ""
     """What of it is to be sent yet (`parts.Progress`); `records` and `size` are then those of what is left.
     "": all of it."""
+    place: int | None = None
+    """Where it stood in the queue before it died and was sent again; None: it never died."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -149,7 +153,11 @@ class DeadLetter:
     headers: Mapping[str, str] = field(default_factory=dict)
     """As sent, without `Authorization` and everything else the session added."""
     body: bytes = field(default=b"", repr=False)
-    """Gzipped, as it lay in the spool."""
+    """Gzipped, as it lay in the spool; b"" where only the rest was asked for."""
     record_keys: bytes = field(default=b"", repr=False)
     """Of its records, on the way into the spool: `find` finds it by them. Not read back."""
     answer: Answer
+    sendable: bool = True
+    """Whether it once was a message, and can be one again."""
+    edited_at: float | None = None
+    """When somebody changed its body since it died; None: nobody did."""

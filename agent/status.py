@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 
 from agent.errors import Problem
 from agent.message import JsonValue
+from agent.unmoved import UnmovedFile
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,10 +104,16 @@ class JobStatus:
     delivered_records: int = 0
     last_delivered_at: float | None = None
     dead: int = 0
+    oldest_dead_seconds: float | None = None
+    """Since its oldest dead letter died; None: it has none."""
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
     superseded: int = 0
     """Messages whose place a newer one took (`delivery.latest_by`), ever."""
+    unmoved_files: int = 0
+    """Files that are dealt with and cannot be moved to `done` or `failed` now."""
+    unmoved: tuple[UnmovedFile, ...] = ()
+    """The first few of them."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 

@@ -28,11 +28,13 @@ from agent.status import (
     SpoolStatus,
     explain,
 )
+from agent.unmoved import UnmovedFile
 
 if TYPE_CHECKING:
     from agent.connections import OpenConnection
 
 _FAILURE_SHOWN = 86_400.0  # seconds; the run after a bad file is a good one, and must not hide what was wrong
+_UNMOVED_SHOWN = 5
 DATABASES = ("state.db", "state.db-wal")
 
 
@@ -48,6 +50,8 @@ class Live:
     collecting: Mapping[str, str] = field(default_factory=dict)
     quarantined: Mapping[str, str] = field(default_factory=dict)
     waits: tuple[LaneWait, ...] = ()
+    unmoved: Callable[[str], tuple[UnmovedFile, ...]] = lambda _: ()
+    """The files of a job that cannot be moved now."""
     used_bytes: int = 0
     max_bytes: int = 0
     recovered: bool = False
@@ -106,12 +110,15 @@ def _size(path: Path) -> int:
 
 def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -> JobStatus:
     job = live.jobs.get(name) if live else None
+    unmoved = live.unmoved(name) if live else ()
     base = JobStatus(
         name=name,
         file=job.file if job else "",
         schedule=" or ".join(describe(schedule) for schedule in job.schedules) if job else "",
         next_due_at=live.next_due(name) if live and job else None,
         collecting=live.collecting.get(name, "") if live else "",
+        unmoved_files=len(unmoved),
+        unmoved=unmoved[:_UNMOVED_SHOWN],
         quarantined=live.quarantined.get(name, "") if live else "",
     )
     if stored is None:
@@ -133,6 +140,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         delivered_records=stored.delivered_records,
         last_delivered_at=receipt.delivered_at if receipt else None,
         dead=stored.dead,
+        oldest_dead_seconds=None if stored.oldest_dead_at is None else max(0.0, now - stored.oldest_dead_at),
         expired=stored.expired,
         superseded=stored.superseded,
     )

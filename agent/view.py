@@ -64,6 +64,7 @@ class LiveView:
             collecting=collecting.collecting,
             quarantined=collecting.quarantined,
             waits=engine.deliverer.snapshot().waits,
+            unmoved=engine.finisher.stuck,
             used_bytes=await engine.spool.used_bytes(),
             max_bytes=engine.spool.max_bytes,
             recovered=engine.spool.recovered is not None,

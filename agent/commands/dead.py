@@ -2,35 +2,54 @@
 
 from __future__ import annotations
 
-import base64
-import json
-from datetime import UTC, datetime
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
-from agent.commands.screen import moment, note, size, table
-from agent.errors import AgentError
+from agent.commands.dead_edit import edit_command
+from agent.commands.dead_export import export_command
+from agent.commands.dead_retry import drop_command, retry_command
+from agent.commands.dead_screen import as_curl, as_json, as_table, as_text, body_json, plain
+from agent.commands.dead_which import which_options
+from agent.commands.options import (
+    config_option,
+    on_terminal,
+    output_option,
+    print_json,
+    state_folder,
+    state_option,
+)
+from agent.commands.screen import note
+from agent.errors import AgentError, UsageError
 from agent.status import counted, number
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter
-
-BODY_SHOWN = 4_000
+    from agent.spool import Which
 
 
 @click.group(
     epilog="""\b
 Examples:
   push-agent dead list
-  push-agent dead list --job gps-positions --output json
   push-agent dead show 17
+  push-agent dead edit 17                                      put it right, then send it again
+  push-agent dead retry --job gps-positions --status 4xx
+  push-agent dead drop --reason expired --older-than 30d
+  push-agent dead export --all --to /tmp/letters
 """
 )
 def command() -> None:
-    """Look at messages that a target refused for good. Nothing here expires by itself."""
+    """Messages that a target refused for good: look, send again, put right, forget.
+
+    Nothing here expires by itself.
+    """
+
+
+for _each in (retry_command, edit_command, drop_command, export_command):
+    command.add_command(_each)
 
 
 @command.command(
@@ -39,6 +58,7 @@ def command() -> None:
 Examples:
   push-agent dead list
   push-agent dead list --job gps-positions --limit 10
+  push-agent dead list --status 4xx --since 2026-01-31T08:00   times without a zone are of this machine
   push-agent dead list --reason expired                        what was too old to be sent
   push-agent dead list --output json | jq '.[].answer.body'
 """,
@@ -46,25 +66,28 @@ Examples:
 @config_option
 @state_option
 @output_option
-@click.option("--job", default=None, help="Only of this job.")
-@click.option(
-    "--reason", default="", help="Only with this reason: refused, misdirected, expired, bad record, damaged."
-)
+@which_options
 @click.option("--limit", default=100, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-def list_command(  # noqa: PLR0917 - one for each option
-    config: Path, state: Path | None, output: str, job: str | None, reason: str, limit: int
-) -> int:
+def list_command(config: Path, state: Path | None, output: str, which: Which, limit: int) -> int:
     """List dead letters, newest first."""
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     with Reader.open(state_folder(config, state)) as reader:
-        letters = reader.dead(job, limit, reason=reason)
+        letters = reader.letters(which, limit)
+        if len(letters) < limit:
+            total = len(letters)
+        else:
+            total = sum(one.letters for one in reader.letters_counted(which))
     if output == "json":
-        print_json([_as_json(letter) for letter in letters])
+        print_json([as_json(letter) for letter in letters])
     elif not letters:
-        click.echo("no dead letters" + (f" of {job}" if job else "") + (f": {reason}" if reason else ""))
+        of = f" of {which.job}" if which.job else ""
+        click.echo(f"no dead letters{of}" + (f": {which.reason}" if which.reason else ""))
     else:
-        click.echo(_as_table(letters))
+        click.echo(as_table(letters))
+        if total > limit:
+            more = f"{counted(total - limit, 'older one')} more of {number(total)}: --limit {total}"
+            click.echo(note(more), err=True)
     return 0
 
 
@@ -73,114 +96,51 @@ def list_command(  # noqa: PLR0917 - one for each option
     epilog="""\b
 Examples:
   push-agent dead show 17
-  push-agent dead show 17 --output json | jq -r .body.text     the bytes as they were sent
+  push-agent dead show 17 --body > letter.json                 the bytes as they were sent
+  push-agent dead show 17 --curl                               a command that sends it by hand
+  push-agent dead show 17 --output json | jq -r .body.text
 """,
 )
 @config_option
 @state_option
 @output_option
 @click.argument("id", type=int)
-def show_command(config: Path, state: Path | None, output: str, id: int) -> int:  # noqa: A002 - the user's word
-    """Show one dead letter whole: the request as it was sent, and the answer."""
+@click.option("--body", "raw", is_flag=True, help="Only the body, byte for byte.")
+@click.option("--curl", is_flag=True, help="As a curl command, without what signs it in.")
+def show_command(  # noqa: PLR0917 - one for each option
+    config: Path,
+    state: Path | None,
+    output: str,
+    id: int,  # noqa: A002 - the user's word
+    raw: bool,  # noqa: FBT001
+    curl: bool,  # noqa: FBT001
+) -> int:
+    """Show one dead letter whole: the request as it was sent, and the answer.
+
+    On a terminal, JSON and XML are laid out; everywhere else the body is shown as it was sent.
+    """
+    if raw and curl:
+        raise UsageError("--body and --curl exclude each other", hint="leave one of them out")
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     with Reader.open(state_folder(config, state)) as reader:
         letter = reader.dead_letter(id)
+        before = reader.letter_before(id)
     if letter is None:
         raise AgentError(f"there is no dead letter {id}", hint="push-agent dead list shows all")
-    if output == "json":
-        print_json({**_as_json(letter), "body": _body_json(letter)})
+    if raw:
+        sys.stdout.buffer.write(plain(letter))
+        sys.stdout.buffer.flush()
+    elif curl:
+        click.echo(_curl(letter))
+    elif output == "json":
+        print_json({**as_json(letter), "body": body_json(plain(letter))})
     else:
-        click.echo(_as_text(letter))
+        click.echo(as_text(letter, before, laid_out=on_terminal()))
     return 0
 
 
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _as_json(letter: DeadLetter) -> dict[str, Any]:
-    return {
-        "id": letter.id,
-        "job": letter.job,
-        "key": letter.key,
-        "reason": letter.reason,
-        "records": letter.records,
-        "size": letter.size,
-        "origin": letter.origin,
-        "spooled_at": _time(letter.spooled_at),
-        "died_at": _time(letter.died_at),
-        "attempts": letter.attempts,
-        "request": {"method": letter.method, "url": letter.url, "headers": dict(letter.headers)},
-        "answer": {
-            "status": letter.answer.status,
-            "reason": letter.answer.reason,
-            "headers": dict(letter.answer.headers),
-            "body": letter.answer.body,
-        },
-    }
-
-
-def _plain(letter: DeadLetter) -> bytes:
-    import gzip  # noqa: PLC0415 - only to show one
-
-    return gzip.decompress(letter.body) if letter.body else b""
-
-
-def _body_json(letter: DeadLetter) -> dict[str, str]:
-    plain = _plain(letter)
-    try:
-        return {"text": plain.decode()}
-    except UnicodeDecodeError:
-        return {"base64": base64.b64encode(plain).decode()}
-
-
-def _as_table(letters: list[DeadLetter]) -> str:
-    heads = ("ID", "DIED", "JOB", "REASON", "ANSWER", "RECORDS", "SIZE", "FROM")
-    rows = [
-        (
-            str(letter.id),
-            moment(_time(letter.died_at)),
-            letter.job,
-            letter.reason,
-            letter.answer.reason,
-            number(letter.records),
-            size(letter.size),
-            letter.origin,
-        )
-        for letter in letters
-    ]
-    return table(heads, rows, right=frozenset({0, 5, 6}))
-
-
-def _as_text(letter: DeadLetter) -> str:
-    spooled, died = moment(_time(letter.spooled_at)), moment(_time(letter.died_at))
-    lines = [
-        f"dead letter {letter.id} of {letter.job}: {letter.reason}",
-        f"from {letter.origin}, {counted(letter.records, 'record')}",
-        f"spooled {spooled}, died {died} after {counted(letter.attempts, 'attempt')}",
-        "",
-        f"{letter.method} {letter.url}" if letter.method else "it never became a request; the record was:",
-        f"Content-Type: {letter.content_type}",
-        f"Idempotency-Key: {letter.key}",
-        *[f"{name}: {value}" for name, value in letter.headers.items()],
-        "",
-        _shown(_plain(letter)),
-        "",
-        note("answer: ") + letter.answer.reason,
-        *[f"{name}: {value}" for name, value in letter.answer.headers.items()],
-        "",
-        _printable(letter.answer.body),
-    ]
-    return "\n".join(lines)
-
-
-def _shown(body: bytes) -> str:
-    text = _printable(body[:BODY_SHOWN].decode(errors="replace"))
-    rest = len(body) - BODY_SHOWN
-    return f"{text}\n… {rest:,} more bytes (--output json shows all)" if rest > 0 else text
-
-
-def _printable(text: str) -> str:
-    """Line breaks stay; other control characters cannot play with the terminal."""
-    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+def _curl(letter: DeadLetter) -> str:
+    if not letter.method:
+        raise AgentError(f"dead letter {letter.id} never became a request", hint="--body gives its record")
+    return as_curl(letter)

@@ -119,12 +119,32 @@ def _trouble(job: dict[str, Any]) -> list[str]:
         lines.append(note(f"{name}: ") + f"the run of {moment(failed['due_at'])} failed: {failed['reason']}")
     lines += [_backfill(name, one) for one in job["backfills"] if one["state"] != "done"]
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
+    lines += _unmoved(job)
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
+        if job["oldest_dead_seconds"] is not None:
+            oldest = age(job["oldest_dead_seconds"])
+            letters += f", {oldest} old" if job["dead"] == 1 else f", the oldest {oldest} old"
         lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")
     if job["dead"] and job["expired"]:
         old = f"{counted(job['expired'], 'message')} too old to be sent"
         lines.append(note(f"{name}: ") + f"{old}: push-agent dead list --job {name} --reason expired")
+    return lines
+
+
+def _unmoved(job: dict[str, Any]) -> list[str]:
+    """Files that stay where they are although they should not."""
+    lines = []
+    for file in job["unmoved"]:
+        words = f"{file['path']} is dealt with, but cannot be moved: {file['reason']}"
+        lines.append(note(f"{job['name']}: ") + words)
+        if file["hint"]:
+            lines.append(
+                f"  hint: {file['hint']}; it is not sent again, and its move is tried again by itself"
+            )
+    more = job["unmoved_files"] - len(job["unmoved"])
+    if more > 0:
+        lines.append(note(f"{job['name']}: ") + f"{counted(more, 'file')} more cannot be moved")
     return lines
 
 

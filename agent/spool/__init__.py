@@ -22,9 +22,12 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
+from agent.spool.database import DATABASE
 from agent.spool.find import Found
+from agent.spool.letters import START, Before, LetterCount, Spot, Which
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
+from agent.spool.revive import Revived
 from agent.spool.spool import Spool
 from agent.spool.values import (
     BackfillRow,
@@ -44,8 +47,11 @@ from agent.spool.values import (
 )
 
 __all__ = [
+    "DATABASE",
+    "START",
     "BackfillRow",
     "BackfillState",
+    "Before",
     "ConfigRow",
     "FileRow",
     "FileState",
@@ -54,13 +60,17 @@ __all__ = [
     "JobOverview",
     "LaneWait",
     "Left",
+    "LetterCount",
     "Pending",
     "Reader",
     "Recovered",
+    "Revived",
     "RunRow",
     "RunState",
     "SessionRow",
     "SettledFile",
     "Spool",
+    "Spot",
+    "Which",
     "WindowMark",
 ]

@@ -175,7 +175,7 @@ def _row(  # noqa: PLR0917
     return (
         *(job, lane, key, run, file, draft.records, draft.size, 0, now, draft.as_of, draft.origin),
         *(draft.content_type, draft.path, headers, draft.form, "", draft.record_keys or None),
-        *(draft.subject, crc, draft.body),
+        *(draft.subject, None, crc, draft.body),
     )
 
 

@@ -16,13 +16,14 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import find, memory, queue, windows
+from agent.spool import find, letters, memory, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.find import Found
+from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
-from agent.spool.rows import RowDict, file_of, letter_of, receipt_of, run_of
-from agent.spool.tables import dead, files, jobs, messages, receipts, runs
+from agent.spool.rows import RowDict, file_of, receipt_of, run_of
+from agent.spool.tables import files, jobs, messages, receipts, runs
 from agent.spool.values import (
     BackfillRow,
     ConfigRow,
@@ -61,16 +62,6 @@ _RUNS = Statement(
     .order_by(runs.c.id.desc())
     .limit(bindparam("limit"))
 )
-# "" means any: what the database can tell by its index (job) it must be asked for plainly.
-_ANY_REASON = or_(bindparam("reason") == "", dead.c.reason == bindparam("reason"))
-_DEAD = Statement(select(dead).where(_ANY_REASON).order_by(dead.c.id.desc()).limit(bindparam("limit")))
-_DEAD_OF = Statement(
-    select(dead)
-    .where(dead.c.job == bindparam("job"), _ANY_REASON)
-    .order_by(dead.c.id.desc())
-    .limit(bindparam("limit"))
-)
-_LETTER = Statement(select(dead).where(dead.c.id == bindparam("letter")))
 _FILES = Statement(
     select(files).where(files.c.job == bindparam("job")).order_by(files.c.id.desc()).limit(bindparam("limit"))
 )
@@ -150,13 +141,33 @@ class Reader:
 
     def dead(self, job: str | None = None, limit: int = 100, *, reason: str = "") -> list[DeadLetter]:
         """Dead letters, newest first, with their bodies; of one job or reason only, where it is named."""
-        if job is None:
-            return self._rows(letter_of, _DEAD, reason=reason, limit=limit)
-        return self._rows(letter_of, _DEAD_OF, job=job, reason=reason, limit=limit)
+        which = Which(job=job or "", reason=reason)
+        found = [self.dead_letter(each.id) for each in self.letters(which, limit)]
+        return [letter for letter in found if letter is not None]
 
     def dead_letter(self, letter_id: int) -> DeadLetter | None:
-        """One of them."""
-        return next(iter(self._rows(letter_of, _LETTER, letter=letter_id)), None)
+        """One of them, with its body."""
+        return self._ask(lambda db: letters.one(db, letter_id), None)
+
+    def letters(self, which: Which, limit: int) -> list[DeadLetter]:
+        """Some of them, newest first, without their bodies."""
+        return self._ask(lambda db: letters.listed(db, which, limit), [])
+
+    def letters_counted(self, which: Which) -> list[LetterCount]:
+        """How many they are, job by job."""
+        return self._ask(lambda db: letters.counted(db, which), [])
+
+    def newest_letter(self) -> int:
+        """The id of the youngest of all; 0 when there is none."""
+        return self._ask(letters.newest_id, 0)
+
+    def letter_spots(self, which: Which, after: Spot, *, upto: int, limit: int) -> list[Spot]:
+        """The next of them in the order of their messages, behind `after`; none that died after `upto`."""
+        return self._ask(lambda db: letters.spots(db, which, after, upto, limit), [])
+
+    def letter_before(self, letter_id: int) -> Before | None:
+        """What an edited letter was; None: nobody edited it."""
+        return self._ask(lambda db: letters.before(db, letter_id), None)
 
     def receipts(self, key: str) -> list[Receipt]:
         """Every delivery with this idempotency key: one, or more after a repeat by hand."""
@@ -227,6 +238,7 @@ def _job_overview(
     return JobOverview(
         **plain,  # type: ignore[arg-type]
         oldest_at=_oldest_at(db, str(row["job"])) if row["waiting"] else None,
+        oldest_dead_at=letters.oldest_death(db, str(row["job"])) if row["dead"] else None,
         last_run=run_of(run) if run else None,
         last_failed=failed,
         last_receipt=receipt_of(receipt) if receipt else None,

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import TypeAlias
 
-from agent.message import Answer, DeadLetter, Receipt
+from agent.message import DAMAGED, Answer, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool.database import Value
 from agent.spool.values import BackfillRow, ConfigRow, FileRow, Fit, LaneWait, RunRow, WindowMark
@@ -43,9 +43,14 @@ def receipt_of(row: RowDict) -> Receipt:
 
 def letter_of(row: RowDict) -> DeadLetter:
     """A row of `dead`."""
-    left_out = {"path", "draft_headers", "form", "headers", "record_keys", *_ANSWER}
+    left_out = {"path", "draft_headers", "form", "place", "headers", "record_keys", *_ANSWER}
     plain = {name: value for name, value in row.items() if name not in left_out}
-    return DeadLetter(**plain, headers=load_headers(row["headers"]), answer=_answer(row))  # type: ignore[arg-type]
+    return DeadLetter(
+        **plain,  # type: ignore[arg-type]
+        headers=load_headers(row["headers"]),
+        answer=_answer(row),
+        sendable=row["draft_headers"] is not None and row["reason"] != DAMAGED,
+    )
 
 
 def run_of(row: RowDict) -> RunRow:

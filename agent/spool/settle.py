@@ -8,16 +8,10 @@ from dataclasses import fields
 from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
-from agent.message import EXPIRED, Answer, DeadLetter, Draft, Message, Receipt
-from agent.spool import counters, key_index, layouts
-from agent.spool.database import Database, Row, Statement, insert_all, rows_of
-from agent.spool.queue import (
-    INSERT_MESSAGE,
-    change_file,
-    check_sum,
-    dump_headers,
-    read_message,
-)
+from agent.message import DAMAGED, EXPIRED, Answer, DeadLetter, Message, Receipt
+from agent.spool import counters, key_index
+from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.queue import dump_headers, read_message
 from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
 from agent.spool.values import Left
@@ -58,8 +52,6 @@ _STEP = Statement(
         attempts=bindparam("failed"),
     )
 )
-_DEAD_ROW = Statement(select(dead).where(dead.c.id == bindparam("letter")))
-_DROP_DEAD = Statement(delete(dead).where(dead.c.id == bindparam("letter")))
 
 
 def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequence[DeadLetter]) -> None:
@@ -172,15 +164,17 @@ def _keep_receipt(db: Database, receipt: Receipt) -> int:
     return made
 
 
-def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
+def _keep_letter(db: Database, letter: DeadLetter, message: Message | None) -> int:
+    """Where its message stands, and once stood, is its place among the letters."""
     answer = letter.answer
     row: Row = (
         *(letter.job, letter.lane, letter.key, letter.run, letter.file, letter.records, letter.size),
         *(letter.origin, letter.spooled_at, letter.died_at, letter.attempts, letter.reason),
         *(letter.method, letter.url, letter.content_type, dump_headers(letter.headers)),
         *(answer.status, answer.reason, dump_headers(answer.headers), answer.body),
-        *((draft.path, dump_headers(draft.headers), draft.form) if draft else (None, None, "")),
-        *(letter.record_keys or None, letter.body),
+        *((message.path, dump_headers(message.headers)) if message else (None, None)),
+        *(message.form if message else "", letter.record_keys or None),
+        *((message.place or message.id) if message else 0, letter.body),
     )
     return db.raw.execute(_INSERT_DEAD.text, row).lastrowid or 0
 
@@ -219,44 +213,8 @@ def _letter_for_damage(message: Message, now: float) -> DeadLetter:
             for name in (*names, "content_type", "headers", "record_keys", "body")
         },
         died_at=now,
-        reason="damaged",
+        reason=DAMAGED,
         method="",
         url="",
         answer=Answer(status=None, reason="its bytes were damaged on the disk; it was not sent"),
     )
-
-
-def revive(db: Database, letter: int, now: float) -> str:
-    """Back into its lane, at the end, with the same key; its age counts from now on. Returns the job.
-
-    Raises LookupError when there is no such letter, or when it never was a message.
-    """
-    row = next(rows_of(db, _DEAD_ROW, letter=letter), None)
-    if row is None:
-        raise LookupError(f"there is no dead letter {letter}")
-    if row["draft_headers"] is None or row["reason"] == "damaged":
-        raise LookupError(f"dead letter {letter} cannot be sent: its reason is “{row['reason']!s}”")
-    names = ("body", "size", "records", "content_type", "path", "lane", "origin", "form")
-    headers = str(row["draft_headers"])
-    draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers))  # type: ignore[arg-type]
-    job, key = str(row["job"]), str(row["key"])
-    lane = layouts.lane_now(db, job, draft.lane)
-    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "progress": ""}
-    new["subject"] = None  # it is old, whatever its place in the lane says
-    new["crc"] = check_sum(draft, job, key, headers, lane)
-    db.execute(INSERT_MESSAGE, **new)
-    drop(db, letter)
-    counters.appended(db, job, 1, draft.records, draft.size, held=False)
-    if isinstance(row["file"], int):
-        change_file(db, row["file"], 1, draft.records, draft.size)
-    db.appended.append(job)
-    return job
-
-
-def drop(db: Database, letter: int) -> None:
-    """Forget a dead letter. Raises LookupError when there is no such letter."""
-    row = next(rows_of(db, _DEAD_ROW, letter=letter), None)
-    if row is None:
-        raise LookupError(f"there is no dead letter {letter}")
-    db.execute(_DROP_DEAD, letter=letter)
-    counters.dead_letters(db, str(row["job"]), -1)

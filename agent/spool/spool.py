@@ -18,6 +18,7 @@ from agent.spool import prune, queue, runs, settle
 from agent.spool.database import Database
 from agent.spool.files_api import FilesApi
 from agent.spool.folder import StateLock, check_machine, prepare
+from agent.spool.letters_api import LettersApi
 from agent.spool.memory_api import MemoryApi
 from agent.spool.opening import open_database
 from agent.spool.parts_api import PartsApi
@@ -31,7 +32,7 @@ from agent.spool.windows_api import WindowsApi
 log = get_log("spool")
 
 
-class Spool(FilesApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
+class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
@@ -244,18 +245,6 @@ class Spool(FilesApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
     def note_attempt(self, message_id: int) -> Pending[None]:
         """One more attempt failed."""
         return self._write(lambda db: queue.note_attempt(db, message_id))
-
-    def add_dead(self, letter: DeadLetter) -> Pending[int]:
-        """A record that never became a message; the letter's id."""
-        return self._durably(lambda db: settle.add_dead(db, letter), weight=len(letter.body))
-
-    def revive(self, letter_id: int) -> Pending[str]:
-        """A dead letter back into its lane, at the end, with its old key; the job. Raises LookupError."""
-        return self._durably(lambda db: settle.revive(db, letter_id, self._clock.now()))
-
-    def drop_dead(self, letter_id: int) -> Pending[None]:
-        """Forget a dead letter, by a person's wish. Raises LookupError."""
-        return self._durably(lambda db: settle.drop(db, letter_id))
 
     # ------------------------------------------------------------------------------ housekeeping
 

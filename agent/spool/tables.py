@@ -4,7 +4,8 @@
     runs       collects, skipped ones too      messages   the queue; deleted by ack and bury
     files      source files that were met      receipts   what is kept of a delivery
     cursors    how far a source was read       dead       dead letters
-    layouts    how a job is dealt out to lanes    fits    the size of body that a target takes
+    layouts    how a job is dealt out to lanes edits      what edited letters were before
+    fits       the size of body that a target takes
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
     windows    how far each job's are done     backfills  of windows, by hand
@@ -100,6 +101,7 @@ messages = Table(
     _text("progress", ""),  # "" while it is whole
     Column("record_keys", LargeBinary),
     Column("subject", Text),
+    Column("place", _BIG),  # where it stood before it died and was sent again; NULL: at its id
     _number("crc"),  # of all that is sent: SQLite has no checksums, and a flipped bit must not leave
     Column("body", LargeBinary, nullable=False),  # last, so that nobody reads through it
     Index("messages_of_lane", "job", "lane", "id"),
@@ -174,11 +176,23 @@ dead = Table(
     Column("draft_headers", Text),
     _text("form", ""),
     Column("record_keys", LargeBinary),
+    _number("place"),  # where it stood in the queue: the order of letters among themselves
     Column("body", LargeBinary, nullable=False),
     Index("dead_of_job", "job", "id"),
     Index("dead_with_keys", "id", "record_keys", sqlite_where=text("record_keys IS NOT NULL")),
     Index("dead_of_key", "key"),
+    Index("dead_in_order", "place"),
     sqlite_autoincrement=True,
+)
+
+edits = Table(
+    "edits",
+    metadata,
+    Column("letter", _BIG, primary_key=True, nullable=False, autoincrement=False),
+    _text("key"),
+    *(_number(name) for name in ("records", "size")),
+    _time("edited_at"),
+    Column("body", LargeBinary, nullable=False),
 )
 
 files = Table(

@@ -197,6 +197,8 @@ class JobOverview:
     delivered_records: int
     dead: int
     """Dead letters that are kept."""
+    oldest_dead_at: float | None
+    """When the oldest of them died."""
     expired: int
     """Messages that were too old to be sent, ever."""
     superseded: int

@@ -3,6 +3,7 @@
     POST /reload  {}                       the answer of the daemon's own handler, as JSON
     POST /push    {"job": …, "limit": …}
     POST /backfill    {"action": …, …}                   see agent/collect/backfills.py
+    POST /dead    {"action": …, "ids": …}                see agent/letters.py
     POST /auth    {"action": …, "connection": …}         see agent/custody.py
     POST /auth-check  {"connection": …, "action": …}     see agent/harmless.py
     errors        {"error": …, "hint": …, "exit_code": …} with a status of 400 or above
@@ -38,6 +39,8 @@ log = get_log("control")
 SOCKET = "control.sock"
 _PATIENCE = 5.0
 """Seconds that a daemon gets to say that it is there."""
+MOST_BYTES = 100_000_000
+"""Of one question: an edited body of 64 MB, gzipped, in base64, and some words."""
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 Handler: TypeAlias = "Callable[[JsonObject], Awaitable[JsonObject]]"
 """Takes the arguments, gives the answer; an AgentError becomes the error of the client."""
@@ -90,7 +93,7 @@ class ControlServer:
         if request.method != "POST" or handler is None:
             known = ", ".join(sorted(self._handlers))
             return HTTPStatus.NOT_FOUND, _error(f"there is no '{word}'", f"this daemon knows {known}")
-        arguments = _object(await request.read())
+        arguments = _object(await _whole(request))
         if arguments is None:
             return HTTPStatus.BAD_REQUEST, _error("the arguments are no JSON object")
         return await _handle(word, handler, arguments)
@@ -197,6 +200,17 @@ def _peer(request: web.BaseRequest) -> int:
         return -1
     _, uid, _ = _UCRED.unpack(end.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     return int(uid)
+
+
+async def _whole(request: web.BaseRequest) -> bytes:
+    """Its body: more than the MiB that `request.read()` takes, since a dead letter's body may be long."""
+    pieces, size = [], 0
+    async for piece in request.content.iter_any():
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            return b"too long"  # no JSON object either
+    return b"".join(pieces)
 
 
 def _object(body: bytes) -> JsonObject | None:

@@ -44,6 +44,12 @@ _JOB_GAUGES: tuple[JobGauge, ...] = (
     ),
     ("waiting_lanes", "Lanes that wait for more than their turn.", lambda job: len(job.lanes)),
     ("dead_letters", "Requests refused for good and kept.", lambda job: job.dead),
+    (
+        "oldest_dead_letter_seconds",
+        "Since the oldest of them was refused; 0 when there is none.",
+        lambda job: job.oldest_dead_seconds or 0.0,
+    ),
+    ("unmoved_files", "Files dealt with that cannot be moved now.", lambda job: job.unmoved_files),
     ("quarantined", "1 when its runs are not started any more.", lambda job: bool(job.quarantined)),
     ("next_due_timestamp_seconds", "When it runs next.", lambda job: job.next_due_at),
     (

@@ -140,7 +140,7 @@ async def test_a_refused_file_with_the_longest_of_names_is_set_aside_with_its_re
         await run(place, finisher, job_in(inbox))
         deliver(place, refuse=1)
         await finisher.sweep()
-        assert finisher.stuck() == {}
+        assert finisher.stuck() == ()
     lying = listed(inbox / "failed")
     assert len(lying) == 4
     assert sorted(
@@ -227,12 +227,15 @@ async def test_what_cannot_be_moved_is_said_once_visible_and_tried_again(place, 
     deliver(place)
     await finisher.sweep()
     await finisher.sweep()
-    assert finisher.stuck() == {str(path): f"File exists: {inbox}/done"}
+    [stuck] = finisher.stuck("j")
+    assert (stuck.path, stuck.reason) == (str(path), f"File exists: {inbox}/done")
+    assert stuck.hint == f"{inbox}/done must be a folder"
+    assert finisher.stuck("other") == ()
     assert [record.getMessage() for record in caplog.records].count("a file cannot be moved") == 1
     assert len(place.spool.settled_files().result()) == 1
     (inbox / "done").unlink()
     await finisher.sweep()
-    assert finisher.stuck() == {}
+    assert finisher.stuck() == ()
     assert listed(inbox) == ["done/a.txt"]
 
 

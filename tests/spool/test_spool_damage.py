@@ -60,6 +60,13 @@ def garble_page(path, rng):
         file.write(rng.randbytes(PAGE))
 
 
+def again_when_mended(ask):
+    """What was asked for when the damage was found is not done: it is asked for again, as a lane does."""
+    with contextlib.suppress(StateError):
+        return ask().result()
+    return ask().result()
+
+
 EDITS = (zero_page, flip_bytes, truncate, garble_page)
 
 
@@ -71,11 +78,11 @@ def test_del_19_any_damage_ends_in_a_working_spool(sound, tmp_path, seed):
     rng = random.Random(seed)
     EDITS[seed % len(EDITS)](state / "state.db", rng)
     spool = open_spool(state)
-    for message in spool.oldest("gps", 0, limit=1000, max_bytes=10**9).result():
+    for message in again_when_mended(lambda: spool.oldest("gps", 0, limit=1000, max_bytes=10**9)):
         assert message.body == sent[message.origin]
-        spool.ack(message, receipt(message)).result()
-    run = spool.start_run("gps", 1.0, "every", "sha").result()
-    [key] = spool.append(run, [draft(b"new")]).result()
+        again_when_mended(lambda: spool.ack(message, receipt(message)))  # noqa: B023 - called at once
+    run = again_when_mended(lambda: spool.start_run("gps", 1.0, "every", "sha"))
+    [key] = again_when_mended(lambda: spool.append(run, [draft(b"new")]))
     spool.close()
     again = open_spool(state)
     assert again.recovered is None  # never twice: no crash loop
