@@ -108,8 +108,14 @@ class Daemon:
         self._watch = FolderWatch(self._clock)
         self._reloader = Reloader(self._config, self, engine.spool, self._clock)
         self._scheduler = Scheduler(
-            engine.collector.due, self._skipped, engine.spool, self._clock, watch=watch_sources(self._watch)
+            engine.collector.due,
+            self._skipped,
+            engine.spool,
+            self._clock,
+            watch=watch_sources(self._watch),
+            paused=engine.pauses.is_collecting_paused,
         )
+        engine.pauses.on_resumed = self._scheduler.resumed
         stall = StallMonitor(self._clock)
         self._view = LiveView(
             self._config,
@@ -142,6 +148,7 @@ class Daemon:
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
         handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
         handlers["auth"] = self._on_auth
+        handlers["pause"] = self._engine.pauses.answer
         handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)

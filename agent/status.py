@@ -218,7 +218,6 @@ class Figures:
 _LEADS = {
     "retry": "target answered ",
     "network": "no answer from the target: ",
-    "paused": "the target asked for a pause: ",
     "misdirected": "the target does not take it at this address or from us: ",
     "unauthorized": "the target does not accept a fresh token: ",
     "session": "not signed in: ",
@@ -240,6 +239,8 @@ def explain(lane: LaneStatus, *, zone: tzinfo | None = None) -> str:
     if lane.until_at is None:
         return f"{text}, since {_clock(lane.since_at, None, zone)}"
     at = _clock(lane.until_at, lane.since_at, zone)
+    if lane.kind == "paused":
+        return f"{text}, until {at}"
     if lane.attempts:
         return f"{text}, {ordinal(lane.attempts + 1)} try at {at}"
     return f"{text}, next try at {at}"

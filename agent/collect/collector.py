@@ -4,6 +4,7 @@
           ├─ overlap: skip ─────────────────▶ recorded as skipped; after file events once more at its end
           ├─ overlap: queue ────────────────▶ behind it
           ├─ windows (:since, :until) ──────▶ behind it, once
+          ├─ paused by a person ────────────▶ recorded as skipped; what it missed is announced when it is resumed
           └─ three runs in a row died with the process ─▶ quarantined until the job's text changes
 
 Everything here happens in the event loop; the runs themselves in threads.
@@ -34,7 +35,7 @@ from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.pull.tools import Tools
 from agent.sources.asking import Databases
-from agent.spool import Spool
+from agent.spool import PauseRow, Spool
 from agent.window import Window
 
 log = get_log("collect")
@@ -69,6 +70,7 @@ class Collector:
         self._on_settled = on_settled
         self._tools = tools
         self._jobs: Mapping[str, Job] = {}
+        self._held: Mapping[str, PauseRow] = {}
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -121,11 +123,19 @@ class Collector:
         self._quarantine.keep({name: job.sha256 for name, job in jobs.items()})
         self._looks.keep(jobs)
 
+    def hold(self, held: Mapping[str, PauseRow]) -> None:
+        """These jobs are paused, and no others: runs under way end as they began, none is started."""
+        self._held = dict(held)
+
     def due(self, name: str, time: float, trigger: str) -> None:
         """It is time for a run of this job. Called in the event loop; never blocks, never raises."""
         if name not in self._jobs or self._stop.is_set() or self._pool is None:
             return
         wanted = Wanted(job=name, due=time, trigger=trigger)
+        if name in self._held:
+            if trigger not in HINTS:
+                self._tally.skip(wanted, self._held[name].said)
+            return
         if name not in self._active:
             self._begin(self._jobs[name], wanted)
             return
@@ -164,6 +174,10 @@ class Collector:
         job = self.job(wanted.job)
         if self._stop.is_set() or self._pool is None:
             raise AgentError("the agent is stopping", hint="try again when it runs")
+        if wanted.job in self._held:
+            raise AgentError(
+                self._held[wanted.job].said, hint=f"push-agent resume {wanted.job}, then try again"
+            )
         wanted.result = asyncio.get_running_loop().create_future()
         if wanted.job in self._active:
             self._queues.setdefault(wanted.job, deque()).append(wanted)
@@ -227,7 +241,10 @@ class Collector:
 
     async def _run(self, job: Job, wanted: Wanted) -> RunResult:
         try:
-            if reason := await self._quarantine.reason(job):
+            reason = (
+                self._held[job.name].said if job.name in self._held else await self._quarantine.reason(job)
+            )
+            if reason:
                 self._tally.skip(wanted, reason)
                 return RunResult(state="skipped", reason=reason)
             if self._stop.is_set() or self._pool is None:

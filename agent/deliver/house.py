@@ -11,7 +11,7 @@ from agent.connections import OpenConnection
 from agent.deliver.tally import Tally
 from agent.pacing import Random
 from agent.request import Route
-from agent.spool import Spool
+from agent.spool import PauseRow, Spool
 from agent.target import Terms
 
 
@@ -34,6 +34,9 @@ class House:
     random: Random
     tally: Tally
     way_of: Callable[[str], Way | None]
+    """None: there is none, or the job is paused."""
+    held: Callable[[str], PauseRow | None]
+    """Why the job is paused; None: it is not."""
     news: Callable[[], None]
     """Called when a lane begins to wait."""
     settled: Callable[[], None]

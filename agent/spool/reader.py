@@ -15,7 +15,7 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import memory, queue, windows
+from agent.spool import memory, pauses, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
@@ -27,6 +27,7 @@ from agent.spool.values import (
     FileRow,
     JobOverview,
     LaneWait,
+    PauseRow,
     RunRow,
     WindowMark,
 )
@@ -172,6 +173,10 @@ class Reader:
     def cursor(self, job: str) -> Cursor | None:
         """How far the job's source was read."""
         return self._ask(lambda db: memory.cursor(db, job), None)
+
+    def pauses(self) -> list[PauseRow]:
+        """What a person has paused."""
+        return self._ask(pauses.rows, [])
 
     def window_marks(self) -> list[WindowMark]:
         """How far the windows of each job are done."""

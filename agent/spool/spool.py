@@ -21,6 +21,7 @@ from agent.spool.files_api import FilesApi
 from agent.spool.folder import StateLock, check_machine, prepare
 from agent.spool.memory_api import MemoryApi
 from agent.spool.opening import open_database
+from agent.spool.pauses_api import PausesApi
 from agent.spool.pending import Pending
 from agent.spool.quota import ROW_BYTES, Quota
 from agent.spool.thread import DatabaseThread
@@ -30,7 +31,7 @@ from agent.spool.windows_api import WindowsApi
 log = get_log("spool")
 
 
-class Spool(FilesApi, MemoryApi, WindowsApi):
+class Spool(FilesApi, MemoryApi, WindowsApi, PausesApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),

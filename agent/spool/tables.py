@@ -8,6 +8,7 @@
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
     windows    how far each job's are done     backfills  of windows, by hand
+    pauses     what a person has paused
 
 Times are REAL seconds since 1970, JSON is text, booleans are 0 and 1: plain types that every database has.
 """
@@ -227,6 +228,15 @@ backfills = Table(
     *(_time(name) for name in ("started_at", "updated_at")),
     Index("backfills_of_job", "job", "id"),
     sqlite_autoincrement=True,
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    *(_key(name) for name in ("kind", "name", "part")),
+    _text("reason"),
+    _time("since"),
+    _time("until", nullable=True),
 )
 
 configs = Table(

@@ -2,6 +2,7 @@
 
     POST /reload  {}                       the answer of the daemon's own handler, as JSON
     POST /push    {"job": …, "limit": …}
+    POST /pause   {"action": …, "jobs": …, …}            see agent/pauses
     POST /backfill    {"action": …, …}                   see agent/collect/backfills.py
     POST /auth    {"action": …, "connection": …}         see agent/custody.py
     POST /auth-check  {"connection": …, "action": …}     see agent/harmless.py
