@@ -28,10 +28,10 @@ from agent.config.model import AgentSettings, Job, Plan
 from agent.custody import act, rekey
 from agent.engine import Engine
 from agent.errors import AgentError
+from agent.following import Following
 from agent.harmless import Consultation
 from agent.logs import get_log, set_up_logs
 from agent.loop import grown_up, run
-from agent.message import JsonValue
 from agent.reload import Change, Prepared, Reloader
 from agent.schedule.folders import watch_sources
 from agent.schedule.scheduler import Scheduler
@@ -146,8 +146,13 @@ class Daemon:
         log.info("ready", jobs=len(self._reloader.plan.jobs), change=str(change))
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
-        handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
+        handlers = {
+            "status": self._on_status,
+            "reload": self._on_reload,
+        }
         handlers["auth"] = self._on_auth
+        following = Following(self._engine)
+        handlers["push"], handlers["left"] = following.answer_push, following.answer
         handlers["pause"] = self._engine.pauses.answer
         handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
@@ -253,20 +258,6 @@ class Daemon:
             self._notifier.ready()
         self._notifier.status(str(change))
         return change
-
-    async def _on_push(self, arguments: JsonObject) -> JsonObject:
-        job, limit = arguments.get("job"), arguments.get("limit")
-        if not isinstance(job, str) or not (limit is None or isinstance(limit, int)):
-            raise AgentError("push wants a job and, if at all, a whole number as limit")
-        result = await self._engine.collector.run_now(job, limit)
-        answer: dict[str, JsonValue] = {
-            "job": job,
-            "state": result.state,
-            "reason": result.reason,
-            "records": result.records,
-            "messages": result.messages,
-        }
-        return answer
 
     async def _on_auth(self, arguments: JsonObject) -> JsonObject:
         action, connection = arguments.get("action"), arguments.get("connection")

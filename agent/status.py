@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
-from agent.errors import Problem
 from agent.message import JsonValue
+from agent.status_parts import BackfillStatus, ConfigStatus, PauseStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,25 +36,6 @@ class RunStatus:
     until_at: float | None = None
     backfill: int | None = None
     """Of which it is a part (`push --from --to`)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackfillStatus:
-    """Windows of the past that somebody asked for; the last one of a job, or one that is not done."""
-
-    id: int
-    since_at: float
-    until_at: float
-    step: str
-    """"": the schedule's own."""
-    state: str
-    """`running`, `stopped`, `failed`, `done`."""
-    reason: str
-    done_at: float
-    """All before it is done."""
-    windows: int
-    records: int
-    messages: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,6 +86,8 @@ class JobStatus:
     dead: int = 0
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
+    paused: tuple[PauseStatus, ...] = ()
+    """By a person; through its connections only while the daemon runs, which knows them."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 
@@ -133,33 +116,14 @@ class ConnectionStatus:
     paused_until_at: float | None = None
     """The target asked for silence (Retry-After)."""
     failing_since_at: float | None = None
+    paused: tuple[PauseStatus, ...] = ()
+    """By a person."""
     tls_verified: bool = True
     """False: the target's certificate is not checked (`tls.verify: false`)."""
     certificate_ends_at: float | None = None
     """Of the certificate that we show; None: there is none."""
     tls_trouble: str = ""
     """Why the TLS files as they are now are not in use; "" when they are."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RejectedFile:
-    """A file of the config that is not used as it stands."""
-
-    file: str
-    kept: bool
-    """Whether its last good version runs instead."""
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConfigStatus:
-    """What of the config is in use."""
-
-    folder: str = ""
-    loaded_at: float | None = None
-    jobs: int = 0
-    connections: int = 0
-    rejected: tuple[RejectedFile, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -182,7 +146,7 @@ class Snapshot:
     """The state folder."""
     started_at: float | None = None
     """None: no daemon runs; the rest is what it left."""
-    config: ConfigStatus = ConfigStatus()
+    config: ConfigStatus = field(default_factory=ConfigStatus)
     spool: SpoolStatus = SpoolStatus()
     jobs: tuple[JobStatus, ...] = ()
     connections: tuple[ConnectionStatus, ...] = ()

@@ -13,7 +13,8 @@ from agent.message import JsonValue
 from agent.reload import Change, Reloader
 from agent.schedule.scheduler import Scheduler
 from agent.stall import StallMonitor
-from agent.status import ConfigStatus, Figures, Histogram, RejectedFile, Snapshot, to_json
+from agent.status import Figures, Histogram, Snapshot, to_json
+from agent.status_parts import ConfigStatus, RejectedFile
 from agent.survey import Live, survey
 
 

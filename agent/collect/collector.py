@@ -4,7 +4,7 @@
           ├─ overlap: skip ─────────────────▶ recorded as skipped; after file events once more at its end
           ├─ overlap: queue ────────────────▶ behind it
           ├─ windows (:since, :until) ──────▶ behind it, once
-          ├─ paused by a person ────────────▶ recorded as skipped; what it missed is announced when it is resumed
+          ├─ paused by a person ────────────▶ recorded as skipped; announced as missed when it is resumed
           └─ three runs in a row died with the process ─▶ quarantined until the job's text changes
 
 Everything here happens in the event loop; the runs themselves in threads.
@@ -135,10 +135,14 @@ class Collector:
         if name in self._held:
             if trigger not in HINTS:
                 self._tally.skip(wanted, self._held[name].said)
-            return
-        if name not in self._active:
+        elif name in self._active:
+            self._due_again(name, wanted)
+        else:
             self._begin(self._jobs[name], wanted)
-            return
+
+    def _due_again(self, name: str, wanted: Wanted) -> None:
+        """While a run of it is under way."""
+        trigger = wanted.trigger
         queue = self._queues.setdefault(name, deque())
         if trigger in HINTS:
             # The run under way may have listed its files already: look once more, however many hints.

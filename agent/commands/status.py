@@ -85,7 +85,7 @@ def _jobs(jobs: list[dict[str, Any]]) -> str:
         rows.append(
             (
                 job["name"],
-                moment(job["next_due_at"]),
+                _next_due(job),
                 _last_run(job),
                 number(job["waiting_messages"]),
                 size(job["waiting_bytes"]),
@@ -96,6 +96,28 @@ def _jobs(jobs: list[dict[str, Any]]) -> str:
             )
         )
     return table(heads, rows, right=frozenset({3, 4, 5, 6, 8}))
+
+
+def _next_due(job: dict[str, Any]) -> str:
+    if any(one["part"] == "collecting" for one in job["paused"]):
+        return "paused"
+    return moment(job["next_due_at"])
+
+
+def _paused(name: str, pauses: list[dict[str, Any]]) -> list[str]:
+    """A line for each pause; both halves of one stand in one line."""
+    parts: dict[tuple[str, ...], list[str]] = {}
+    for one in pauses:
+        until = f"until {moment(one['until_at'])}" if one["until_at"] else "until it is resumed"
+        where = f" over connection {one['connection']}" if one["connection"] else ""
+        told = (where, f"since {moment(one['since_at'])}, {until}", one["reason"])
+        parts.setdefault(told, []).append(one["part"])
+    return [
+        note(f"{name}: ")
+        + f"{' and '.join(words)}{where} is paused {span}"
+        + (f": {reason}" if reason else "")
+        for (where, span, reason), words in parts.items()
+    ]
 
 
 def _last_run(job: dict[str, Any]) -> str:
@@ -110,6 +132,7 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     lines = []
     name = job["name"]
     run = job["last_run"]
+    lines += _paused(name, job["paused"])
     if job["quarantined"]:
         lines.append(bad(f"{name}: ") + job["quarantined"])
     if run and run["state"] in {"failed", "skipped"} and run["reason"]:
@@ -154,6 +177,7 @@ def _connections(connections: list[dict[str, Any]], taken_at: str) -> str:
         if one["last_error"]:
             again = f"; next try at {moment(one['next_try_at'])}" if one["next_try_at"] else ""
             lines.append(note(f"{one['name']}: ") + one["last_error"] + again)
+        lines += _paused(one["name"], [{**pause, "connection": ""} for pause in one["paused"]])
         if one["paused_until_at"]:
             until = moment(one["paused_until_at"])
             lines.append(note(f"{one['name']}: ") + f"the target asked for a pause until {until}")

@@ -130,7 +130,7 @@ class Deliverer:
                 lane.waiting.changed.set()
 
     def hold(self, held: Mapping[str, PauseRow]) -> None:
-        """These jobs are paused, and no others: their lanes wait, those that were let go look again at once."""
+        """These jobs are paused, and no others: their lanes wait; those that were let go look at once."""
         before, self._held = self._held, dict(held)
         for lane in self._lanes.values():
             if before.get(lane.job) != self._held.get(lane.job):

@@ -20,11 +20,11 @@ from dataclasses import replace
 from typing import TypeAlias
 
 from agent.clock import Clock
-from agent.config.model import HttpSource, Job, Plan, SqlSource
+from agent.config.model import Job, Plan
 from agent.errors import AgentError
 from agent.logs import get_log
 from agent.message import JsonValue
-from agent.pauses.wish import TOLD, Kind, Part, Wish, as_json, unknown, wish_of
+from agent.pauses.wish import TOLD, Kind, Part, Wish, as_json, read_over, unknown, wish_of
 from agent.spool import PauseRow, Spool
 from agent.status import rfc3339
 
@@ -205,7 +205,7 @@ class Pauses:
         """Tell both halves."""
         self._news.set()
         before = self._held
-        self._held = self._effective("collecting", self._plan.jobs, _read_over)
+        self._held = self._effective("collecting", self._plan.jobs, read_over)
         everyone = {**self._draining, **self._plan.jobs}
         self._tell_collecting(self._held)
         self._tell_delivering(self._effective("delivering", everyone, _delivered_over))
@@ -226,11 +226,6 @@ class Pauses:
                 if row is not None:
                     held[name] = row
         return held
-
-
-def _read_over(job: Job) -> str | None:
-    """Files and programs need no connection."""
-    return job.source.connection if isinstance(job.source, HttpSource | SqlSource) else None
 
 
 def _delivered_over(job: Job) -> str | None:

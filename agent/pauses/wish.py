@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from agent.config.model import HttpSource, Job, SqlSource
 from agent.errors import AgentError, UsageError
 from agent.message import JsonValue
 from agent.spool import PauseRow
@@ -32,6 +33,11 @@ class Wish:
     reason: str = ""
     seconds: float | None = None
     """How long; None: until it is resumed."""
+
+
+def read_over(job: Job) -> str | None:
+    """The connection that its source is read over; None for files and programs."""
+    return job.source.connection if isinstance(job.source, HttpSource | SqlSource) else None
 
 
 def as_json(row: PauseRow) -> dict[str, JsonValue]:

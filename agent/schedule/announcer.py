@@ -64,7 +64,7 @@ class Announcer:
     Of a job that is `paused` nothing is said.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0917 - each is of another kind
         self,
         announce: Announce,
         skipped: Skipped,

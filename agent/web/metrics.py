@@ -26,6 +26,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JobGauge: TypeAlias = "tuple[str, str, Callable[[JobStatus], float | None]]"
 ConnectionGauge: TypeAlias = "tuple[str, str, Callable[[ConnectionStatus], float | None]]"
 
+
+def _paused(job: JobStatus, part: str) -> bool:
+    return any(one.part == part for one in job.paused)
+
+
 # name, help, value; None: no sample.
 _JOB_COUNTERS: tuple[JobGauge, ...] = (
     ("delivered_records", "Records that the target accepted.", lambda job: job.delivered_records),
@@ -43,6 +48,8 @@ _JOB_GAUGES: tuple[JobGauge, ...] = (
     ),
     ("waiting_lanes", "Lanes that wait for more than their turn.", lambda job: len(job.lanes)),
     ("dead_letters", "Requests refused for good and kept.", lambda job: job.dead),
+    ("collecting_paused", "1 when a person has paused its runs.", lambda job: _paused(job, "collecting")),
+    ("delivering_paused", "1 when a person has paused its delivery.", lambda job: _paused(job, "delivering")),
     ("quarantined", "1 when its runs are not started any more.", lambda job: bool(job.quarantined)),
     ("next_due_timestamp_seconds", "When it runs next.", lambda job: job.next_due_at),
     (
@@ -69,6 +76,7 @@ _CONNECTION_GAUGES: tuple[ConnectionGauge, ...] = (
         "Until when the target asked for silence.",
         lambda one: one.paused_until_at,
     ),
+    ("connection_paused", "1 when a person has paused what goes over it.", lambda one: bool(one.paused)),
     (
         "connection_tls_verified",
         "0 when the target's certificate is not checked.",
