@@ -26,6 +26,7 @@ from agent.clock import Clock
 from agent.config import load_settings
 from agent.config.model import AgentSettings, Job, Plan
 from agent.custody import act, rekey
+from agent.draining import Draining
 from agent.engine import Engine
 from agent.errors import AgentError
 from agent.following import Following
@@ -153,6 +154,7 @@ class Daemon:
         handlers["auth"] = self._on_auth
         following = Following(self._engine)
         handlers["push"], handlers["left"] = following.answer_push, following.answer
+        handlers["drain"] = Draining(self._engine).answer
         handlers["pause"] = self._engine.pauses.answer
         handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer

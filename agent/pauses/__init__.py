@@ -15,7 +15,7 @@ a moment, and holds what a removed job has left in the spool, until somebody res
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
@@ -24,7 +24,7 @@ from agent.config.model import Job, Plan
 from agent.errors import AgentError
 from agent.logs import get_log
 from agent.message import JsonValue
-from agent.pauses.wish import TOLD, Kind, Part, Wish, as_json, read_over, unknown, wish_of
+from agent.pauses.wish import TOLD, Kind, Part, Wish, as_json, jobs_meant, named, read_over, wish_of
 from agent.spool import PauseRow, Spool
 from agent.status import rfc3339
 
@@ -59,6 +59,7 @@ class Pauses:
         self._plan = Plan()
         self._draining: Mapping[str, Job] = {}
         self._held: Held = {}
+        self._held_back: Held = {}
         self._changing = asyncio.Lock()
         self._news = asyncio.Event()
         self._ending: asyncio.Task[None] | None = None
@@ -69,9 +70,9 @@ class Pauses:
         """Recall what was paused; from now on pauses end by themselves."""
         await self.recall()
         for row in self.rows()[:TOLD]:
-            log.warning("is still paused", **_words(row))
+            log.info("is still paused", **_words(row))
         if len(self._rows) > TOLD:
-            log.warning("more is still paused", pauses=len(self._rows))
+            log.info("more is still paused", pauses=len(self._rows))
         self._ending = asyncio.create_task(self._end_in_time(), name="pauses")
 
     async def recall(self) -> None:
@@ -100,6 +101,14 @@ class Pauses:
         """Whether no run of the job is started, itself or through its connection."""
         return job in self._held
 
+    def delivering_paused(self, job: str) -> PauseRow | None:
+        """Why nothing of the job is sent; None: it is not paused."""
+        return self._held_back.get(job)
+
+    def jobs_of(self, wish: Wish) -> tuple[str, ...]:
+        """The jobs that are named, that deliver over the connections that are named, or all. UsageError."""
+        return jobs_meant(wish, self._plan, self._draining)
+
     # ------------------------------------------------------------------------------ by a person's wish
 
     async def pause(self, wish: Wish) -> list[PauseRow]:
@@ -108,7 +117,7 @@ class Pauses:
         What was paused before stays so, with the new reason and the new end.
         """
         async with self._changing:
-            names = self._named(wish, [])
+            names = named(wish, self._plan, self._draining)
             now = self._clock.now()
             until = None if wish.seconds is None else now + wish.seconds
             rows = [
@@ -132,7 +141,7 @@ class Pauses:
     async def resume(self, wish: Wish) -> list[PauseRow]:
         """What is not paused any more. Raises UsageError for a name that is neither known nor paused."""
         async with self._changing:
-            names = set(self._named(wish, self._rows.values()))
+            names = set(named(wish, self._plan, self._draining, self._rows.values()))
             rows = [
                 row
                 for row in self.rows()
@@ -154,21 +163,6 @@ class Pauses:
             "changed": [as_json(row) for row in changed],
             "paused": [as_json(row) for row in self.rows()],
         }
-
-    def _named(self, wish: Wish, also: Iterable[PauseRow]) -> list[tuple[Kind, str]]:
-        """What is meant. Raises UsageError with what was perhaps meant instead."""
-        jobs = {*self._plan.jobs, *self._draining, *(row.name for row in also if row.kind == "job")}
-        connections = {*self._plan.connections, *self._plan.databases}
-        connections |= {row.name for row in also if row.kind == "connection"}
-        for name in wish.jobs:
-            if name not in jobs:
-                raise unknown("job", name, jobs, also_a="connection" if name in connections else "")
-        for name in wish.connections:
-            if name not in connections:
-                raise unknown("connection", name, connections, also_a="job" if name in jobs else "")
-        wanted = (*wish.jobs, *(sorted(self._plan.jobs) if wish.everything else ()))
-        found: list[tuple[Kind, str]] = [("job", name) for name in dict.fromkeys(wanted)]
-        return found + [("connection", name) for name in dict.fromkeys(wish.connections)]
 
     # ------------------------------------------------------------------------------ what follows from it
 
@@ -208,7 +202,8 @@ class Pauses:
         self._held = self._effective("collecting", self._plan.jobs, read_over)
         everyone = {**self._draining, **self._plan.jobs}
         self._tell_collecting(self._held)
-        self._tell_delivering(self._effective("delivering", everyone, _delivered_over))
+        self._held_back = self._effective("delivering", everyone, _delivered_over)
+        self._tell_delivering(self._held_back)
         for job in before:
             if job not in self._held:
                 self.on_resumed(job)

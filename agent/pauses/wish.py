@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from agent.config.model import HttpSource, Job, SqlSource
+from agent.config.model import HttpSource, Job, Plan, SqlSource
 from agent.errors import AgentError, UsageError
 from agent.message import JsonValue
 from agent.spool import PauseRow
@@ -40,6 +40,35 @@ def read_over(job: Job) -> str | None:
     return job.source.connection if isinstance(job.source, HttpSource | SqlSource) else None
 
 
+def named(
+    wish: Wish, plan: Plan, draining: Mapping[str, Job], also: Iterable[PauseRow] = ()
+) -> list[tuple[Kind, str]]:
+    """What is meant; `also` are paused, and so known. Raises UsageError for an unknown name."""
+    also = list(also)
+    jobs = {*plan.jobs, *draining, *(row.name for row in also if row.kind == "job")}
+    connections = {*plan.connections, *plan.databases}
+    connections |= {row.name for row in also if row.kind == "connection"}
+    for name in wish.jobs:
+        if name not in jobs:
+            raise _unknown("job", name, jobs, also_a="connection" if name in connections else "")
+    for name in wish.connections:
+        if name not in connections:
+            raise _unknown("connection", name, connections, also_a="job" if name in jobs else "")
+    wanted = (*wish.jobs, *(sorted(plan.jobs) if wish.everything else ()))
+    found: list[tuple[Kind, str]] = [("job", name) for name in dict.fromkeys(wanted)]
+    return found + [("connection", name) for name in dict.fromkeys(wish.connections)]
+
+
+def jobs_meant(wish: Wish, plan: Plan, draining: Mapping[str, Job]) -> tuple[str, ...]:
+    """The jobs that are named, that deliver over connections that are named, or all. Raises UsageError."""
+    meant = named(wish, plan, draining)
+    jobs = [name for kind, name in meant if kind == "job"]
+    over = {name for kind, name in meant if kind == "connection"}
+    everyone = {**draining, **plan.jobs}
+    jobs += [name for name, job in everyone.items() if wish.everything or job.target.connection in over]
+    return tuple(dict.fromkeys(jobs))
+
+
 def as_json(row: PauseRow) -> dict[str, JsonValue]:
     """As `status` shows it."""
     return {
@@ -52,7 +81,7 @@ def as_json(row: PauseRow) -> dict[str, JsonValue]:
     }
 
 
-def unknown(kind: Kind, name: str, known: Collection[str], *, also_a: str) -> UsageError:
+def _unknown(kind: Kind, name: str, known: Collection[str], *, also_a: str) -> UsageError:
     """There is no such name; perhaps another one was meant, or the other kind (`also_a`)."""
     if also_a:
         words = f"--connection {name}" if also_a == "connection" else name
