@@ -31,6 +31,7 @@ from agent.engine import Engine
 from agent.errors import AgentError
 from agent.following import Following
 from agent.harmless import Consultation
+from agent.levels import Levels
 from agent.logs import get_log, set_up_logs
 from agent.loop import grown_up, run
 from agent.reload import Change, Prepared, Reloader
@@ -138,6 +139,7 @@ class Daemon:
         self._spawn("watchdog", notifier.watch(self._view.unhealthy))
         self._spawn("stall", stall.run())
         self._spawn("prune", self._prune())
+        self._spawn("levels", Levels(engine.spool, self._clock).run())
         self._view.started()
         grown_up()
         self._ready = True

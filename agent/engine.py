@@ -26,6 +26,7 @@ from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
+from agent.limit import Limit
 from agent.logs import get_log
 from agent.pauses import Pauses
 from agent.pull.fetch import LoopFetch
@@ -196,6 +197,8 @@ class Engine:
         self._allowed = plan.settings.commands_allow
         self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
+        self.spool.limits.total = Limit(max_messages=plan.settings.spool_max_messages)
+        self.spool.limits.jobs = {name: job.spool for name, job in plan.jobs.items() if job.spool}
         self.pauses.set_plan(plan, prepared.draining)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():

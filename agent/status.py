@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
 from agent.message import JsonValue
-from agent.status_parts import BackfillStatus, ConfigStatus, PauseStatus
+from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,6 +86,8 @@ class JobStatus:
     dead: int = 0
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
+    spool_limit: LimitStatus | None = None
+    """Only while the daemon runs, which knows it; None: the job has none of its own."""
     paused: tuple[PauseStatus, ...] = ()
     """By a person; through its connections only while the daemon runs, which knows them."""
     quarantined: str = ""
@@ -132,6 +134,11 @@ class SpoolStatus:
 
     bytes: int = 0
     max_bytes: int = 0
+    messages: int = 0
+    """Of all jobs, held ones too."""
+    max_messages: int | None = None
+    used_ratio: float = 0.0
+    """1.0 and above: it is full, and collecting waits; 0 without a daemon."""
     recovered: bool = False
     """It was damaged, was set aside, and what could be read of it was saved."""
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 from agent.errors import Problem
+from agent.limit import Limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,6 +26,28 @@ class BackfillStatus:
     windows: int
     records: int
     messages: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitStatus:
+    """How much of a job, or of all, may wait in the spool, and how much does."""
+
+    max_bytes: int | None
+    max_messages: int | None
+    used_ratio: float
+    """1.0 and above: it is full, and collecting waits."""
+    said: str
+    """`850,000 of 1,000,000 messages`: the part that is taken most."""
+
+    @classmethod
+    def of(cls, limit: Limit, messages: int, size: int) -> Self:
+        """With so much in it."""
+        return cls(
+            max_bytes=limit.max_bytes,
+            max_messages=limit.max_messages,
+            used_ratio=round(limit.share(messages, size), 4),
+            said=limit.told(messages, size),
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
+from agent.limit import Limit
 from agent.message import lane_number
 from agent.pauses.wish import read_over
 from agent.session_row import SessionRow
@@ -27,7 +28,7 @@ from agent.status import (
     SpoolStatus,
     explain,
 )
-from agent.status_parts import BackfillStatus, ConfigStatus, PauseStatus
+from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 
 if TYPE_CHECKING:
     from agent.connections import OpenConnection
@@ -50,6 +51,7 @@ class Live:
     waits: tuple[LaneWait, ...] = ()
     used_bytes: int = 0
     max_bytes: int = 0
+    max_messages: int | None = None
     recovered: bool = False
 
 
@@ -61,6 +63,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
         paused = reader.pauses()
+    messages = sum(one.waiting + one.held for one in overviews.values())
     names = sorted(
         {*overviews, *(live.jobs if live else ()), *(row.name for row in paused if row.kind == "job")}
     )
@@ -87,14 +90,14 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
             replace(_connection(one), paused=_paused(paused, "connection", name))
             for name, one in live.connections.items()
         )
-        spool = SpoolStatus(bytes=live.used_bytes, max_bytes=live.max_bytes, recovered=live.recovered)
+        spool = _spool(live)
     return Snapshot(
         version=__version__,
         taken_at=now,
         state=str(state),
         started_at=live.started_at if live else None,
         config=live.config if live else ConfigStatus(),
-        spool=spool,
+        spool=replace(spool, messages=messages, used_ratio=_ratio(spool, messages)),
         jobs=tuple(
             replace(
                 _job(name, overviews.get(name), now, live),
@@ -106,6 +109,20 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         ),
         connections=connections,
     )
+
+
+def _spool(live: Live) -> SpoolStatus:
+    return SpoolStatus(
+        bytes=live.used_bytes,
+        max_bytes=live.max_bytes,
+        max_messages=live.max_messages,
+        recovered=live.recovered,
+    )
+
+
+def _ratio(spool: SpoolStatus, messages: int) -> float:
+    by_bytes = spool.bytes / spool.max_bytes if spool.max_bytes else 0.0
+    return round(max(by_bytes, Limit(max_messages=spool.max_messages).share(messages, 0)), 4)
 
 
 def _size(path: Path) -> int:
@@ -122,6 +139,11 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         collecting=live.collecting.get(name, "") if live else "",
         quarantined=live.quarantined.get(name, "") if live else "",
     )
+    if job is not None and job.spool:
+        messages, size = (
+            (stored.waiting + stored.held, stored.waiting_bytes + stored.held_bytes) if stored else (0, 0)
+        )
+        base = replace(base, spool_limit=LimitStatus.of(job.spool, messages, size))
     if stored is None:
         return base
     waits = [wait for wait in live.waits if wait.job == name] if live else stored.waits

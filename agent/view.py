@@ -67,6 +67,7 @@ class LiveView:
             waits=engine.deliverer.snapshot().waits,
             used_bytes=await engine.spool.used_bytes(),
             max_bytes=engine.spool.max_bytes,
+            max_messages=engine.spool.limits.total.max_messages,
             recovered=engine.spool.recovered is not None,
         )
         return await asyncio.to_thread(survey, engine.settings.state, self._clock.now(), live)

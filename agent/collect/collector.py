@@ -18,17 +18,17 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 
 from agent.clock import Clock
 from agent.collect.catch_up import CatchUp
+from agent.collect.full import Full
 from agent.collect.looks import Looks
 from agent.collect.quarantine import Quarantine
 from agent.collect.result import RunResult, try_again
 from agent.collect.slots import MOST_WAITING, Slots
 from agent.collect.tally import CollectSnapshot, Tally
-from agent.collect.wanted import Wanted
+from agent.collect.wanted import Wanted, still_collecting
 from agent.collect.worker import HINTS, Worker, fault
 from agent.config.model import AgentSettings, Job, uses_window
 from agent.errors import AgentError, UsageError
@@ -76,6 +76,7 @@ class Collector:
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks, self._tally = Looks(clock, self.due), Tally(spool)
         self._quarantine = Quarantine(spool)
+        self._full = Full(spool, clock, self._tally)
         self._stop = threading.Event()
         self._worker = Worker(
             spool=spool,
@@ -152,7 +153,7 @@ class Collector:
             if not any(other.trigger == trigger for other in queue):
                 queue.append(wanted)
         elif not any(schedule.overlap == "queue" for schedule in self._jobs[name].schedules):
-            self._tally.skip(wanted, f"the run of {_clock(self._active[name].due)} was still collecting")
+            self._tally.skip(wanted, still_collecting(self._active[name]))
         elif len(queue) >= _QUEUE:
             self._tally.skip(wanted, f"{_QUEUE} runs wait already")
         else:
@@ -245,12 +246,13 @@ class Collector:
 
     async def _run(self, job: Job, wanted: Wanted) -> RunResult:
         try:
-            reason = (
-                self._held[job.name].said if job.name in self._held else await self._quarantine.reason(job)
-            )
-            if reason:
+            held = self._held.get(job.name)
+            if reason := held.said if held is not None else await self._quarantine.reason(job):
                 self._tally.skip(wanted, reason)
                 return RunResult(state="skipped", reason=reason)
+            # Who waits for a run by hand waits for room too; one of the schedule takes no thread for that.
+            if wanted.result is None and (reason := await self._full.why_full(job.name)):
+                return self._full.skip(wanted, reason)
             if self._stop.is_set() or self._pool is None:
                 return RunResult(state="stopped", reason="the agent stopped before it began")
             loop = asyncio.get_running_loop()
@@ -276,10 +278,6 @@ class Collector:
         else:
             wanted.answer(RunResult(state="skipped", reason="the job was removed"))
             self._next(name)
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
 def _folder(path: Path) -> None:

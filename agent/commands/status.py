@@ -11,6 +11,7 @@ import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, good, moment, note, size, table
+from agent.limit import HIGH
 from agent.status import counted, number
 
 # A daemon that is alive answers in milliseconds.
@@ -71,6 +72,10 @@ def _head(snapshot: dict[str, Any]) -> str:
     life = good(f"running since {moment(started)}") if started else note("not running")
     spool = snapshot["spool"]
     used = size(spool["bytes"]) + (f" of {size(spool['max_bytes'])}" if spool["max_bytes"] else "")
+    if spool["used_ratio"] >= HIGH:
+        used = bad(f"{used} ({spool['used_ratio']:.0%} full)")
+    if spool["max_messages"]:
+        used += f", {number(spool['messages'])} of {counted(spool['max_messages'], 'message')}"
     line = f"push-agent {snapshot['version']}: {life}; state {snapshot['state']}, spool {used}"
     if spool["recovered"]:
         line += "\n" + bad("the state database was damaged; what could be read of it was saved (see *.bad.*)")
@@ -120,6 +125,14 @@ def _paused(name: str, pauses: list[dict[str, Any]]) -> list[str]:
     ]
 
 
+def _limit(name: str, limit: dict[str, Any] | None) -> list[str]:
+    if limit is None or limit["used_ratio"] < HIGH:
+        return []
+    if limit["used_ratio"] >= 1:
+        return [bad(f"{name}: ") + f"spool is full: {limit['said']}: collecting waits until some have left"]
+    return [note(f"{name}: ") + f"spool is {limit['used_ratio']:.0%} full: {limit['said']}"]
+
+
 def _last_run(job: dict[str, Any]) -> str:
     run = job["last_run"]
     if job["collecting"]:
@@ -132,6 +145,7 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     lines = []
     name = job["name"]
     run = job["last_run"]
+    lines += _limit(name, job["spool_limit"])
     lines += _paused(name, job["paused"])
     if job["quarantined"]:
         lines.append(bad(f"{name}: ") + job["quarantined"])

@@ -25,6 +25,7 @@ from agent.config.model import (
     files_of,
 )
 from agent.config.view import View
+from agent.limit import Limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +39,7 @@ class JobParts:
     batch: Batch
     target: Target | None
     delivery: Delivery
+    spool: Limit
     tests: tuple[JobTest, ...]
     where: Where
 
@@ -59,6 +61,7 @@ class JobParts:
             batch=self.batch,
             target=self.target,
             delivery=self.delivery,
+            spool=self.spool,
             tests=self.tests,
             file=file,
             sha256=sha256,
@@ -81,6 +84,7 @@ def build_job(view: View) -> JobParts:
         ),
         target=build_target(target) if target else None,
         delivery=build_delivery(delivery, whole_files=view.section("source").text("type") == "file"),
+        spool=_limit(view.section("spool")),
         tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
@@ -89,6 +93,13 @@ def build_job(view: View) -> JobParts:
     _check_templates(view, parts)
     _check_watch(view, parts)
     return parts
+
+
+def _limit(spool: View) -> Limit:
+    """Zero is refused by the schema: here it stands for a key that is not there."""
+    return Limit(
+        max_bytes=spool.size("max_bytes", 0) or None, max_messages=spool.number("max_messages", 0) or None
+    )
 
 
 def _check_body(view: View, parts: JobParts) -> None:

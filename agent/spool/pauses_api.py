@@ -6,12 +6,20 @@ from collections.abc import Sequence
 
 from agent.spool import pauses
 from agent.spool.desk import Desk
+from agent.spool.limits import Limits
 from agent.spool.pending import Pending
 from agent.spool.values import Backlog, Fallen, PauseRow
 
 
 class PausesApi(Desk):
-    """What a person has paused, and what is waited for meanwhile."""
+    """What a person has paused, what is limited, and what is waited for meanwhile."""
+
+    limits: Limits
+    """Where appends stop, besides at the size of the database. Changed by a reload."""
+
+    def why_full(self, job: str) -> Pending[str]:
+        """Why a run of the job could append nothing now; "" when it could."""
+        return self._read(lambda db: self.limits.why_full(db, job))
 
     def pauses(self) -> Pending[list[PauseRow]]:
         """All of them."""

@@ -211,7 +211,7 @@ def _job_overview(
 ) -> JobOverview:
     run = next(rows_of(db, _RUN, run=row["last_run"]), None)
     receipt = next(rows_of(db, _RECEIPT, receipt=row["last_receipt"]), None)
-    left_out = {"last_run", "last_receipt", "held_records", "held_bytes"}
+    left_out = {"last_run", "last_receipt", "held_records"}
     plain = {name: value for name, value in row.items() if name not in left_out}
     return JobOverview(
         **plain,  # type: ignore[arg-type]

@@ -44,7 +44,7 @@ class Spool(FilesApi, MemoryApi, WindowsApi, PausesApi):
     def __init__(self, lock: StateLock, thread: DatabaseThread, quota: Quota, clock: Clock) -> None:
         super().__init__(thread, clock)
         self._lock = lock
-        self._quota = quota
+        self._quota, self.limits = quota, quota.limits
 
     @classmethod
     def open(cls, state: Path, *, max_bytes: int, clock: Clock, owner: str = "daemon") -> Self:
@@ -171,6 +171,7 @@ class Spool(FilesApi, MemoryApi, WindowsApi, PausesApi):
 
         def work(db: Database) -> list[str]:
             now = self._clock.now()
+            self.limits.check(db, run, batch)
             with self._making_room(db), self._quota.appending(db, weight):
                 if seed:
                     keys = [key_of(seed, draft.first) for draft in batch]

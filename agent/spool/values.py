@@ -208,6 +208,7 @@ class JobOverview:
     """Before gzip."""
     held: int
     """Messages of files that are still being read."""
+    held_bytes: int
     oldest_at: float | None
     """When the oldest waiting message entered the spool."""
     delivered: int

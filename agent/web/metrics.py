@@ -48,6 +48,21 @@ _JOB_GAUGES: tuple[JobGauge, ...] = (
     ),
     ("waiting_lanes", "Lanes that wait for more than their turn.", lambda job: len(job.lanes)),
     ("dead_letters", "Requests refused for good and kept.", lambda job: job.dead),
+    (
+        "spool_limit_bytes",
+        "Bytes of it at which collecting waits.",
+        lambda job: job.spool_limit.max_bytes if job.spool_limit else None,
+    ),
+    (
+        "spool_limit_messages",
+        "Requests of it at which collecting waits.",
+        lambda job: job.spool_limit.max_messages if job.spool_limit else None,
+    ),
+    (
+        "spool_limit_used_ratio",
+        "How much of its limit is taken; 1 and above: it is full.",
+        lambda job: job.spool_limit.used_ratio if job.spool_limit else None,
+    ),
     ("collecting_paused", "1 when a person has paused its runs.", lambda job: _paused(job, "collecting")),
     ("delivering_paused", "1 when a person has paused its delivery.", lambda job: _paused(job, "delivering")),
     ("quarantined", "1 when its runs are not started any more.", lambda job: bool(job.quarantined)),
@@ -180,6 +195,13 @@ class FiguresCollector(Collector):
         for name, text, number in (
             ("spool_bytes", "Size of the spool.", spool.bytes),
             ("spool_max_bytes", "Size at which collecting stops.", spool.max_bytes),
+            ("spool_messages", "Requests in the spool, of all jobs.", spool.messages),
+            (
+                "spool_max_messages",
+                "Requests at which collecting waits; 0: no such limit.",
+                spool.max_messages or 0,
+            ),
+            ("spool_used_ratio", "How full the spool is; 1 and above: collecting waits.", spool.used_ratio),
             ("spool_recovered", "1 when the database was damaged and salvaged.", spool.recovered),
             ("config_rejected_files", "Config files that are not used.", len(snapshot.config.rejected)),
             ("event_loop_stall_seconds_max", "Longest stall since the start.", self._figures.longest_stall),

@@ -10,6 +10,7 @@ from agent.config.model.body import Batch, Body, Expr
 from agent.config.model.job_test import JobTest
 from agent.config.model.place import Where
 from agent.config.model.source import Source
+from agent.limit import NO_LIMIT, Limit
 from agent.message import STRICT, Layout
 
 
@@ -134,6 +135,8 @@ class Job:
     batch: Batch = field(default_factory=Batch)
     target: Target
     delivery: Delivery = Delivery()
+    spool: Limit = NO_LIMIT
+    """How much of it may wait."""
     tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""
