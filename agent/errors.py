@@ -115,8 +115,8 @@ class StateLocked(StateError):
 class SpoolFull(StateError):
     """The spool is at its limit or the disk is full: nothing was appended, nothing is lost.
 
-    `limit`: `job` when it is that job's own and others may go on, `all` for the number of all messages, "" for
-    the disk and the size of the database.
+    `limit`: `job` when it is that job's own and others may go on, `all` for the number of all messages,
+    "" for the disk and the size of the database.
     """
 
     exit_code = EXIT_TEMPORARY
