@@ -26,5 +26,6 @@ def test_a_job_at_its_limit_waits_over_a_kill_and_goes_on_by_itself(scene):
     scene.sandbox.no_faults()
     for action in ("pause", "resume"):  # a resumed lane tries at once, however long it was going to wait
         scene.ask("pause", action=action, jobs=[scene.name])
+    scene.ask("push", job=scene.name)  # and this waits for room
     scene.all_arrived()
     assert world.events("the spool is nearly full")
