@@ -26,6 +26,9 @@ swaps the plan when a file changes.
     tls.py          certificates → an SSL context; tls_files.py: renewed ones are taken over
     pacing.py       backoff, Retry-After, rate limit
     auth/           the session: one rotating token for every job of a connection
+    pauses/         what a person has paused, kept over restarts
+    following.py    how far jobs are on their way out (`push --wait`); draining.py: until nothing is left
+    levels.py       says once that the spool is nearly full; limit.py: how much may wait
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
     doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
     letters.py      dead letters by hand: sent again, dropped, edited
@@ -34,7 +37,7 @@ swaps the plan when a file changes.
     schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
-    status.py       what is going on, as values; web/ shows it: pages, metrics, control socket
+    status.py, status_parts.py  what is going on, as values; web/ shows it: pages, metrics, control socket
     systemd.py      sd_notify
     sandbox/        a local stand-in of the platform
 """

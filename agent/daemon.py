@@ -26,13 +26,15 @@ from agent.clock import Clock
 from agent.config import load_settings
 from agent.config.model import AgentSettings, Job, Plan
 from agent.custody import act, rekey
+from agent.draining import Draining
 from agent.engine import Engine
 from agent.errors import AgentError
+from agent.following import Following
 from agent.harmless import Consultation
 from agent.letters import LettersByHand
+from agent.levels import Levels
 from agent.logs import get_log, set_up_logs
 from agent.loop import grown_up, run
-from agent.message import JsonValue
 from agent.reload import Change, Prepared, Reloader
 from agent.schedule.folders import watch_sources
 from agent.schedule.scheduler import Scheduler
@@ -109,8 +111,14 @@ class Daemon:
         self._watch = FolderWatch(self._clock)
         self._reloader = Reloader(self._config, self, engine.spool, self._clock)
         self._scheduler = Scheduler(
-            engine.collector.due, self._skipped, engine.spool, self._clock, watch=watch_sources(self._watch)
+            engine.collector.due,
+            self._skipped,
+            engine.spool,
+            self._clock,
+            watch=watch_sources(self._watch),
+            paused=engine.pauses.is_collecting_paused,
         )
+        engine.pauses.on_resumed = self._scheduler.resumed
         stall = StallMonitor(self._clock)
         self._view = LiveView(
             self._config,
@@ -132,6 +140,7 @@ class Daemon:
         self._spawn("watchdog", notifier.watch(self._view.unhealthy))
         self._spawn("stall", stall.run())
         self._spawn("prune", self._prune())
+        self._spawn("levels", Levels(engine.spool, self._clock).run())
         self._view.started()
         grown_up()
         self._ready = True
@@ -141,9 +150,16 @@ class Daemon:
         log.info("ready", jobs=len(self._reloader.plan.jobs), change=str(change))
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
-        handlers = {"status": self._on_status, "reload": self._on_reload, "push": self._on_push}
+        handlers = {
+            "status": self._on_status,
+            "reload": self._on_reload,
+        }
         handlers["auth"] = self._on_auth
         handlers["dead"] = LettersByHand(self._engine.spool, lambda: self._reloader.plan.jobs).answer
+        following = Following(self._engine)
+        handlers["push"], handlers["left"] = following.answer_push, following.answer
+        handlers["drain"] = Draining(self._engine).answer
+        handlers["pause"] = self._engine.pauses.answer
         handlers["backfill"] = self._engine.backfills.answer
         handlers["auth-check"] = Consultation(lambda: self._engine.connections).answer
         control = ControlServer(self._settings.state, handlers)
@@ -249,20 +265,6 @@ class Daemon:
             self._notifier.ready()
         self._notifier.status(str(change))
         return change
-
-    async def _on_push(self, arguments: JsonObject) -> JsonObject:
-        job, limit = arguments.get("job"), arguments.get("limit")
-        if not isinstance(job, str) or not (limit is None or isinstance(limit, int)):
-            raise AgentError("push wants a job and, if at all, a whole number as limit")
-        result = await self._engine.collector.run_now(job, limit)
-        answer: dict[str, JsonValue] = {
-            "job": job,
-            "state": result.state,
-            "reason": result.reason,
-            "records": result.records,
-            "messages": result.messages,
-        }
-        return answer
 
     async def _on_auth(self, arguments: JsonObject) -> JsonObject:
         action, connection = arguments.get("action"), arguments.get("connection")

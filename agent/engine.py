@@ -26,7 +26,9 @@ from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
 from agent.errors import AgentError, ConfigError, Problem
 from agent.finish import Finisher
+from agent.limit import Limit
 from agent.logs import get_log
+from agent.pauses import Pauses
 from agent.pull.fetch import LoopFetch
 from agent.pull.tools import Tools
 from agent.rekey import Custody, take_custody
@@ -77,6 +79,7 @@ class Engine:
             tools=self._tools,
             databases=self.databases,
         )
+        self.pauses = Pauses(spool, clock, collecting=self.collector.hold, delivering=self.deliverer.hold)
         self.backfills = Backfills(self.collector, spool, clock)
 
     @classmethod
@@ -99,6 +102,7 @@ class Engine:
         loop = asyncio.get_running_loop()
         # The spool calls from its own thread.
         self.spool.on_append = lambda job: _soon(loop, self.deliverer.wake, job)
+        await self.pauses.start()
         await self.collector.start()
         await self.finisher.start()
         await self.deliverer.start(only)
@@ -111,6 +115,7 @@ class Engine:
         _, cut_off = await asyncio.gather(self.collector.stop(grace), self.deliverer.stop(grace))
         if cut_off:
             log.warning("requests were cut off; they are sent again at the next start", requests=cut_off)
+        await self.pauses.stop()
         await self.backfills.close()
         await self.finisher.stop()
         # Those that were replaced a moment ago get the same time for a renewal under way.
@@ -192,6 +197,9 @@ class Engine:
         self._allowed = plan.settings.commands_allow
         self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
+        self.spool.limits.total = Limit(max_messages=plan.settings.spool_max_messages)
+        self.spool.limits.jobs = {name: job.spool for name, job in plan.jobs.items() if job.spool}
+        self.pauses.set_plan(plan, prepared.draining)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():
             connection.announce()

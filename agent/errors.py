@@ -113,9 +113,17 @@ class StateLocked(StateError):
 
 
 class SpoolFull(StateError):
-    """The spool is at its limit or the disk is full: nothing was appended, nothing is lost."""
+    """The spool is at its limit or the disk is full: nothing was appended, nothing is lost.
+
+    `limit`: `job` when it is that job's own and others may go on, `all` for the number of all messages,
+    "" for the disk and the size of the database.
+    """
 
     exit_code = EXIT_TEMPORARY
+
+    def __init__(self, message: str, *, hint: str = "", limit: Literal["", "job", "all"] = "") -> None:
+        super().__init__(message, hint=hint)
+        self.limit = limit
 
 
 class SourceError(AgentError):

@@ -1,4 +1,4 @@
-"""Without a daemon: one run of one job, or what a person asks of the sign-in.
+"""Without a daemon: one run of one job, the rest of some jobs, or what a person asks of the sign-in.
 
 Each takes the state's lock, does its work with the same engine as the daemon, and lets go.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +16,12 @@ from agent.collect import RunResult
 from agent.config import Loaded
 from agent.config.model import AgentSettings, HttpSource, Plan
 from agent.custody import act, rekey
-from agent.deliver import LaneWait
+from agent.draining import Draining
 from agent.engine import Engine
 from agent.errors import ConfigError, StateError
+from agent.following import Following, Left
 from agent.message import JsonValue
+from agent.pauses.wish import Wish
 from agent.reload import Change
 
 _GRACE = 10.0
@@ -34,8 +36,10 @@ class Pushed:
     run: RunResult
     delivered: int
     """Records that the target took."""
-    waits: LaneWait | None
-    """Why something is left in the spool; None: nothing is."""
+    dead: int
+    """Dead letters of its run."""
+    waits: str
+    """Why something is left in the spool; "": nothing is."""
 
 
 async def push_once(
@@ -47,21 +51,79 @@ async def push_once(
     loaded: Loaded,
     clock: Clock,
     say: Callable[[str], None],
+    patience: float | None = None,
 ) -> Pushed:
     """Run `job` and deliver. What cannot be delivered now stays in the spool, for the daemon.
 
+    Ends when nothing is left or a lane must wait; with `patience` it goes on so many seconds through waits.
+
     Raises StateLocked when a daemon runs, ConfigError when the job cannot be prepared.
     """
-    async with _engine_of(job, config=config, settings=settings, loaded=loaded, clock=clock) as engine:
+    async with _engine_of([job], config=config, settings=settings, loaded=loaded, clock=clock) as engine:
         progress = asyncio.create_task(_tell(engine, job, clock, say))
         try:
-            run = await engine.collector.run_now(job, limit)
-            waits = await engine.deliverer.drained(job)
+            run, mark = await Following(engine).push(job, limit)
+            waits = await _until_gone(engine, [job], patience)
+            dead = (await Following(engine).since(mark)).dead
         finally:
             progress.cancel()
             await engine.stop(_GRACE)
         await engine.finisher.sweep()
-        return Pushed(run=run, delivered=_delivered(engine, job), waits=waits)
+        return Pushed(run=run, delivered=_delivered(engine, job), dead=dead, waits=waits)
+
+
+async def drain_once(
+    jobs: Sequence[str],
+    *,
+    reason: str,
+    config: Path,
+    settings: AgentSettings,
+    loaded: Loaded,
+    clock: Clock,
+    say: Callable[[list[Left]], None],
+    patience: float | None,
+    resume: bool,
+) -> tuple[list[Left], str]:
+    """Deliver what these jobs have in the spool; what is left, and why. Their collecting is paused.
+
+    `say` is told how far it is, now and then. With `resume` they collect again, however this ends.
+    Raises as `push_once` does, and what `Draining.begin` raises.
+    """
+    async with _engine_of(jobs, config=config, settings=settings, loaded=loaded, clock=clock) as engine:
+        draining, following = Draining(engine), Following(engine)
+        drain = await draining.begin(Wish(jobs=tuple(jobs), reason=reason))
+        progress = asyncio.create_task(_tell_left(following, jobs, clock, say))
+        try:
+            waits = await _until_gone(engine, jobs, patience, patient=True)
+        finally:
+            progress.cancel()
+            await engine.stop(_GRACE)
+            if resume:
+                await draining.end(drain)
+        await engine.finisher.sweep()
+        return await following.of(jobs), waits
+
+
+async def _until_gone(
+    engine: Engine, jobs: Sequence[str], seconds: float | None, *, patient: bool = False
+) -> str:
+    """Until nothing of them is left, "", or why something is.
+
+    Waits of lanes are waited through when there is a limit to it, or `patient`.
+    """
+    why = ""
+    try:
+        async with asyncio.timeout(seconds):
+            for job in jobs:
+                while (wait := await engine.deliverer.drained(job)) is not None:
+                    why = wait.reason
+                    if seconds is None and not patient:
+                        return why
+                    await asyncio.sleep(_BEAT)
+                why = ""
+    except TimeoutError:
+        return f"the time is up after {seconds:g} s" + (f": {why}" if why else "")
+    return ""
 
 
 async def backfill_once(
@@ -79,7 +141,7 @@ async def backfill_once(
     Ends early when it is cancelled: asked for again, it goes on. Raises as `push_once` does, UsageError
     when the span means nothing.
     """
-    async with _engine_of(job, config=config, settings=settings, loaded=loaded, clock=clock) as engine:
+    async with _engine_of([job], config=config, settings=settings, loaded=loaded, clock=clock) as engine:
         row = await engine.backfills.begin(job, *span)
         waiting = asyncio.create_task(engine.backfills.wait(job), name="backfill")
         waits = None
@@ -98,24 +160,23 @@ async def backfill_once(
 
 @contextlib.asynccontextmanager
 async def _engine_of(
-    job: str, *, config: Path, settings: AgentSettings, loaded: Loaded, clock: Clock
+    jobs: Sequence[str], *, config: Path, settings: AgentSettings, loaded: Loaded, clock: Clock
 ) -> AsyncIterator[Engine]:
-    """An engine for one job, started. Whoever uses it stops it; here the state folder is let go."""
-    chosen = loaded.plan.jobs[job]
-    connection = loaded.plan.connections[chosen.target.connection]
-    connections = {connection.name: connection}
-    if isinstance(chosen.source, HttpSource):
-        connections[chosen.source.connection] = loaded.plan.connections[chosen.source.connection]
-    plan = Plan(
-        settings=settings, connections=connections, databases=loaded.plan.databases, jobs={job: chosen}
-    )
+    """An engine for these jobs, started. Whoever uses it stops it; here the state folder is let go."""
+    chosen = {job: loaded.plan.jobs[job] for job in jobs}
+    names = {job.target.connection for job in chosen.values()}
+    names |= {job.source.connection for job in chosen.values() if isinstance(job.source, HttpSource)}
+    connections = {name: loaded.plan.connections[name] for name in names}
+    plan = Plan(settings=settings, connections=connections, databases=loaded.plan.databases, jobs=chosen)
     engine = await asyncio.to_thread(Engine.open, settings, config, clock, owner="push")
     try:
-        prepared = await engine.prepare(plan, {}, Change(added=(job,)))
+        prepared = await engine.prepare(plan, {}, Change(added=tuple(jobs)))
         if prepared.rejected:
             raise ConfigError(tuple(each.problem for each in prepared.rejected))
         engine.swap(prepared)
-        await engine.start(job)  # the lanes of other jobs go on waiting for the reasons they have
+        await engine.start(jobs[0])  # the lanes of other jobs go on waiting for the reasons they have
+        for job in jobs[1:]:
+            engine.deliverer.wake(job)
         try:
             yield engine
         finally:
@@ -170,3 +231,11 @@ async def _tell(engine: Engine, job: str, clock: Clock, say: Callable[[str], Non
         await clock.sleep(_BEAT)
         doing = engine.collector.snapshot().collecting.get(job, "delivering")
         say(f"{doing}; delivered {_delivered(engine, job):,} records")
+
+
+async def _tell_left(
+    following: Following, jobs: Sequence[str], clock: Clock, say: Callable[[list[Left]], None]
+) -> None:
+    while True:
+        say(await following.of(jobs))
+        await clock.sleep(_BEAT)

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
-from agent.errors import Problem
 from agent.message import JsonValue
+from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 from agent.unmoved import UnmovedFile
 
 
@@ -37,25 +37,6 @@ class RunStatus:
     until_at: float | None = None
     backfill: int | None = None
     """Of which it is a part (`push --from --to`)."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackfillStatus:
-    """Windows of the past that somebody asked for; the last one of a job, or one that is not done."""
-
-    id: int
-    since_at: float
-    until_at: float
-    step: str
-    """"": the schedule's own."""
-    state: str
-    """`running`, `stopped`, `failed`, `done`."""
-    reason: str
-    done_at: float
-    """All before it is done."""
-    windows: int
-    records: int
-    messages: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,6 +95,10 @@ class JobStatus:
     """Files that are dealt with and cannot be moved to `done` or `failed` now."""
     unmoved: tuple[UnmovedFile, ...] = ()
     """The first few of them."""
+    spool_limit: LimitStatus | None = None
+    """Only while the daemon runs, which knows it; None: the job has none of its own."""
+    paused: tuple[PauseStatus, ...] = ()
+    """By a person; through its connections only while the daemon runs, which knows them."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 
@@ -142,6 +127,8 @@ class ConnectionStatus:
     paused_until_at: float | None = None
     """The target asked for silence (Retry-After)."""
     failing_since_at: float | None = None
+    paused: tuple[PauseStatus, ...] = ()
+    """By a person."""
     tls_verified: bool = True
     """False: the target's certificate is not checked (`tls.verify: false`)."""
     certificate_ends_at: float | None = None
@@ -151,32 +138,16 @@ class ConnectionStatus:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RejectedFile:
-    """A file of the config that is not used as it stands."""
-
-    file: str
-    kept: bool
-    """Whether its last good version runs instead."""
-    problems: tuple[Problem, ...]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ConfigStatus:
-    """What of the config is in use."""
-
-    folder: str = ""
-    loaded_at: float | None = None
-    jobs: int = 0
-    connections: int = 0
-    rejected: tuple[RejectedFile, ...] = ()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class SpoolStatus:
     """The database."""
 
     bytes: int = 0
     max_bytes: int = 0
+    messages: int = 0
+    """Of all jobs, held ones too."""
+    max_messages: int | None = None
+    used_ratio: float = 0.0
+    """1.0 and above: it is full, and collecting waits; 0 without a daemon."""
     recovered: bool = False
     """It was damaged, was set aside, and what could be read of it was saved."""
 
@@ -191,7 +162,7 @@ class Snapshot:
     """The state folder."""
     started_at: float | None = None
     """None: no daemon runs; the rest is what it left."""
-    config: ConfigStatus = ConfigStatus()
+    config: ConfigStatus = field(default_factory=ConfigStatus)
     spool: SpoolStatus = SpoolStatus()
     jobs: tuple[JobStatus, ...] = ()
     connections: tuple[ConnectionStatus, ...] = ()
@@ -227,7 +198,6 @@ class Figures:
 _LEADS = {
     "retry": "target answered ",
     "network": "no answer from the target: ",
-    "paused": "the target asked for a pause: ",
     "refused": "the target refuses it: ",
     "misdirected": "the target does not take it at this address or from us: ",
     "unauthorized": "the target does not accept a fresh token: ",
@@ -250,6 +220,8 @@ def explain(lane: LaneStatus, *, zone: tzinfo | None = None) -> str:
     if lane.until_at is None:
         return f"{text}, since {_clock(lane.since_at, None, zone)}"
     at = _clock(lane.until_at, lane.since_at, zone)
+    if lane.kind == "paused":
+        return f"{text}, until {at}"
     if lane.attempts:
         return f"{text}, {ordinal(lane.attempts + 1)} try at {at}"
     return f"{text}, next try at {at}"

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
+from agent.limit import Limit
 from agent.message import lane_number
+from agent.pauses.wish import read_over
 from agent.session_row import SessionRow
-from agent.spool import BackfillRow, JobOverview, LaneWait, Reader, RunRow
+from agent.spool import BackfillRow, JobOverview, LaneWait, PauseRow, Reader, RunRow
 from agent.status import (
-    BackfillStatus,
-    ConfigStatus,
     ConnectionStatus,
     JobStatus,
     LaneStatus,
@@ -28,6 +28,7 @@ from agent.status import (
     SpoolStatus,
     explain,
 )
+from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 from agent.unmoved import UnmovedFile
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Live:
     """The files of a job that cannot be moved now."""
     used_bytes: int = 0
     max_bytes: int = 0
+    max_messages: int | None = None
     recovered: bool = False
 
 
@@ -64,7 +66,11 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         rows = {row.connection: row for row in reader.sessions()}
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
-    names = sorted({*overviews, *(live.jobs if live else ())})
+        paused = reader.pauses()
+    messages = sum(one.waiting + one.held for one in overviews.values())
+    names = sorted(
+        {*overviews, *(live.jobs if live else ()), *(row.name for row in paused if row.kind == "job")}
+    )
     if live is None:
         connections = tuple(
             ConnectionStatus(
@@ -78,30 +84,49 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
                 last_error=row.last_error,
                 next_try_at=row.blocked_until,
                 stored=row.sealed is not None,
+                paused=_paused(paused, "connection", row.connection),
             )
             for row in rows.values()
         )
         spool = SpoolStatus(bytes=sum(_size(state / name) for name in DATABASES))
     else:
-        connections = tuple(_connection(one) for one in live.connections.values())
-        spool = SpoolStatus(bytes=live.used_bytes, max_bytes=live.max_bytes, recovered=live.recovered)
+        connections = tuple(
+            replace(_connection(one), paused=_paused(paused, "connection", name))
+            for name, one in live.connections.items()
+        )
+        spool = _spool(live)
     return Snapshot(
         version=__version__,
         taken_at=now,
         state=str(state),
         started_at=live.started_at if live else None,
         config=live.config if live else ConfigStatus(),
-        spool=spool,
+        spool=replace(spool, messages=messages, used_ratio=_ratio(spool, messages)),
         jobs=tuple(
             replace(
                 _job(name, overviews.get(name), now, live),
                 windows_done_at=marks.get(name),
                 backfills=tuple(_backfill(row) for row in backfills if row.job == name),
+                paused=_paused_job(name, paused, live.jobs.get(name) if live else None),
             )
             for name in names
         ),
         connections=connections,
     )
+
+
+def _spool(live: Live) -> SpoolStatus:
+    return SpoolStatus(
+        bytes=live.used_bytes,
+        max_bytes=live.max_bytes,
+        max_messages=live.max_messages,
+        recovered=live.recovered,
+    )
+
+
+def _ratio(spool: SpoolStatus, messages: int) -> float:
+    by_bytes = spool.bytes / spool.max_bytes if spool.max_bytes else 0.0
+    return round(max(by_bytes, Limit(max_messages=spool.max_messages).share(messages, 0)), 4)
 
 
 def _size(path: Path) -> int:
@@ -121,6 +146,11 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         unmoved=unmoved[:_UNMOVED_SHOWN],
         quarantined=live.quarantined.get(name, "") if live else "",
     )
+    if job is not None and job.spool:
+        messages, size = (
+            (stored.waiting + stored.held, stored.waiting_bytes + stored.held_bytes) if stored else (0, 0)
+        )
+        base = replace(base, spool_limit=LimitStatus.of(job.spool, messages, size))
     if stored is None:
         return base
     waits = [wait for wait in live.waits if wait.job == name] if live else stored.waits
@@ -135,7 +165,7 @@ def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -
         waiting_bytes=stored.waiting_bytes,
         held_messages=stored.held,
         oldest_waiting_seconds=None if stored.oldest_at is None else max(0.0, now - stored.oldest_at),
-        lanes=tuple(_lane(wait) for wait in waits),
+        lanes=tuple(lane_status(wait) for wait in waits),
         delivered_messages=stored.delivered,
         delivered_records=stored.delivered_records,
         last_delivered_at=receipt.delivered_at if receipt else None,
@@ -177,7 +207,34 @@ def _backfill(row: BackfillRow) -> BackfillStatus:
     )
 
 
-def _lane(wait: LaneWait) -> LaneStatus:
+def _paused_job(name: str, rows: list[PauseRow], job: Job | None) -> tuple[PauseStatus, ...]:
+    if not rows:
+        return ()
+    found = _paused(rows, "job", name)
+    if job is not None:
+        places = {"collecting": read_over(job), "delivering": job.target.connection}
+        found += tuple(
+            _pause(row) for row in rows if row.kind == "connection" and places[row.part] == row.name
+        )
+    return found
+
+
+def _paused(rows: list[PauseRow], kind: str, name: str) -> tuple[PauseStatus, ...]:
+    return tuple(_pause(row) for row in rows if (row.kind, row.name) == (kind, name))
+
+
+def _pause(row: PauseRow) -> PauseStatus:
+    return PauseStatus(
+        part=row.part,
+        connection=row.name if row.kind == "connection" else "",
+        reason=row.reason,
+        since_at=row.since,
+        until_at=row.until,
+    )
+
+
+def lane_status(wait: LaneWait) -> LaneStatus:
+    """Why a lane waits, with the sentence for it."""
     lane = LaneStatus(
         lane=lane_number(wait.lane),
         kind=wait.kind,

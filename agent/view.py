@@ -13,7 +13,8 @@ from agent.message import JsonValue
 from agent.reload import Change, Reloader
 from agent.schedule.scheduler import Scheduler
 from agent.stall import StallMonitor
-from agent.status import ConfigStatus, Figures, Histogram, RejectedFile, Snapshot, to_json
+from agent.status import Figures, Histogram, Snapshot, to_json
+from agent.status_parts import ConfigStatus, RejectedFile
 from agent.survey import Live, survey
 
 
@@ -67,6 +68,7 @@ class LiveView:
             unmoved=engine.finisher.stuck,
             used_bytes=await engine.spool.used_bytes(),
             max_bytes=engine.spool.max_bytes,
+            max_messages=engine.spool.limits.total.max_messages,
             recovered=engine.spool.recovered is not None,
         )
         return await asyncio.to_thread(survey, engine.settings.state, self._clock.now(), live)

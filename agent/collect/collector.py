@@ -4,6 +4,7 @@
           ├─ overlap: skip ─────────────────▶ recorded as skipped; after file events once more at its end
           ├─ overlap: queue ────────────────▶ behind it
           ├─ windows (:since, :until) ──────▶ behind it, once
+          ├─ paused by a person ────────────▶ recorded as skipped; announced as missed when it is resumed
           └─ three runs in a row died with the process ─▶ quarantined until the job's text changes
 
 Everything here happens in the event loop; the runs themselves in threads.
@@ -17,24 +18,24 @@ import threading
 from collections import deque
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
 from pathlib import Path
 
 from agent.clock import Clock
 from agent.collect.catch_up import CatchUp
+from agent.collect.full import Full
 from agent.collect.looks import Looks
 from agent.collect.quarantine import Quarantine
 from agent.collect.result import RunResult, try_again
 from agent.collect.slots import MOST_WAITING, Slots
 from agent.collect.tally import CollectSnapshot, Tally
-from agent.collect.wanted import Wanted
+from agent.collect.wanted import Wanted, still_collecting
 from agent.collect.worker import HINTS, Worker, fault
 from agent.config.model import AgentSettings, Job, uses_window
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.pull.tools import Tools
 from agent.sources.asking import Databases
-from agent.spool import Spool
+from agent.spool import PauseRow, Spool
 from agent.window import Window
 
 log = get_log("collect")
@@ -69,11 +70,13 @@ class Collector:
         self._on_settled = on_settled
         self._tools = tools
         self._jobs: Mapping[str, Job] = {}
+        self._held: Mapping[str, PauseRow] = {}
         self._active: dict[str, Wanted] = {}
         self._queues: dict[str, deque[Wanted]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._looks, self._tally = Looks(clock, self.due), Tally(spool)
         self._quarantine = Quarantine(spool)
+        self._full = Full(spool, clock, self._tally)
         self._stop = threading.Event()
         self._worker = Worker(
             spool=spool,
@@ -121,14 +124,26 @@ class Collector:
         self._quarantine.keep({name: job.sha256 for name, job in jobs.items()})
         self._looks.keep(jobs)
 
+    def hold(self, held: Mapping[str, PauseRow]) -> None:
+        """These jobs are paused, and no others: runs under way end as they began, none is started."""
+        self._held = dict(held)
+
     def due(self, name: str, time: float, trigger: str) -> None:
         """It is time for a run of this job. Called in the event loop; never blocks, never raises."""
         if name not in self._jobs or self._stop.is_set() or self._pool is None:
             return
         wanted = Wanted(job=name, due=time, trigger=trigger)
-        if name not in self._active:
+        if name in self._held:
+            if trigger not in HINTS:
+                self._tally.skip(wanted, self._held[name].said)
+        elif name in self._active:
+            self._due_again(name, wanted)
+        else:
             self._begin(self._jobs[name], wanted)
-            return
+
+    def _due_again(self, name: str, wanted: Wanted) -> None:
+        """While a run of it is under way."""
+        trigger = wanted.trigger
         queue = self._queues.setdefault(name, deque())
         if trigger in HINTS:
             # The run under way may have listed its files already: look once more, however many hints.
@@ -138,7 +153,7 @@ class Collector:
             if not any(other.trigger == trigger for other in queue):
                 queue.append(wanted)
         elif not any(schedule.overlap == "queue" for schedule in self._jobs[name].schedules):
-            self._tally.skip(wanted, f"the run of {_clock(self._active[name].due)} was still collecting")
+            self._tally.skip(wanted, still_collecting(self._active[name]))
         elif len(queue) >= _QUEUE:
             self._tally.skip(wanted, f"{_QUEUE} runs wait already")
         else:
@@ -164,6 +179,10 @@ class Collector:
         job = self.job(wanted.job)
         if self._stop.is_set() or self._pool is None:
             raise AgentError("the agent is stopping", hint="try again when it runs")
+        if wanted.job in self._held:
+            raise AgentError(
+                self._held[wanted.job].said, hint=f"push-agent resume {wanted.job}, then try again"
+            )
         wanted.result = asyncio.get_running_loop().create_future()
         if wanted.job in self._active:
             self._queues.setdefault(wanted.job, deque()).append(wanted)
@@ -227,9 +246,13 @@ class Collector:
 
     async def _run(self, job: Job, wanted: Wanted) -> RunResult:
         try:
-            if reason := await self._quarantine.reason(job):
+            held = self._held.get(job.name)
+            if reason := held.said if held is not None else await self._quarantine.reason(job):
                 self._tally.skip(wanted, reason)
                 return RunResult(state="skipped", reason=reason)
+            # Who waits for a run by hand waits for room too; one of the schedule takes no thread for that.
+            if wanted.result is None and (reason := await self._full.why_full(job.name)):
+                return self._full.skip(wanted, reason)
             if self._stop.is_set() or self._pool is None:
                 return RunResult(state="stopped", reason="the agent stopped before it began")
             loop = asyncio.get_running_loop()
@@ -255,10 +278,6 @@ class Collector:
         else:
             wanted.answer(RunResult(state="skipped", reason="the job was removed"))
             self._next(name)
-
-
-def _clock(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%H:%M:%S")
 
 
 def _folder(path: Path) -> None:

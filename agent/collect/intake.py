@@ -133,7 +133,9 @@ class Intake:
                         "collecting waits: the spool is full", job=self.job.name, reason=error.message
                     )
                 said = True
-                self.room.wait(place.name, chunk)
+                # Others may go on when the limit is this job's own: its run then holds no slot of theirs.
+                with self.ctx.aside() if error.limit == "job" else contextlib.nullcontext():
+                    self.room.wait(place.name, chunk, error)
                 pending = self._append(chunk, place)
         if said:
             log.info("the spool has room again", job=self.job.name)

@@ -26,6 +26,9 @@ class RunResult:
     """Wall clock; when a file that was still being written may be complete. None: there is none."""
     settled: bool = False
     """Whether it left files that can be moved away at once (duplicates, bad ones, empty ones)."""
+    first_run: int = 0
+    last_run: int = 0
+    """Their rows in the spool, when there were any: one run, or one after the other."""
 
 
 def merged(results: Sequence[RunResult]) -> RunResult:
@@ -35,6 +38,7 @@ def merged(results: Sequence[RunResult]) -> RunResult:
         records=sum(each.records for each in results),
         messages=sum(each.messages for each in results),
         settled=any(each.settled for each in results),
+        first_run=next((each.first_run for each in results if each.first_run), 0),
     )
 
 

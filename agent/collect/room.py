@@ -1,5 +1,6 @@
 """A spool that is full: what a file (a page, a window) does that still has something to append.
 
+    a limit of its job, or on messages ───────────▶ wait (see `spool.limits`: something is on its way out)
     it can never fit ─────────────────────────────▶ given up, with a way out
     something leaves, or nothing of it is held ───▶ wait; also while the disk is full
     it holds its part, and nothing leaves ────────▶ wait a minute, then step back: read again later
@@ -12,7 +13,7 @@ from __future__ import annotations
 from agent.clock import Clock
 from agent.collect.files import StoppedError
 from agent.collect.result import Hands
-from agent.errors import SourceError
+from agent.errors import SourceError, SpoolFull
 from agent.render import Chunk
 from agent.spool import Spool
 from agent.spool.quota import ROW_BYTES
@@ -60,8 +61,12 @@ class Room:
         self._holds = self._hold
         self._full_since = None
 
-    def wait(self, name: str, chunk: Chunk) -> None:
+    def wait(self, name: str, chunk: Chunk, full: SpoolFull) -> None:
         """Once. Raises StoppedError, StepBackError, and SourceError for a file that can never fit."""
+        if full.limit:
+            self._full_since = None
+            self.pause(full.message)
+            return
         if self._hold and self._taken + _weight(chunk) > self._spool.max_bytes:
             raise SourceError(
                 f"{name}: the {self._what} does not fit into the spool",
@@ -77,9 +82,9 @@ class Room:
             )
         self.pause()
 
-    def pause(self) -> None:
+    def pause(self, why: str = "the spool is full") -> None:
         """Until it is worth another try. Raises StoppedError."""
-        self._hands.say("waiting: the spool is full")
+        self._hands.say(f"waiting: {why}")
         if self._hands.pause(self._poll):
             raise StoppedError
 

@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Self
 
 from agent.collect.result import RunResult
@@ -39,6 +40,13 @@ class Wanted:
         """Tell whoever waits for it, if somebody does."""
         if self.result is not None and not self.result.done():
             self.result.set_result(result)
+
+
+def still_collecting(active: Wanted) -> str:
+    """Why another run of its job is skipped."""
+    due = datetime.fromtimestamp(active.due).astimezone().strftime("%H:%M:%S")
+    why = f" ({active.doing})" if active.doing.startswith("waiting: spool is full") else ""
+    return f"the run of {due} was still collecting{why}"
 
 
 class ThreadHands:

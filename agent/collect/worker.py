@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -84,7 +84,7 @@ class Worker:
             self.spool.forget_run(job.name, run).result()
             return RunResult(state="skipped")
         self.spool.end_run(run, state=result.state, reason=result.reason, durable=ends).result()
-        return result
+        return replace(result, first_run=run, last_run=run)
 
     def _start(self, job: Job, wanted: Wanted) -> int:
         if wanted.window is None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.commands.options import config_option, must_know, output_option, print_json, state_option
+from agent.commands.pause import seconds_of
 from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_TEMPORARY, ControlError, StateLocked, UsageError
 from agent.status import counted
@@ -17,6 +18,7 @@ from agent.status import counted
 if TYPE_CHECKING:
     from agent.commands.backfill import Span
     from agent.config import Loaded
+    from agent.message import JsonValue
     from agent.oneshot import Pushed
 
 # A run may read a very large file; the daemon goes on with it when nobody waits any more.
@@ -28,6 +30,8 @@ PATIENCE = 3600.0
 Examples:
   push-agent push planning-csv             what is new now, without waiting for the schedule
   push-agent push gps-positions --limit 1  one file only, to see whether it works
+  push-agent push planning-csv --wait      until the target has taken what is new now
+  push-agent push planning-csv --wait --timeout 10m                   also while the target must be waited for
   push-agent push trips --from 2026-01-01 --to 2026-02-01             that month, window by window
   push-agent push trips --from 2026-01-01 --to 2026-02-01 --step 1d   a day at a time
 """
@@ -37,6 +41,8 @@ Examples:
 @state_option
 @output_option
 @click.option("--limit", type=click.IntRange(min=1), help="Begin no further file after so many records.")
+@click.option("--wait", is_flag=True, help="Until all that this run spools is delivered.")
+@click.option("--timeout", "span", metavar="DURATION", help="With --wait: so long, also while a lane waits.")
 @click.option("--from", "since", metavar="TIME", help="Pull again all since this date or time.")
 @click.option("--to", "until", metavar="TIME", help="Up to, and without, this date or time.")
 @click.option("--step", metavar="DURATION", help="Length of a window. [default: the schedule's own]")
@@ -46,6 +52,8 @@ def command(  # noqa: PLR0917 - one for each option
     state: Path | None,
     output: str,
     limit: int | None,
+    wait: bool,  # noqa: FBT001
+    span: str | None,
     since: str | None,
     until: str | None,
     step: str | None,
@@ -56,30 +64,40 @@ def command(  # noqa: PLR0917 - one for each option
     delivers, and ends when nothing is left or the target must be waited for (exit code 75; what waits
     is kept and is delivered by the daemon or the next push).
 
+    With --wait the exit code says what became of it: 0 delivered, 1 the run failed or something of it is a
+    dead letter, 75 the target must be waited for. --timeout waits that long through such waits.
+
     A job whose query uses :since and :until pulls the windows that are due. With --from and --to it pulls
     those of the past, in order: dates count in the job's time zone. Killed or stopped with Ctrl-C, the same
     command goes on where it was; the job's schedule goes on in between.
     """
-    span = _span(job, since, until, step, limit)
+    seconds = seconds_of(span, "--timeout")
+    if seconds is not None and not wait:
+        raise UsageError("--timeout is for --wait", hint="add --wait")
+    windows = _span(job, since, until, step, limit)
+    if wait and windows is not None:
+        raise UsageError(
+            "--wait cannot stand beside --from and --to", hint="push-agent drain waits for a job"
+        )
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
 
     loaded = load(config)
     folder = state.absolute() if state else loaded.plan.settings.state
-    if span is not None:
+    if windows is not None:
         from agent.commands.backfill import backfill  # noqa: PLC0415 - beside its use
 
-        return backfill(span, loaded=loaded, config=config, state=folder, output=output)
+        return backfill(windows, loaded=loaded, config=config, state=folder, output=output)
     try:
-        result = _by_daemon(folder, job, limit)
+        result = _by_daemon(folder, job, limit, wait=wait, seconds=seconds, quiet=output == "json")
     except StateLocked as error:
         raise ControlError(error.message, hint="the daemon is starting or stopping: try again") from error
     if result is None:
-        result = _alone(loaded, config, folder, job, limit)
+        result = _alone(loaded, config, folder, job, limit, seconds)
     if output == "json":
         print_json(result)
     else:
         _tell(result)
-    if result["state"] == "failed":
+    if result["state"] == "failed" or (wait and result["dead"]):
         return 1
     return EXIT_TEMPORARY if result.get("waits") else 0
 
@@ -98,16 +116,42 @@ def _span(job: str, since: str | None, until: str | None, step: str | None, limi
     return Span(job=job, since=since, until=until, step=step or "")
 
 
-def _by_daemon(state: Path, job: str, limit: int | None) -> dict[str, Any] | None:
+def _by_daemon(
+    state: Path, job: str, limit: int | None, *, wait: bool, seconds: float | None, quiet: bool
+) -> dict[str, Any] | None:
     """What the daemon's run came to; None when none runs."""
     from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
     if not is_living(state):
         return None
-    return dict(call_and_wait(state, "push", {"job": job, "limit": limit}, timeout=PATIENCE))
+    result = dict(call_and_wait(state, "push", {"job": job, "limit": limit}, timeout=PATIENCE))
+    mark = result.pop("mark")
+    return {**result, **_followed(state, result, mark, seconds, quiet=quiet)} if wait else result
 
 
-def _alone(loaded: Loaded, config: Path, state: Path, job: str, limit: int | None) -> dict[str, Any]:
+def _followed(
+    state: Path, result: dict[str, Any], mark: JsonValue, seconds: float | None, *, quiet: bool
+) -> dict[str, Any]:
+    """Until what the run has spooled is gone, or must be waited for: `delivered`, `dead`, `waits`."""
+    from agent.commands.waiting import Progress, wait_for  # noqa: PLC0415 - beside its use
+
+    job, progress = result["job"], Progress(quiet=quiet)
+    [left], waits = wait_for(
+        state,
+        {"job": job, "mark": mark},
+        seconds=seconds,
+        impatient=True,
+        show=lambda left: progress.show(job, left),
+    )
+    progress.clear()
+    # What still waits counts as not delivered: of a run that is left in part nobody can say how much.
+    delivered = 0 if waits else max(0, int(result["records"]) - int(left["dead_records"]))
+    return {"delivered": delivered, "dead": left["dead"], "waits": waits or None}
+
+
+def _alone(  # noqa: PLR0917
+    loaded: Loaded, config: Path, state: Path, job: str, limit: int | None, seconds: float | None
+) -> dict[str, Any]:
     import asyncio  # noqa: PLC0415 - beside its use
 
     from agent.clock import SystemClock  # noqa: PLC0415
@@ -125,6 +169,7 @@ def _alone(loaded: Loaded, config: Path, state: Path, job: str, limit: int | Non
             loaded=loaded,
             clock=SystemClock(),
             say=_progress,
+            patience=seconds,
         )
     )
     _progress("")
@@ -138,7 +183,7 @@ def _progress(text: str) -> None:
 
 
 def _as_json(job: str, pushed: Pushed) -> dict[str, Any]:
-    run, waits = pushed.run, pushed.waits
+    run = pushed.run
     return {
         "job": job,
         "state": run.state,
@@ -146,7 +191,8 @@ def _as_json(job: str, pushed: Pushed) -> dict[str, Any]:
         "records": run.records,
         "messages": run.messages,
         "delivered": pushed.delivered,
-        "waits": waits.reason if waits else None,
+        "dead": pushed.dead,
+        "waits": pushed.waits or None,
     }
 
 
@@ -161,6 +207,10 @@ def _tell(result: dict[str, Any]) -> None:
     if "delivered" not in result:
         click.echo("  the daemon delivers them: push-agent status")
         return
-    click.echo(f"  delivered: {counted(result['delivered'], 'record')}")
+    if not result["waits"] or result["delivered"]:
+        click.echo(f"  delivered: {counted(result['delivered'], 'record')}")
+    if result["dead"]:
+        letters = counted(result["dead"], "dead letter")
+        click.echo(bad("  refused: ") + f"{letters}: push-agent dead list --job {result['job']}", err=True)
     if result["waits"]:
         click.echo(note("  waiting: ") + f"{result['waits']} (kept in the spool)", err=True)

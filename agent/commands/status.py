@@ -11,6 +11,7 @@ import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, good, moment, note, size, table
+from agent.limit import HIGH
 from agent.status import counted, number
 
 # A daemon that is alive answers in milliseconds.
@@ -71,6 +72,10 @@ def _head(snapshot: dict[str, Any]) -> str:
     life = good(f"running since {moment(started)}") if started else note("not running")
     spool = snapshot["spool"]
     used = size(spool["bytes"]) + (f" of {size(spool['max_bytes'])}" if spool["max_bytes"] else "")
+    if spool["used_ratio"] >= HIGH:
+        used = bad(f"{used} ({spool['used_ratio']:.0%} full)")
+    if spool["max_messages"]:
+        used += f", {number(spool['messages'])} of {counted(spool['max_messages'], 'message')}"
     line = f"push-agent {snapshot['version']}: {life}; state {snapshot['state']}, spool {used}"
     if spool["recovered"]:
         line += "\n" + bad("the state database was damaged; what could be read of it was saved (see *.bad.*)")
@@ -85,7 +90,7 @@ def _jobs(jobs: list[dict[str, Any]]) -> str:
         rows.append(
             (
                 job["name"],
-                moment(job["next_due_at"]),
+                _next_due(job),
                 _last_run(job),
                 number(job["waiting_messages"]),
                 size(job["waiting_bytes"]),
@@ -96,6 +101,36 @@ def _jobs(jobs: list[dict[str, Any]]) -> str:
             )
         )
     return table(heads, rows, right=frozenset({3, 4, 5, 6, 8}))
+
+
+def _next_due(job: dict[str, Any]) -> str:
+    if any(one["part"] == "collecting" for one in job["paused"]):
+        return "paused"
+    return moment(job["next_due_at"])
+
+
+def _paused(name: str, pauses: list[dict[str, Any]]) -> list[str]:
+    """A line for each pause; both halves of one stand in one line."""
+    parts: dict[tuple[str, ...], list[str]] = {}
+    for one in pauses:
+        until = f"until {moment(one['until_at'])}" if one["until_at"] else "until it is resumed"
+        where = f" over connection {one['connection']}" if one["connection"] else ""
+        told = (where, f"since {moment(one['since_at'])}, {until}", one["reason"])
+        parts.setdefault(told, []).append(one["part"])
+    return [
+        note(f"{name}: ")
+        + f"{' and '.join(words)}{where} is paused {span}"
+        + (f": {reason}" if reason else "")
+        for (where, span, reason), words in parts.items()
+    ]
+
+
+def _limit(name: str, limit: dict[str, Any] | None) -> list[str]:
+    if limit is None or limit["used_ratio"] < HIGH:
+        return []
+    if limit["used_ratio"] >= 1:
+        return [bad(f"{name}: ") + f"spool is full: {limit['said']}: collecting waits until some have left"]
+    return [note(f"{name}: ") + f"spool is {limit['used_ratio']:.0%} full: {limit['said']}"]
 
 
 def _last_run(job: dict[str, Any]) -> str:
@@ -110,6 +145,8 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     lines = []
     name = job["name"]
     run = job["last_run"]
+    lines += _limit(name, job["spool_limit"])
+    lines += _paused(name, job["paused"])
     if job["quarantined"]:
         lines.append(bad(f"{name}: ") + job["quarantined"])
     if run and run["state"] in {"failed", "skipped"} and run["reason"]:
@@ -174,6 +211,7 @@ def _connections(connections: list[dict[str, Any]], taken_at: str) -> str:
         if one["last_error"]:
             again = f"; next try at {moment(one['next_try_at'])}" if one["next_try_at"] else ""
             lines.append(note(f"{one['name']}: ") + one["last_error"] + again)
+        lines += _paused(one["name"], [{**pause, "connection": ""} for pause in one["paused"]])
         if one["paused_until_at"]:
             until = moment(one["paused_until_at"])
             lines.append(note(f"{one['name']}: ") + f"the target asked for a pause until {until}")

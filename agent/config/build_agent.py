@@ -25,6 +25,7 @@ def build_settings(view: View) -> AgentSettings:
         log_level=log.word("level", default.log_level),
         log_format=log.word("format", default.log_format),
         spool_max_bytes=view.section("spool").size("max_bytes", default.spool_max_bytes),
+        spool_max_messages=view.section("spool").number("max_messages", 0) or default.spool_max_messages,
         receipts_keep=view.section("receipts").duration("keep", default.receipts_keep),
         receipts_max_bytes=_size_of(view.section("receipts"), "max_bytes"),
         collect_memory=memory,

@@ -26,6 +26,7 @@ from agent.config.model import (
     files_of,
 )
 from agent.config.view import View
+from agent.limit import Limit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,6 +41,7 @@ class JobParts:
     target: Target | None
     delivery: Delivery
     receipt_keys: tuple[Expr, ...]
+    spool: Limit
     tests: tuple[JobTest, ...]
     where: Where
 
@@ -62,6 +64,7 @@ class JobParts:
             target=self.target,
             delivery=self.delivery,
             receipt_keys=self.receipt_keys,
+            spool=self.spool,
             tests=self.tests,
             file=file,
             sha256=sha256,
@@ -86,6 +89,7 @@ def build_job(view: View) -> JobParts:
         target=build_target(target) if target else None,
         delivery=build_delivery(delivery, whole_files=whole_files),
         receipt_keys=build_receipt_keys(view.section("receipt"), whole_files=whole_files),
+        spool=_limit(view.section("spool")),
         tests=build_tests(view, view.folder / "jobs"),
         where=view.at("job"),
     )
@@ -95,6 +99,13 @@ def build_job(view: View) -> JobParts:
     _check_templates(view, parts)
     _check_watch(view, parts)
     return parts
+
+
+def _limit(spool: View) -> Limit:
+    """Zero is refused by the schema: here it stands for a key that is not there."""
+    return Limit(
+        max_bytes=spool.size("max_bytes", 0) or None, max_messages=spool.number("max_messages", 0) or None
+    )
 
 
 def _check_body(view: View, parts: JobParts) -> None:

@@ -2,6 +2,7 @@
 
 on_append ─▶ wake(job) ─▶ scan ─▶ Lane, Lane, …   each: oldest ─▶ attempt ─▶ ack
 reload ────▶ set_routes ─▶ the next attempt goes the new way; lanes in a wait look at it at once
+pause ─────▶ hold ───────▶ what is in flight ends; lanes wait until they are let go, then go on at once
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from agent.logs import get_log
 from agent.message import lane_number
 from agent.pacing import Random, backoff
 from agent.request import Route
-from agent.spool import LaneWait, Spool
+from agent.spool import LaneWait, PauseRow, Spool
 from agent.target import Terms
 
 __all__ = ["Deliverer", "DeliverySnapshot", "Durations", "LaneWait", "RouteEntry", "Sums"]
@@ -43,6 +44,7 @@ class Deliverer:
         self._tally = Tally()
         self._entries: dict[str, RouteEntry] = {}
         self._ways: dict[str, Way] = {}
+        self._held: Mapping[str, PauseRow] = {}
         self._lanes: dict[tuple[str, int], Lane] = {}
         self._lanes_of: Counter[str] = Counter()
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
@@ -62,6 +64,7 @@ class Deliverer:
             tally=self._tally,
             fits=Fits(spool, clock),
             way_of=self._way_of,
+            held=lambda job: self._held.get(job),  # noqa: PLW0108 - another mapping takes its place
             news=self._tell,
             settled=settled,
         )
@@ -130,6 +133,13 @@ class Deliverer:
         for lane in self._lanes.values():
             if before.get(lane.job) is not ways.get(lane.job):
                 lane.waiting.look_again = True
+                lane.waiting.changed.set()
+
+    def hold(self, held: Mapping[str, PauseRow]) -> None:
+        """These jobs are paused, and no others: their lanes wait; those that were let go look at once."""
+        before, self._held = self._held, dict(held)
+        for lane in self._lanes.values():
+            if before.get(lane.job) != self._held.get(lane.job):
                 lane.waiting.changed.set()
 
     def wake(self, job: str) -> None:
@@ -219,7 +229,7 @@ class Deliverer:
             self.wake(lane.job)
 
     def _way_of(self, job: str) -> Way | None:
-        return self._ways.get(job)
+        return None if job in self._held else self._ways.get(job)
 
     def _tell(self) -> None:
         self._news.set()

@@ -12,7 +12,7 @@ from agent.deliver.fits import Fits
 from agent.deliver.tally import Tally
 from agent.pacing import Random
 from agent.request import Route
-from agent.spool import Spool
+from agent.spool import PauseRow, Spool
 from agent.target import Terms
 
 
@@ -36,6 +36,9 @@ class House:
     tally: Tally
     fits: Fits
     way_of: Callable[[str], Way | None]
+    """None: there is none, or the job is paused."""
+    held: Callable[[str], PauseRow | None]
+    """Why the job is paused; None: it is not."""
     news: Callable[[], None]
     """Called when a lane begins to wait."""
     settled: Callable[[], None]

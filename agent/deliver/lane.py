@@ -127,4 +127,9 @@ class Lane:
             way = self._house.way_of(self.job)
             if way is not None:
                 return way
+            held = self._house.held(self.job)
+            if held is not None:
+                left = None if held.until is None else max(held.until - self._house.clock.now(), 1.0)
+                await self.waiting.rest("paused", held.said, left)
+                continue
             await self.waiting.rest("no route", f"there is no job {self.job} to say where it goes", None)

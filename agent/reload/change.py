@@ -13,7 +13,7 @@ from agent.config.model import AgentSettings, Plan
 from agent.errors import Problem
 
 # Taken over by a running daemon; all others are read once, at its start.
-LIVE_SETTINGS = frozenset({"log_level", "log_format"})
+LIVE_SETTINGS = frozenset({"log_level", "log_format", "spool_max_messages"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

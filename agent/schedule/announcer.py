@@ -59,21 +59,26 @@ class Notice:
 
 
 class Announcer:
-    """Says notices on the event loop. `alive` tells whether a job still has that schedule."""
+    """Says notices on the event loop. `alive` tells whether a job still has that schedule.
 
-    def __init__(
+    Of a job that is `paused` nothing is said.
+    """
+
+    def __init__(  # noqa: PLR0917 - each is of another kind
         self,
         announce: Announce,
         skipped: Skipped,
         memory: Memory,
         clock: Clock,
         alive: Callable[[str, str], bool],
+        paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._announce = announce
         self._skipped = skipped
         self._memory = memory
         self._clock = clock
         self._alive = alive
+        self._paused = paused
         self._outbox: deque[Notice] = deque()
         self._draining = False
         self._delayed: list[tuple[float, int, Notice]] = []
@@ -144,8 +149,8 @@ class Announcer:
             self._draining = False
 
     def _emit(self, notice: Notice) -> None:
-        if not self._alive(notice.job, notice.ident):
-            return
+        if not self._alive(notice.job, notice.ident) or self._paused(notice.job):
+            return  # what fell into a pause is not remembered: it is found as missed when the job is resumed
         try:
             if notice.reason:
                 self._skipped(notice.job, notice.due, notice.reason)

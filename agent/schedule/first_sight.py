@@ -22,7 +22,8 @@ log = get_log("schedule")
 
 # Asked of the memory and worked out together, so that neither holds the event loop.
 _TOGETHER = 200
-_WHY = "the agent was not running"
+WHY = "the agent was not running"
+PAUSED = "it was paused"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +34,8 @@ class Seen:
     schedule: Schedule
     rule: Rule
     moment: float
+    why: str = WHY
+    """What kept it from running in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +78,7 @@ def decide(seen: Seen, remembered: float | None) -> Sight:
     start = resume_from(seen.rule, remembered, seen.moment)
     if start > seen.moment:
         return Sight(seen=seen, verdict=Verdict(), trigger="missed", held=start)
-    verdict = judge(seen.rule, start, seen.moment, seen.schedule.missed, _WHY)
+    verdict = judge(seen.rule, start, seen.moment, seen.schedule.missed, seen.why)
     return Sight(seen=seen, verdict=verdict, trigger="missed")
 
 

@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Protocol
 
 from agent.config.model import Job, files_of
-from agent.schedule.scheduler import Closable, Watch
 from agent.watch import FolderWatch, Subscription
 
 _MAGIC = frozenset("*?[")
+
+
+class Closable(Protocol):
+    """What `Watch` gives back."""
+
+    def close(self) -> None:
+        """No more calls."""
+
+
+Watch = Callable[[Job, Callable[[], None]], Closable]
+"""Calls back when the source's folders change, and once when they are watched."""
 
 
 def watch_sources(watch: FolderWatch) -> Watch:

@@ -18,18 +18,19 @@ import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from agent.clock import Clock
 from agent.config.model import Job, Schedule, files_of
 from agent.logs import get_log
 from agent.occurrences import Rule, ScheduleError
 from agent.schedule.announcer import Announce, Announcer, Memory, Notice, Skipped
-from agent.schedule.first_sight import Seen, Sight, look
+from agent.schedule.first_sight import PAUSED, Seen, Sight, look
 from agent.schedule.groups import Group
 from agent.schedule.missed import Verdict
 
 if TYPE_CHECKING:
+    from agent.schedule.folders import Closable, Watch
     from agent.schedule.timers import Timers
 
 log = get_log("schedule")
@@ -39,17 +40,6 @@ TICK = 2.0
 # A wall clock that is slewed by NTP stays far below this between two looks: seconds.
 _STEP = 1.0
 _JITTER = "jitter"
-
-
-class Closable(Protocol):
-    """What `Watch` gives back."""
-
-    def close(self) -> None:
-        """No more calls."""
-
-
-Watch = Callable[[Job, Callable[[], None]], Closable]
-"""Calls back when the source's folders change, and once when they are watched."""
 
 
 class Scheduler:
@@ -64,12 +54,13 @@ class Scheduler:
         *,
         watch: Watch | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
+        paused: Callable[[str], bool] = lambda _: False,
     ) -> None:
         self._memory = memory
         self._clock = clock
         self._watch = watch
         self._uniform = uniform
-        self._announcer = Announcer(announce, skipped, memory, clock, self._alive)
+        self._announcer = Announcer(announce, skipped, memory, clock, self._alive, paused)
         self._jobs: dict[str, Job] = {}
         self._idents: dict[str, frozenset[str]] = {}
         self._groups: dict[str, Group] = {}
@@ -127,6 +118,18 @@ class Scheduler:
                 self._jobs[name] = job
             else:
                 self._replace(job)
+        self._look_at_new()
+
+    def resumed(self, name: str) -> None:
+        """The job is paused no more: what fell into its pause was missed, as after a restart."""
+        if (job := self._jobs.get(name)) is None or self._timers is None:
+            return
+        now = self._clock.now()
+        for group in [self._groups[ident] for ident in self._idents.get(name, ())]:
+            schedule = group.members[name]
+            self._new.append(Seen(job=name, schedule=schedule, rule=group.rule, moment=now, why=PAUSED))
+        if any(schedule.watch for schedule in job.schedules):
+            self._announcer.say(Notice(job=name, ident="", due=now, trigger="watch"))
         self._look_at_new()
 
     def next_due(self, job: str) -> float | None:
@@ -265,7 +268,11 @@ class Scheduler:
     def _look_at_new(self) -> None:
         if self._new and self._timers is not None:
             new, self._new = self._new, []
-            self._spawn(look(new, self._memory, self._alive, self._first_seen), "schedule: first sight")
+            self._spawn(self._look(new), "schedule: first sight")
+
+    async def _look(self, new: list[Seen]) -> None:
+        await self._announcer.flush()  # the memory must know what was announced up to now
+        await look(new, self._memory, self._alive, self._first_seen)
 
     def _first_seen(self, sight: Sight) -> None:
         seen = sight.seen

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from agent.errors import SpoolFull
 from agent.spool.database import CHECKPOINT_PAGES, DATABASE, Database
+from agent.spool.limits import Limits
 
 _RESERVE_SHARE = 10  # one tenth of max_bytes, but …
 _RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
@@ -35,6 +36,7 @@ class Quota:
     def __init__(self, state: Path, max_bytes: int) -> None:
         self._state = state
         self.max_bytes = max_bytes
+        self.limits = Limits()
         self._reserve = min(max(max_bytes // _RESERVE_SHARE, _RESERVE_LEAST), _RESERVE_MOST)
         disk = os.statvfs(state)
         ample = disk.f_blocks * disk.f_frsize >= _AMPLE_DISK

@@ -16,7 +16,7 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import find, letters, memory, queue, windows
+from agent.spool import find, letters, memory, pauses, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
 from agent.spool.find import Found
 from agent.spool.letters import Before, LetterCount, Spot, Which
@@ -30,6 +30,7 @@ from agent.spool.values import (
     FileRow,
     JobOverview,
     LaneWait,
+    PauseRow,
     RunRow,
     WindowMark,
 )
@@ -200,6 +201,10 @@ class Reader:
         """How far the job's source was read."""
         return self._ask(lambda db: memory.cursor(db, job), None)
 
+    def pauses(self) -> list[PauseRow]:
+        """What a person has paused."""
+        return self._ask(pauses.rows, [])
+
     def window_marks(self) -> list[WindowMark]:
         """How far the windows of each job are done."""
         return self._ask(windows.marks, [])
@@ -233,7 +238,7 @@ def _job_overview(
 ) -> JobOverview:
     run = next(rows_of(db, _RUN, run=row["last_run"]), None)
     receipt = next(rows_of(db, _RECEIPT, receipt=row["last_receipt"]), None)
-    left_out = {"last_run", "last_receipt", "held_records", "held_bytes"}
+    left_out = {"last_run", "last_receipt", "held_records"}
     plain = {name: value for name, value in row.items() if name not in left_out}
     return JobOverview(
         **plain,  # type: ignore[arg-type]

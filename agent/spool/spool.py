@@ -22,6 +22,7 @@ from agent.spool.letters_api import LettersApi
 from agent.spool.memory_api import MemoryApi
 from agent.spool.opening import open_database
 from agent.spool.parts_api import PartsApi
+from agent.spool.pauses_api import PausesApi
 from agent.spool.pending import Pending
 from agent.spool.quota import ROW_BYTES, Quota
 from agent.spool.receipts_api import ReceiptsApi
@@ -32,7 +33,7 @@ from agent.spool.windows_api import WindowsApi
 log = get_log("spool")
 
 
-class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
+class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, PausesApi, ReceiptsApi, WindowsApi):
     """The durable state of one state folder. Made by `Spool.open`.
 
     What can go wrong with any `Pending`: SpoolFull (disk or limit full; nothing of it was done),
@@ -45,7 +46,7 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
     def __init__(self, lock: StateLock, thread: DatabaseThread, quota: Quota, clock: Clock) -> None:
         super().__init__(thread, clock)
         self._lock = lock
-        self._quota = quota
+        self._quota, self.limits = quota, quota.limits
 
     @classmethod
     def open(cls, state: Path, *, max_bytes: int, clock: Clock, owner: str = "daemon") -> Self:
@@ -172,6 +173,7 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, ReceiptsApi, WindowsApi):
 
         def work(db: Database) -> list[str]:
             now = self._clock.now()
+            self.limits.check(db, run, batch)
             with self._making_room(db), self._quota.appending(db, weight):
                 if seed:
                     keys = [key_of(seed, draft.first) for draft in batch]

@@ -9,6 +9,7 @@
     waits      why a lane waits                sessions   sealed tokens and login counts
     dues       schedule memory                 configs    last good text of each config file
     windows    how far each job's are done     backfills  of windows, by hand
+    pauses     what a person has paused
 
     receipt_keys, key_pages   which receipts have a record with which key (see `key_index`)
 
@@ -275,6 +276,15 @@ backfills = Table(
     *(_time(name) for name in ("started_at", "updated_at")),
     Index("backfills_of_job", "job", "id"),
     sqlite_autoincrement=True,
+)
+
+pauses = Table(
+    "pauses",
+    metadata,
+    *(_key(name) for name in ("kind", "name", "part")),
+    _text("reason"),
+    _time("since"),
+    _time("until", nullable=True),
 )
 
 configs = Table(

@@ -155,6 +155,48 @@ class Fit:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PauseRow:
+    """One half of a job, or of what goes over a connection, that a person has paused."""
+
+    kind: Literal["job", "connection"]
+    name: str
+    part: Literal["collecting", "delivering"]
+    reason: str
+    """In the person's words; "" when none were given."""
+    since: float
+    until: float | None
+    """When it ends by itself; None: when somebody resumes it."""
+
+    @property
+    def said(self) -> str:
+        """In one sentence."""
+        return f"{self.kind} {self.name} is paused" + (f": {self.reason}" if self.reason else "")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backlog:
+    """What of a job lies in the spool."""
+
+    job: str
+    messages: int
+    """That can be sent."""
+    records: int
+    bytes: int
+    """Before gzip."""
+    held: int
+    """Messages of files, pages and windows that are still being read."""
+    held_bytes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fallen:
+    """What of some runs became dead letters."""
+
+    letters: int
+    records: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ConfigRow:
     """The last text of a config file that was accepted."""
 
@@ -191,6 +233,7 @@ class JobOverview:
     """Before gzip."""
     held: int
     """Messages of files that are still being read."""
+    held_bytes: int
     oldest_at: float | None
     """When the oldest waiting message entered the spool."""
     delivered: int

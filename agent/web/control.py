@@ -1,7 +1,9 @@
 """The control socket: how `push-agent reload` and `push` reach the daemon. HTTP over `STATE/control.sock`.
 
     POST /reload  {}                       the answer of the daemon's own handler, as JSON
-    POST /push    {"job": …, "limit": …}
+    POST /push    {"job": …, "limit": …}                 see agent/following.py
+    POST /left    {"jobs": …} or {"job": …, "mark": …}
+    POST /pause   {"action": …, "jobs": …, …}            see agent/pauses
     POST /backfill    {"action": …, …}                   see agent/collect/backfills.py
     POST /dead    {"action": …, "ids": …}                see agent/letters.py
     POST /auth    {"action": …, "connection": …}         see agent/custody.py

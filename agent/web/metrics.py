@@ -26,6 +26,11 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 JobGauge: TypeAlias = "tuple[str, str, Callable[[JobStatus], float | None]]"
 ConnectionGauge: TypeAlias = "tuple[str, str, Callable[[ConnectionStatus], float | None]]"
 
+
+def _paused(job: JobStatus, part: str) -> bool:
+    return any(one.part == part for one in job.paused)
+
+
 # name, help, value; None: no sample.
 _JOB_COUNTERS: tuple[JobGauge, ...] = (
     ("delivered_records", "Records that the target accepted.", lambda job: job.delivered_records),
@@ -50,6 +55,23 @@ _JOB_GAUGES: tuple[JobGauge, ...] = (
         lambda job: job.oldest_dead_seconds or 0.0,
     ),
     ("unmoved_files", "Files dealt with that cannot be moved now.", lambda job: job.unmoved_files),
+    (
+        "spool_limit_bytes",
+        "Bytes of it at which collecting waits.",
+        lambda job: job.spool_limit.max_bytes if job.spool_limit else None,
+    ),
+    (
+        "spool_limit_messages",
+        "Requests of it at which collecting waits.",
+        lambda job: job.spool_limit.max_messages if job.spool_limit else None,
+    ),
+    (
+        "spool_limit_used_ratio",
+        "How much of its limit is taken; 1 and above: it is full.",
+        lambda job: job.spool_limit.used_ratio if job.spool_limit else None,
+    ),
+    ("collecting_paused", "1 when a person has paused its runs.", lambda job: _paused(job, "collecting")),
+    ("delivering_paused", "1 when a person has paused its delivery.", lambda job: _paused(job, "delivering")),
     ("quarantined", "1 when its runs are not started any more.", lambda job: bool(job.quarantined)),
     ("next_due_timestamp_seconds", "When it runs next.", lambda job: job.next_due_at),
     (
@@ -76,6 +98,7 @@ _CONNECTION_GAUGES: tuple[ConnectionGauge, ...] = (
         "Until when the target asked for silence.",
         lambda one: one.paused_until_at,
     ),
+    ("connection_paused", "1 when a person has paused what goes over it.", lambda one: bool(one.paused)),
     (
         "connection_tls_verified",
         "0 when the target's certificate is not checked.",
@@ -179,6 +202,13 @@ class FiguresCollector(Collector):
         for name, text, number in (
             ("spool_bytes", "Size of the spool.", spool.bytes),
             ("spool_max_bytes", "Size at which collecting stops.", spool.max_bytes),
+            ("spool_messages", "Requests in the spool, of all jobs.", spool.messages),
+            (
+                "spool_max_messages",
+                "Requests at which collecting waits; 0: no such limit.",
+                spool.max_messages or 0,
+            ),
+            ("spool_used_ratio", "How full the spool is; 1 and above: collecting waits.", spool.used_ratio),
             ("spool_recovered", "1 when the database was damaged and salvaged.", spool.recovered),
             ("config_rejected_files", "Config files that are not used.", len(snapshot.config.rejected)),
             ("event_loop_stall_seconds_max", "Longest stall since the start.", self._figures.longest_stall),

@@ -13,9 +13,11 @@ from agent.clock import SystemClock
 from agent.collect import Collector
 from agent.config.model import AgentSettings, Schedule, Where
 from agent.errors import AgentError
-from agent.spool import Reader, Spool
+from agent.spool import PauseRow, Reader, Spool
 from tests.support.clock import FakeClock
 from tests.support.collecting import csv_text, job_of, run_child
+
+WHERE = Where(file="jobs/j.yaml", line=1, column=1, path="schedule")
 
 
 class Gate:
@@ -303,3 +305,43 @@ async def test_what_a_killed_process_left_of_its_reading_goes_at_the_next_start(
     await collector.stop(10)
     await collector.start()
     assert not left.exists()
+
+
+# ---------------------------------------------------------------------------------- pauses
+
+
+def a_pause(reason="their release"):
+    return PauseRow(kind="job", name="j", part="collecting", reason=reason, since=0.0, until=None)
+
+
+async def test_a_paused_job_is_not_run_and_what_was_due_is_recorded_with_its_reason(place, collector, inbox):
+    (inbox / "a.txt").write_text("a")
+    collector.set_jobs({"j": job_of("file", inbox / "*.txt")})
+    collector.hold({"j": a_pause()})
+    for trigger in ("every", "watch", "settle"):
+        collector.due("j", 1_800_000_000.0, trigger)
+    await idle(collector)
+    with pytest.raises(AgentError, match="job j is paused: their release") as told:
+        await collector.run_now("j")
+    assert told.value.hint == "push-agent resume j, then try again"
+    assert place.visible() == []
+    assert runs(place) == [("skipped", "every", "job j is paused: their release")]
+    collector.hold({})
+    assert (await collector.run_now("j")).messages == 1
+
+
+async def test_a_run_under_way_ends_when_its_job_is_paused_and_those_behind_it_do_not_begin(
+    place, collector, inbox
+):
+    queueing = replace(job_of("file", inbox / "*.txt"), schedules=(Schedule(overlap="queue", where=WHERE),))
+    gate = await hold(place, collector, inbox, queueing)
+    collector.due("j", 1_800_000_030.0, "every")
+    collector.hold({"j": a_pause("")})
+    (inbox / "second.txt").write_text("second")
+    gate.open.set()
+    await idle(collector)
+    assert place.visible() == [b"first"]
+    assert [(state, reason) for state, _, reason in runs(place)] == [
+        ("done", ""),
+        ("skipped", "job j is paused"),
+    ]

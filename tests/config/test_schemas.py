@@ -79,7 +79,7 @@ def test_every_object_with_properties_of_its_own_is_closed_or_chosen_by_its_type
 KEY_OF = {  # the field of the model → the key of the schema, where they differ
     "name": {"job", "connection", "name"}, "schedules": {"schedule"}, "base": {"url"}, "accepts_gzip": {"gzip"},
     "paths": {"path"}, "files": {"path"}, "sniff": {"types"}, "connect_timeout": {"connect"}, "log_level": {"level"},
-    "log_format": {"format"}, "spool_max_bytes": {"max_bytes"}, "receipts_keep": {"keep"}, "receipts_max_bytes": {"max_bytes"}, "receipt_keys": {"keys"}, "collect_memory": {"memory"},
+    "log_format": {"format"}, "spool_max_bytes": {"max_bytes"}, "spool_max_messages": {"max_messages"}, "receipts_keep": {"keep"}, "receipts_max_bytes": {"max_bytes"}, "receipt_keys": {"keys"}, "collect_memory": {"memory"},
     "collect_threads": {"threads"}, "collect_concurrency": {"concurrency"}, "kind": {"secret", "env", "file"},
     "commands_allow": {"allow"}, "size_param": {"param"}, "by": {"page", "offset"}, "number": {"page"},
     "reading": {"format"}, "pointer": {"next", "cursor"}, "dialect": {"send"}, "expr": {"by"}, "contract": {"schema"},

@@ -329,3 +329,68 @@ async def test_the_real_clock_wakes_the_timers_in_time(memory):
     assert {trigger for _, _, trigger, _ in said} == {"first", "every"}
     assert all(heard >= due for _, due, _, heard in said)
     assert await memory.last_due("a", "every 200000us") is not None
+
+
+# ---------------------------------------------------------------------------------- pauses
+
+
+@pytest.mark.parametrize(
+    ("missed", "run", "skipped"),
+    [("latest", 1, 2), ("all", 3, 0), ("none", 0, 3)],
+    ids=["latest", "all", "none"],
+)
+async def test_what_falls_into_a_pause_was_missed_when_the_job_is_resumed(world, missed, run, skipped):
+    hourly = schedule(cron="0 * * * *", missed=missed)
+    paused = set()
+    await world.start(hourly, paused=paused.__contains__)
+    await world.clock.advance(HOUR + 60)
+    [(_, first, _)] = world.due
+    paused.add("a")
+    await world.clock.advance(3 * HOUR)
+    assert len(world.due) == 1, "nothing is announced in the pause"
+    paused.clear()
+    world.scheduler.resumed("a")
+    await world.settle()
+    assert [due for _, due, trigger in world.due if trigger == "missed"] == [
+        first + HOUR * n for n in range(4 - run, 4)
+    ]
+    assert [(due, reason) for _, due, reason in world.skipped] == [
+        (first + HOUR * (n + 1), f"it was paused (missed: {missed})") for n in range(skipped)
+    ]
+    await world.clock.advance(HOUR)
+    assert world.due[-1][1:] == (first + 4 * HOUR, "cron")
+
+
+async def test_a_pause_that_is_over_after_a_restart_forgets_no_occurrence(world):
+    paused = {"a"}
+    await world.start(HOURLY)
+    await world.clock.advance(HOUR)
+    await world.start(HOURLY, paused=paused.__contains__)
+    await world.clock.advance(2 * HOUR)
+    assert world.due == []
+    await world.start(HOURLY, paused=paused.__contains__)
+    paused.clear()
+    world.scheduler.resumed("a")
+    await world.settle()
+    assert [trigger for _, _, trigger in world.due] == ["missed"]
+    assert len(world.skipped) == 1
+
+
+async def test_a_resumed_job_that_watches_looks_at_its_folders_once(world):
+    paused = {"a"}
+    await world.start(schedule(watch=True), paused=paused.__contains__)
+    assert world.due == []
+    paused.clear()
+    world.scheduler.resumed("a")
+    await world.settle()
+    assert [trigger for _, _, trigger in world.due] == ["watch"]
+    world.scheduler.resumed("unknown")
+
+
+async def test_a_short_pause_repeats_nothing_that_was_announced_just_before(world):
+    await world.start(HOURLY)
+    await world.clock.advance(HOUR)
+    assert len(world.due) == 1
+    world.scheduler.resumed("a")
+    await world.settle()
+    assert len(world.due) == 1

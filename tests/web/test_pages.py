@@ -15,17 +15,16 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from agent.errors import ConfigError, Problem
 from agent.status import (
-    ConfigStatus,
     ConnectionStatus,
     Figures,
     Histogram,
     JobStatus,
     LaneStatus,
-    RejectedFile,
     RunStatus,
     Snapshot,
     SpoolStatus,
 )
+from agent.status_parts import ConfigStatus, RejectedFile
 from agent.web import server as pages
 from agent.web.server import WebServer
 

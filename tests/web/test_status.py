@@ -8,16 +8,15 @@ import pytest
 
 from agent.errors import Problem
 from agent.status import (
-    ConfigStatus,
     JobStatus,
     LaneStatus,
-    RejectedFile,
     RunStatus,
     Snapshot,
     explain,
     ordinal,
     to_json,
 )
+from agent.status_parts import ConfigStatus, RejectedFile
 
 NOON = 1_700_049_600.0  # 2023-11-15T12:00:00Z
 

@@ -10,6 +10,7 @@ from agent.config.model.body import Batch, Body, Expr
 from agent.config.model.job_test import JobTest
 from agent.config.model.place import Where
 from agent.config.model.source import Source
+from agent.limit import NO_LIMIT, Limit
 from agent.message import STRICT, Layout
 
 
@@ -140,6 +141,8 @@ class Job:
     delivery: Delivery = Delivery()
     receipt_keys: tuple[Expr, ...] = ()
     """What `push-agent find` finds its records by."""
+    spool: Limit = NO_LIMIT
+    """How much of it may wait."""
     tests: tuple[JobTest, ...] = ()
     file: str = field(compare=False)
     """The path of its file, as the user would write it."""

@@ -19,6 +19,8 @@ class AgentSettings:
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "text"] = "auto"
     spool_max_bytes: int = 10_000_000_000
+    spool_max_messages: int | None = None
+    """None: as many as fit."""
     receipts_keep: timedelta = timedelta(days=7)
     receipts_max_bytes: int | None = None
     """None: they may take what they need, and a quarter of a spool that is full."""
