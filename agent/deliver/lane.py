@@ -41,7 +41,7 @@ class Lane:
         self.waiting = Waiting(job, number, house)
         self._house = house
         self._gone = gone
-        self._trying = Trying(job, house, self.waiting)
+        self._trying = Trying(job, number, house, self.waiting)
         self._deciding = Deciding(job, house, self.waiting)
 
     async def run(self) -> None:

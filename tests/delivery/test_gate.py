@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent.config.model import Limits
-from agent.connections import Gate
+from agent.pacing import Gate
 from tests.support.clock import FakeClock, turns
 from tests.support.scripted import Answer
 
@@ -62,20 +62,6 @@ async def test_a_pause_holds_everybody_and_a_shorter_one_does_not_end_it():
     assert not any(task.done() for task in tasks)
     await clock.advance(1)
     assert all(task.done() for task in tasks)
-
-
-async def test_del_24_after_a_pause_each_comes_back_at_its_own_moment():
-    clock = FakeClock()
-    numbers = iter([0.0, 0.25, 0.5, 0.75])
-    gate = Gate(Limits(concurrency=9), clock=clock, random=lambda: next(numbers))
-    gate.pause(60)
-    tasks = [asyncio.create_task(gate.enter()) for _ in range(4)]
-    seen = []
-    await clock.advance(60)
-    for _ in range(4):
-        seen.append(sum(task.done() for task in tasks))
-        await clock.advance(0.25)
-    assert seen == [1, 2, 3, 4]
 
 
 async def test_a_rate_of_the_connection_holds_for_all_who_enter():
