@@ -58,9 +58,9 @@ class Window:
         if began <= self._cut_at:
             return False
         self._cut_at = now
+        self.why = why
         self._set(self._exact / 2.0)
         self._to_half = self._exact
-        self.why = why
         return True
 
     def restart(self, now: float, why: str) -> None:
@@ -82,11 +82,10 @@ class Window:
             return  # it was not used up: this answer says nothing about one more
         if self._late > self._base * _FLAT + _FLAT_SECONDS:
             return
-        self._set(self._exact + (1.0 if self._exact < self._to_half else 1.0 / self._exact))
+        self._set(self._exact + (1.0 if self._exact < self._to_half else 1.0 / self.size))
 
     def _set(self, exact: float) -> None:
         self._exact = min(max(exact, 1.0), float(self.ceiling))
-        # 1/2 + 1/2.5 + … ends just below the next whole number
-        self.size = int(self._exact + 0.01)
+        self.size = int(self._exact + 1e-6)  # three thirds are a little less than one
         if self.size >= self.ceiling:
             self._exact, self.why = float(self.ceiling), ""

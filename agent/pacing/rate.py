@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections import deque
 
-_MOST_KEPT = 1000
-"""Starts that are remembered: with a higher rate the window is shorter than a second, which is stricter."""
+_MOST_KEPT = 10_000
+"""Starts that are remembered: beyond this rate the window is shorter than a second."""
 
 
 class RateLimit:
@@ -17,7 +17,7 @@ class RateLimit:
         spacing   one start each 1/rate seconds; who comes late may catch up a tenth of a second, so that
                   timers which end a millisecond late do not lower the rate for ever
         window    the start before the last `rate` ones is a second ago: so no second, wherever it begins,
-                  sees more than `rate` starts
+                  sees more than `rate` starts (rounded up, as 2.5 a second is 3 in some)
     """
 
     def __init__(self, rate: float) -> None:
@@ -28,9 +28,9 @@ class RateLimit:
         self._step = 1.0 / rate
         self._slack = max(self._step, 0.1) - self._step
         self._next = -math.inf
-        kept = min(max(1, int(rate)), _MOST_KEPT)
+        kept = min(math.ceil(rate), _MOST_KEPT)
         self._starts: deque[float] = deque(maxlen=kept)
-        self._span = kept / rate
+        self._span = max(min(1.0, kept / rate), self._step)
 
     def wait(self, now: float) -> float:
         """Seconds until one may start; 0: now."""
