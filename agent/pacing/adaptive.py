@@ -50,7 +50,7 @@ class Window:
         else:
             self._base = base + (seconds - base) * _DRIFT
         self._late += (seconds - self._late) * _SMOOTH
-        if self.size < self.ceiling:
+        if self.size < self.ceiling and now - seconds >= self._cut_at:  # what was sent before says nothing
             self._grow(in_flight, now)
 
     def cut(self, began: float, now: float, why: str) -> bool:

@@ -210,6 +210,18 @@ async def test_everybody_gets_its_share_and_nobody_exceeds_a_limit(seed):
     assert max(crowd.served.values()) - min(crowd.served.values()) <= concurrency + 1
 
 
+async def test_res_04_ten_thousand_jobs_at_one_moment_go_in_one_after_the_other():
+    gate = Gate(Limits(concurrency=8), clock=FakeClock(), random=zero)
+    door = gate.door("https://a.example.com/")
+    turns_of = [gate.ask(door, f"job-{number}", number) for number in range(10_000)]
+    assert gate.in_flight == 8
+    for number in range(10_000):
+        assert turns_of[number].granted
+        assert not any(turn.granted for turn in turns_of[number + 8 : number + 9])
+        gate.leave(door)
+    assert (gate.in_flight, gate.waiting) == (0, 0)
+
+
 # ---------------------------------------------------------------------- what the target asks for
 
 
