@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 
 from agent.errors import Problem
 from agent.message import JsonValue
+from agent.origins import PacingStatus
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -131,8 +132,9 @@ class ConnectionStatus:
     """Whether a pair rests in the state, for the next start."""
     in_flight: int = 0
     paused_until_at: float | None = None
-    """The target asked for silence (Retry-After)."""
+    """The target asked for silence (Retry-After, RateLimit)."""
     failing_since_at: float | None = None
+    pacing: PacingStatus = field(default_factory=PacingStatus)
     tls_verified: bool = True
     """False: the target's certificate is not checked (`tls.verify: false`)."""
     certificate_ends_at: float | None = None
