@@ -24,7 +24,7 @@ swaps the plan when a file changes.
     programs.py     running a program of the config; warden.py: leaves nothing of it behind
     connections.py  an open connection: session, client, limits
     tls.py          certificates → an SSL context; tls_files.py: renewed ones are taken over
-    pacing.py       backoff, Retry-After, rate limit
+    pacing/         the gate: turns, rate, concurrency, circuits, what answers ask for; backoff
     auth/           the session: one rotating token for every job of a connection
     pauses/         what a person has paused, kept over restarts
     following.py    how far jobs are on their way out (`push --wait`); draining.py: until nothing is left

@@ -1,19 +1,20 @@
 """An open connection: session, HTTP client, and the gate that every request of every job passes.
 
-gate (pause · rate · concurrency) ─▶ sign ─▶ attempt
+gate (`agent.pacing`) ─▶ sign ─▶ attempt ─▶ report: what it came to goes back to the gate
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
 
 from agent.auth.session import Secrets, Session, Signed
 from agent.clock import Clock
-from agent.config.model import Connection, Limits
+from agent.config.model import Connection
 from agent.logs import get_log
-from agent.pacing import Random, RateLimit
+from agent.outcome import Delivered, Outcome, Retry
+from agent.pacing import Block, Change, Door, DoorState, Gate, Headers, Random, Turn, quota_of, verdict_of
 from agent.target import Client, open_client, proxies_of, renew_tls
 from agent.tls import Loaded, load
 from agent.tls_files import TlsFiles, TlsState
@@ -34,61 +35,16 @@ class ConnectionState:
     name: str
     in_flight: int
     paused_until: float | None
-    """The target asked for silence (Retry-After); None: it did not."""
+    """The target asked for silence (Retry-After, RateLimit); None: it did not."""
+    pause_reason: str
+    waiting: int
+    """Requests that stand at the gate."""
+    doors: tuple[DoorState, ...]
+    """One for each origin that requests go to, with wall clock seconds."""
     failing_since: float | None
     """When the target stopped to answer at all; None: it answers."""
     last_error: str
     tls: TlsState
-
-
-class Gate:
-    """Limits what is in flight, how fast requests start, and for how long none starts at all."""
-
-    def __init__(self, limits: Limits, *, clock: Clock, random: Random) -> None:
-        self.in_flight = 0
-        self._clock = clock
-        self._random = random
-        self._slots = asyncio.Semaphore(limits.concurrency)  # serves its waiters in their order
-        self._rate = RateLimit(limits.rate, clock) if limits.rate is not None else None
-        self._paused_until = 0.0
-
-    def try_enter(self) -> bool:
-        """Pass if nothing at all is in the way. The fast path: no task, no wait."""
-        if self._rate is not None or self._slots.locked() or self.paused_for() > 0:
-            return False
-        self._slots._value -= 1  # noqa: SLF001 - what `acquire` does when not locked, without a coroutine
-        self.in_flight += 1
-        return True
-
-    async def enter(self) -> None:
-        """Wait until one more request may start. Whoever comes in must `leave`; cancelled, it is not in."""
-        await self._slots.acquire()
-        try:
-            while True:
-                while (left := self.paused_for()) > 0:
-                    # Each of those that wait comes back at its own moment, not all of them at once.
-                    await self._clock.sleep(left + self._random() * min(1.0, left / 10))
-                if self._rate is not None:
-                    await self._rate.take()
-                if self.paused_for() <= 0:
-                    break
-        except BaseException:
-            self._slots.release()
-            raise
-        self.in_flight += 1
-
-    def leave(self) -> None:
-        """The answer is there, or there will be none."""
-        self.in_flight -= 1
-        self._slots.release()
-
-    def pause(self, seconds: float) -> None:
-        """Let nobody start for so long. A shorter pause never ends a longer one."""
-        self._paused_until = max(self._paused_until, self._clock.monotonic() + seconds)
-
-    def paused_for(self) -> float:
-        """Seconds that are left of the pause; 0 or less when there is none."""
-        return self._paused_until - self._clock.monotonic() if self._paused_until else 0.0
 
 
 class OpenConnection:
@@ -108,6 +64,8 @@ class OpenConnection:
         self.session = session
         self.client = client
         self.gate = Gate(connection.limits, clock=clock, random=random)
+        self.in_flight = 0
+        """Of this config; the gate counts those of the one before too."""
         self._clock = clock
         self._generation = -1
         self._generation_since = 0.0
@@ -148,33 +106,119 @@ class OpenConnection:
             return float("inf")
         return self._clock.monotonic() - self._generation_since
 
-    def leave(self) -> None:
+    # ------------------------------------------------------------------ the gate
+
+    def inherit(self, before: OpenConnection) -> None:
+        """Take over the gate of the connection that this one replaces. Before the first request only."""
+        self.gate = before.gate
+        self.gate.set_limits(self.connection.limits)
+
+    def door(self, url: str) -> Door:
+        """The way to the origin of an URL."""
+        return self.gate.door(url)
+
+    def try_enter(self, door: Door, who: Hashable) -> bool:
+        """Go in if nothing is in the way. Whoever is in must `leave`."""
+        if not self.gate.try_enter(door, who):
+            return False
+        self.in_flight += 1
+        return True
+
+    def entered(self, turn: Turn) -> bool:
+        """Whether this turn, asked for at the gate, has come. Then it is in, and must `leave`."""
+        if not turn.granted:
+            return False
+        self.in_flight += 1
+        return True
+
+    async def enter(self, door: Door | None = None, job: str = "", who: Hashable = None) -> None:
+        """Wait until it may go in. Whoever is in must `leave`; cancelled, it is not in."""
+        await self.gate.enter(door, job, who)
+        self.in_flight += 1
+
+    def leave(self, door: Door | None = None) -> None:
         """A request has ended."""
-        self.gate.leave()
-        if self._closed and self.gate.in_flight == 0:
+        self.in_flight -= 1
+        self.gate.leave(door)
+        if self._closed and self.in_flight == 0:
             self._idle.set()
 
-    def answered(self) -> None:
-        """The target answered, whatever it said."""
-        if self._failing_since is not None:
-            seconds = round(self._clock.now() - self._failing_since, 1)
-            log.info("the target answers again", connection=self.connection.name, after_seconds=seconds)
-            self._failing_since = None
+    def heed(self, headers: Headers) -> None:
+        """What an answer says of the target's quota counts for all."""
+        quota = quota_of(headers, now=self._clock.now())
+        if quota is None:
+            self.gate.spent()
+        else:
+            self.gate.grant(quota)
 
-    def silent(self, reason: str) -> None:
+    def report(self, door: Door, who: Hashable, outcome: Outcome | None, began: float, ended: float) -> None:
+        """What a request came to (None: all is well). To be told before it leaves; monotonic seconds."""
+        if self._failing_since is not None and (outcome is None or outcome.answer.status is not None):
+            self._answers_again()
+        if outcome is None or isinstance(outcome, Delivered):
+            if door.good(ended - began, ended):
+                self._tell(door, Change.CLOSED)
+            return
+        verdict, reason = verdict_of(outcome), outcome.answer.reason
+        if outcome.answer.status is None:
+            self.gate.spent()
+            if verdict.absent:
+                self._silent(reason)
+        if self._closed:
+            return  # what fails now was cut off here
+        change = door.judge(verdict, who=who, began=began, now=ended, why=reason)
+        if change is not None:
+            self._tell(door, change)
+        if isinstance(outcome, Retry) and outcome.after:
+            self.gate.pause(outcome.after, f"{reason}, Retry-After: {outcome.after:g}")
+
+    def _answers_again(self) -> None:
+        """The target answered, whatever it said."""
+        assert self._failing_since is not None
+        seconds = round(self._clock.now() - self._failing_since, 1)
+        log.info("the target answers again", connection=self.connection.name, after_seconds=seconds)
+        self._failing_since = None
+
+    def _silent(self, reason: str) -> None:
         """There was no answer: no network, no TLS, no HTTP."""
         self._last_error = reason
         if self._failing_since is None:
             self._failing_since = self._clock.now()
             log.warning("the target does not answer", connection=self.connection.name, reason=reason)
 
+    def _tell(self, door: Door, change: Change) -> None:
+        words = {"connection": self.connection.name, "origin": door.origin}
+        match change:
+            case Change.OPENED:
+                log.warning("the circuit is open: one request at a time", reason=door.circuit.reason, **words)
+            case Change.CLOSED:
+                log.info("the circuit is closed: requests start again, gently", **words)
+            case Change.CUT:
+                log.debug("fewer requests at once", now=door.window.size, reason=door.window.why, **words)
+
+    def block(self, door: Door) -> Block | None:
+        """Why nobody goes in by this door, in wall clock seconds; None: it is a matter of turns."""
+        block = self.gate.block(door)
+        if block is None:
+            return None
+        wall = self._clock.now() - self._clock.monotonic()
+        until = None if block.until is None else block.until + wall
+        return replace(block, since=block.since + wall, until=until)
+
     def state(self) -> ConnectionState:
         """How it is now."""
         left = self.gate.paused_for()
+        wall = self._clock.now() - self._clock.monotonic()
         return ConnectionState(
             name=self.connection.name,
-            in_flight=self.gate.in_flight,
+            in_flight=self.in_flight,
             paused_until=self._clock.now() + left if left > 0 else None,
+            pause_reason=self.gate.pause_reason if left > 0 else "",
+            waiting=self.gate.waiting,
+            doors=tuple(
+                replace(one, since=one.since + wall, probe_at=one.probe_at + wall)
+                for one in (door.state() for origin, door in sorted(self.gate.doors.items()) if origin)
+            ),
             failing_since=self._failing_since,
             last_error=self._last_error,
             tls=self._tls.state(),
@@ -190,7 +234,7 @@ class OpenConnection:
         `flight`: seconds that a renewal under way gets; None: what the end of the agent leaves it.
         """
         first, self._closed = not self._closed, True
-        if first and self.gate.in_flight:
+        if first and self.in_flight:
             waiting = [
                 asyncio.ensure_future(self._idle.wait()),
                 asyncio.ensure_future(self._clock.sleep(grace)),

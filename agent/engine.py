@@ -193,6 +193,9 @@ class Engine:
         before = self.connections
         after = {name: opened.get(name) or before.get(name) for name in plan.connections}
         self.connections = {name: connection for name, connection in after.items() if connection is not None}
+        for name, connection in opened.items():
+            if name in before:
+                connection.inherit(before[name])
         self.deliverer.set_routes(prepared.parts.routes)
         self._allowed = plan.settings.commands_allow
         self.databases.set(plan.databases)

@@ -35,7 +35,7 @@ async def call_endpoint(opened: OpenConnection, endpoint: str, *, turn: float = 
         return Probed(status=0, reason=f"not called: the target asked for silence for {left:.0f} s more")
     try:
         async with asyncio.timeout(turn):
-            await opened.gate.enter()
+            await opened.enter()
     except TimeoutError:
         return Probed(status=0, reason="not called: the connection's limits are in use by deliveries")
     try:

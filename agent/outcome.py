@@ -22,6 +22,8 @@ class Retry:
     answer: Answer
     after: float | None = None
     """Seconds that the target asked for (Retry-After), for the whole connection; None: our backoff."""
+    late: bool = False
+    """There was no answer in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, tzinfo
 
 from agent.message import JsonValue
+from agent.origins import PacingStatus
 from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 from agent.unmoved import UnmovedFile
 
@@ -125,10 +126,11 @@ class ConnectionStatus:
     """Whether a pair rests in the state, for the next start."""
     in_flight: int = 0
     paused_until_at: float | None = None
-    """The target asked for silence (Retry-After)."""
+    """The target asked for silence (Retry-After, RateLimit)."""
     failing_since_at: float | None = None
     paused: tuple[PauseStatus, ...] = ()
     """By a person."""
+    pacing: PacingStatus = field(default_factory=PacingStatus)
     tls_verified: bool = True
     """False: the target's certificate is not checked (`tls.verify: false`)."""
     certificate_ends_at: float | None = None

@@ -16,6 +16,7 @@ from agent import __version__
 from agent.config.model import Job, Schedule
 from agent.limit import Limit
 from agent.message import lane_number
+from agent.origins import OriginStatus, PacingStatus
 from agent.pauses.wish import read_over
 from agent.session_row import SessionRow
 from agent.spool import BackfillRow, JobOverview, LaneWait, PauseRow, Reader, RunRow
@@ -32,7 +33,7 @@ from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseS
 from agent.unmoved import UnmovedFile
 
 if TYPE_CHECKING:
-    from agent.connections import OpenConnection
+    from agent.connections import ConnectionState, OpenConnection
 
 _FAILURE_SHOWN = 86_400.0  # seconds; the run after a bad file is a good one, and must not hide what was wrong
 _UNMOVED_SHOWN = 5
@@ -271,9 +272,35 @@ def _connection(one: OpenConnection) -> ConnectionStatus:
         in_flight=state.in_flight,
         paused_until_at=state.paused_until,
         failing_since_at=state.failing_since,
+        pacing=_pacing(one, state),
         tls_verified=state.tls.verified,
         certificate_ends_at=state.tls.certificate_ends,
         tls_trouble=state.tls.trouble,
+    )
+
+
+def _pacing(one: OpenConnection, state: ConnectionState) -> PacingStatus:
+    limits = one.connection.limits
+    return PacingStatus(
+        concurrency=limits.concurrency,
+        rate=limits.rate,
+        waiting=state.waiting,
+        pause_reason=state.pause_reason,
+        origins=tuple(
+            OriginStatus(
+                origin=door.origin,
+                in_flight=door.in_flight,
+                waiting=door.waiting,
+                concurrency=door.concurrency,
+                concurrency_why="" if door.open else door.why,
+                circuit=("probing" if door.probing else "open") if door.open else "closed",
+                reason=door.reason if door.open else "",
+                away_since_at=door.since if door.open else None,
+                next_probe_at=door.probe_at if door.open and not door.probing else None,
+                openings=door.openings,
+            )
+            for door in state.doors
+        ),
     )
 
 

@@ -214,9 +214,28 @@ def _connections(connections: list[dict[str, Any]], taken_at: str) -> str:
         lines += _paused(one["name"], [{**pause, "connection": ""} for pause in one["paused"]])
         if one["paused_until_at"]:
             until = moment(one["paused_until_at"])
-            lines.append(note(f"{one['name']}: ") + f"the target asked for a pause until {until}")
+            why = one["pacing"]["pause_reason"]
+            told = f"the target asked for a pause until {until}" + (f": {why}" if why else "")
+            lines.append(note(f"{one['name']}: ") + told)
+        lines += [line for origin in one["pacing"]["origins"] for line in _origin(one, origin)]
         lines += _tls(one, taken_at)
     return "\n".join(lines)
+
+
+def _origin(one: dict[str, Any], origin: dict[str, Any]) -> list[str]:
+    """What is out of the ordinary on the way to one host."""
+    name, host = one["name"], origin["origin"]
+    if origin["circuit"] != "closed":
+        verb = "waits" if origin["waiting"] == 1 else "wait"
+        waiting = f", {counted(origin['waiting'], 'request')} {verb}" if origin["waiting"] else ""
+        again = f"at {moment(origin['next_probe_at'])}" if origin["next_probe_at"] else "now"
+        away = f"{host} is away since {moment(origin['away_since_at'])} ({origin['reason']})"
+        return [bad(f"{name}: ") + f"{away}: one request at a time tries again, {again}{waiting}"]
+    if origin["concurrency_why"]:
+        limit = one["pacing"]["concurrency"]
+        less = f"{origin['concurrency']} of {limit} requests at once to {host}"
+        return [note(f"{name}: ") + f"{less}: {origin['concurrency_why']}"]
+    return []
 
 
 _DAYS_BEFORE = timedelta(days=14)

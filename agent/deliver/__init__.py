@@ -124,7 +124,13 @@ class Deliverer:
                 total=target.timeout.total_seconds(),
                 connect=target.connect_timeout.total_seconds(),
             )
-            ways[job] = Way(route=route, delivery=delivery, connection=connection, terms=terms)
+            ways[job] = Way(
+                route=route,
+                delivery=delivery,
+                connection=connection,
+                terms=terms,
+                door=connection.door(route.url),
+            )
         before, self._ways = self._ways, ways
         self._entries = dict(entries)
         for job in before.keys() & ways.keys():

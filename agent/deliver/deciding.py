@@ -9,7 +9,8 @@ Misdirected   note, probe slowly; or bury
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
+from typing import Any
 
 from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
@@ -20,7 +21,7 @@ from agent.errors import NotSignedIn
 from agent.logs import get_log
 from agent.message import Answer, DeadLetter, Message, Receipt
 from agent.outcome import Delivered, Misdirected, Refused, Retry, Unauthorized
-from agent.pacing import backoff, probe_after
+from agent.pacing import backoff, probe_after, verdict_of
 from agent.request import Request
 from agent.spool import Left
 
@@ -70,12 +71,9 @@ class Deciding:
                 await self._failed(hand)
                 wait = probe_after(self.failures, random)
                 await self._rest("misdirected", answer.reason, wait, hand)
-            case Retry(answer=answer, after=after):
+            case Retry():
                 await self._failed(hand)
-                wait = backoff(self.failures, random)
-                if after is not None:  # a lower limit: "0" for ever must not become a hot loop
-                    wait = max(wait, after + random() * min(1.0, after / 10))
-                await self._rest("network" if answer.status is None else "retry", answer.reason, wait, hand)
+                await self._again(way, hand, outcome)
             case Unauthorized(answer=answer, generation=generation):
                 await self._unauthorized(way, hand, answer, generation)
         return False
@@ -209,6 +207,19 @@ class Deciding:
         self.failures += 1
         await self._house.spool.note_attempt(hand.message.id)
 
+    async def _again(self, way: Way, hand: Hand, outcome: Retry) -> None:
+        """Back off; where the host is away its circuit tells when to try, not this lane."""
+        after, random = outcome.after, self._house.random
+        away = verdict_of(outcome).absent
+        if away and way.door.circuit.open:
+            return  # to the gate, where it is seen to wait
+        wait = backoff(self.failures, random)
+        if after is not None:  # a lower limit: "0" for ever must not become a hot loop
+            wait = max(wait, after + random() * min(1.0, after / 10))
+        kind = "network" if outcome.answer.status is None else "retry"
+        until = way.door.moved() if away else None
+        await self._rest(kind, outcome.answer.reason, wait, hand, until=until)
+
     async def _unauthorized(self, way: Way, hand: Hand, answer: Answer, generation: int) -> None:
         """The session is told once; a second 401, or one to a token still new, makes the lane wait."""
         self._waiting.busy = False
@@ -230,8 +241,17 @@ class Deciding:
         self.mishaps += 1  # not an attempt, but each wait is longer than the last
         await self._rest("unauthorized", answer.reason, backoff(self.mishaps, self._house.random), hand)
 
-    async def _rest(self, kind: str, reason: str, seconds: float, hand: Hand) -> None:
-        await self._waiting.rest(kind, reason, seconds, attempts=hand.part.attempts + self.failures)
+    async def _rest(
+        self,
+        kind: str,
+        reason: str,
+        seconds: float,
+        hand: Hand,
+        *,
+        until: Coroutine[Any, Any, None] | None = None,
+    ) -> None:
+        attempts = hand.part.attempts + self.failures
+        await self._waiting.rest(kind, reason, seconds, attempts=attempts, until=until)
 
 
 def _told(answer: Answer) -> str:

@@ -10,7 +10,7 @@ from agent.config.model import Delivery
 from agent.connections import OpenConnection
 from agent.deliver.fits import Fits
 from agent.deliver.tally import Tally
-from agent.pacing import Random
+from agent.pacing import Door, Random
 from agent.request import Route
 from agent.spool import PauseRow, Spool
 from agent.target import Terms
@@ -24,6 +24,8 @@ class Way:
     delivery: Delivery
     connection: OpenConnection
     terms: Terms
+    door: Door
+    """The way to its origin behind the connection's gate."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -45,7 +45,7 @@ class Lane:
         """What of the window has not left yet; the first one is being sent."""
         self._house = house
         self._gone = gone
-        self._trying = Trying(job, house, self.waiting)
+        self._trying = Trying(job, number, house, self.waiting)
         self._deciding = Deciding(job, house, self.waiting)
 
     async def run(self) -> None:

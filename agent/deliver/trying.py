@@ -10,16 +10,18 @@ import asyncio
 from collections.abc import Awaitable
 from typing import TypeAlias
 
-from agent.connections import OpenConnection
 from agent.deliver.ahead import PlainAhead
 from agent.deliver.expiry import is_late
 from agent.deliver.house import House, Way
 from agent.deliver.letters import unsendable
 from agent.deliver.waiting import StoppingError, Waiting, first_of
 from agent.message import Answer, Message
-from agent.outcome import Misdirected, Outcome, Refused, Retry
+from agent.outcome import Misdirected, Outcome, Refused
 from agent.request import Request, Unaddressed, build
 from agent.target import attempt
+
+LOOK_AGAIN = 300.0
+"""Seconds after which a message that can expire is looked at again while it waits at the gate."""
 
 Tried: TypeAlias = "tuple[Request, Outcome]"
 
@@ -27,10 +29,11 @@ Tried: TypeAlias = "tuple[Request, Outcome]"
 class Trying:
     """The attempts of one lane, one at a time."""
 
-    def __init__(self, job: str, house: House, waiting: Waiting) -> None:
+    def __init__(self, job: str, lane: int, house: House, waiting: Waiting) -> None:
         self.following: Message | None = None
         """The message behind the one in hand."""
         self._job = job
+        self._who = (job, lane)
         self._house = house
         self._waiting = waiting
         self._ahead = PlainAhead()
@@ -38,7 +41,7 @@ class Trying:
     async def attempt(self, way: Way, message: Message) -> Tried | None:
         """None: the way has changed before anything was sent. Raises NotSignedIn."""
         connection = way.connection
-        if not connection.gate.try_enter() and not await self._enter(connection):
+        if not connection.try_enter(way.door, self._who) and not await self._enter(way):
             return None
         try:
             if self._waiting.stopping:
@@ -57,27 +60,28 @@ class Trying:
             self._ahead.begin(self.following, way)
             return request, await self._timed(way, request, signed.generation, plain)
         finally:
-            connection.leave()
+            connection.leave(way.door)
 
-    async def _enter(self, connection: OpenConnection) -> bool:
-        """Wait at the gate; False when the way changed first."""
-        entering = asyncio.ensure_future(connection.gate.enter())
+    async def _enter(self, way: Way) -> bool:
+        """Wait at the gate, seen where it is shut. False: the way changed first, or it is time to look."""
+        connection, house = way.connection, self._house
+        turn = connection.gate.ask(way.door, self._job, self._who)
         try:
-            await first_of(asyncio.shield(entering), self._waiting.changed.wait())
-            if entering.done():
-                entering.result()
+            if not turn.granted:
+                await self._waiting.stand(lambda: connection.block(way.door))
+                waits = [asyncio.shield(turn.future), self._waiting.changed.wait()]
+                if way.delivery.expire is not None:  # what grows too old here is not to be kept for days
+                    waits.append(house.clock.sleep(LOOK_AGAIN))
+                await first_of(*waits)
+            if connection.entered(turn):
                 return True
-        except asyncio.CancelledError:
-            await self._call_back(entering, connection)
+        except BaseException:
+            connection.gate.withdraw(turn)
             raise
-        await self._call_back(entering, connection)
+        finally:
+            self._waiting.passed()
+        connection.gate.withdraw(turn)
         return False
-
-    async def _call_back(self, entering: asyncio.Task[None], connection: OpenConnection) -> None:
-        entering.cancel()
-        await asyncio.wait({entering})
-        if not entering.cancelled() and entering.exception() is None:
-            connection.leave()  # it got in at the very moment in which it was called back
 
     async def _timed(
         self, way: Way, request: Request, generation: int, plain: Awaitable[bytes] | None
@@ -93,16 +97,13 @@ class Trying:
                 generation=generation,
                 now=house.clock.now,
                 plain=None if request.gzip else plain,
+                heed=connection.heed,
             )
         finally:
             house.tally.in_flight -= 1
-        house.tally.attempt(self._job, outcome, house.clock.monotonic() - began)
-        if outcome.answer.status is None:
-            connection.silent(outcome.answer.reason)
-        else:
-            connection.answered()
-        if isinstance(outcome, Retry) and outcome.after is not None:
-            connection.gate.pause(outcome.after)
+        ended = house.clock.monotonic()
+        house.tally.attempt(self._job, outcome, ended - began)
+        connection.report(way.door, self._who, outcome, began, ended)
         return outcome
 
     def _unsendable(self, way: Way, message: Message, error: ValueError) -> Tried:

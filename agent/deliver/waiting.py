@@ -9,7 +9,7 @@ from typing import Any
 from agent.deliver.house import House
 from agent.logs import get_log
 from agent.message import lane_number
-from agent.pacing import backoff
+from agent.pacing import Block, backoff
 from agent.spool import LaneWait
 
 log = get_log("deliver")
@@ -23,8 +23,8 @@ class Waiting:
     """The waits of one lane."""
 
     def __init__(self, job: str, lane: int, house: House) -> None:
-        self.now: LaneWait | None = None
-        """Why the lane waits; None: it sends, or waits for its turn."""
+        self._now: LaneWait | None = None
+        self._gate: Callable[[], Block | None] | None = None
         self.changed = asyncio.Event()
         """The job's way is another one."""
         self.look_again = False
@@ -38,6 +38,37 @@ class Waiting:
         self._kind = ""
         self._since = 0.0
         self._row_may_stand = True  # also one that the last process left in the spool
+
+    @property
+    def now(self) -> LaneWait | None:
+        """Why the lane waits; None: it sends, or waits for its turn."""
+        if self._gate is None or (block := self._gate()) is None:
+            return self._now
+        return LaneWait(
+            job=self._job,
+            lane=self._lane,
+            kind=block.kind,
+            reason=block.reason,
+            since=block.since,
+            until=block.until,
+            attempts=0,
+        )
+
+    async def stand(self, gate: Callable[[], Block | None]) -> None:
+        """The lane stands at a gate, until `passed`; if that is shut, it is seen. Raises StoppingError."""
+        self.busy = False
+        if self.stopping:
+            raise StoppingError
+        self._gate = gate
+        row = self.now
+        if row is not None:
+            self._row_may_stand = True
+            self._house.news()
+            await self._store_wait(row)
+
+    def passed(self) -> None:
+        """It stands there no more."""
+        self._gate = None
 
     async def rest(
         self,
@@ -66,7 +97,7 @@ class Waiting:
         finally:
             if change is not None:
                 change.cancel()
-        self.now = None
+        self._now = None
 
     async def _store_wait(self, row: LaneWait) -> None:
         try:
@@ -86,7 +117,7 @@ class Waiting:
                 wait = backoff(failures, self._house.random)
                 self._say("spool", f"the outcome cannot be stored yet: {error}", wait, attempts)
                 await self._house.clock.sleep(wait)
-        self.now = None
+        self._now = None
 
     async def over(self) -> None:
         """A message has left: whatever the lane waited for is over."""
@@ -111,7 +142,7 @@ class Waiting:
             self._since = self._since if self._kind else now
             self._kind = kind
         self._row_may_stand = True
-        self.now = LaneWait(
+        self._now = LaneWait(
             job=self._job,
             lane=self._lane,
             kind=kind,
@@ -121,7 +152,7 @@ class Waiting:
             attempts=attempts,
         )
         self._house.news()
-        return self.now
+        return self._now
 
 
 async def first_of(*waits: Awaitable[object]) -> None:

@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.connections import OpenConnection
 from agent.errors import NotSignedIn, SourceError
 from agent.outcome import Outcome, Retry, Unauthorized
+from agent.pacing import Door
 from agent.request import Request
 from agent.target import Got, fetch
 
@@ -76,9 +77,14 @@ class LoopFetch:
             # to wait here would keep a thread that other jobs need
             said = f"{ask.name}: the target asked for silence; {left:.0f} s of it are left"
             raise SourceError(said, hint="the schedule tries again")
+        door = connection.door(ask.url)
+        block = connection.block(door)
+        soon = self._clock.now() + _PATIENCE
+        if block is not None and block.kind == "circuit" and (block.until is None or block.until > soon):
+            raise SourceError(f"{ask.name}: {block.reason}", hint="the schedule tries again")
         told = False
         while True:
-            outcome = await self._once(connection, ask, take)
+            outcome = await self._once(connection, door, ask, take)
             if isinstance(outcome, Got):
                 return outcome
             if not isinstance(outcome, Unauthorized) or told:
@@ -90,10 +96,9 @@ class LoopFetch:
                 raise _not_signed_in(ask, error) from error
 
     async def _once(
-        self, connection: OpenConnection, ask: Ask, take: Callable[[str, bytes], None]
+        self, connection: OpenConnection, door: Door, ask: Ask, take: Callable[[str, bytes], None]
     ) -> Got | Outcome:
-        if not connection.gate.try_enter():
-            await connection.gate.enter()
+        await connection.enter(door, f"page of {ask.connection}", ask.name)
         try:
             try:
                 signed = await connection.sign()
@@ -109,6 +114,7 @@ class LoopFetch:
                 body=b"",
                 gzip=False,
             )
+            began = self._clock.monotonic()
             outcome = await fetch(
                 connection.client,
                 request,
@@ -117,15 +123,12 @@ class LoopFetch:
                 generation=signed.generation,
                 now=self._clock.now,
                 take=take,
+                heed=connection.heed,
             )
+            result = None if isinstance(outcome, Got) else outcome
+            connection.report(door, ask.name, result, began, self._clock.monotonic())
         finally:
-            connection.leave()
-        if isinstance(outcome, Got) or outcome.answer.status is not None:
-            connection.answered()
-        else:
-            connection.silent(outcome.answer.reason)
-        if isinstance(outcome, Retry) and outcome.after is not None:
-            connection.gate.pause(outcome.after)
+            connection.leave(door)
         return outcome
 
 

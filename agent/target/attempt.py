@@ -19,7 +19,7 @@ from yarl import URL
 
 from agent.message import Answer
 from agent.outcome import Delivered, Outcome, Refused, Retry
-from agent.pacing import retry_after
+from agent.pacing import Headers, retry_after
 from agent.request import Request
 from agent.target.challenge import told
 from agent.target.connector import Client, sockets
@@ -29,6 +29,8 @@ from agent.target.words import blotted, printable, shown
 Said = TypeVar("Said")
 Now: TypeAlias = Callable[[], float]
 """Wall clock seconds."""
+Heed: TypeAlias = Callable[[Headers], None]
+"""Is told the headers of an answer."""
 
 READ_LIMIT = 65_536
 """Bytes of an answer that are read; what comes after costs the connection."""
@@ -44,6 +46,11 @@ _TOLD = frozenset({401, 403})  # answers that may say what is wrong with the tok
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 
+def ignored(headers: Headers) -> None:
+    """Implements `Heed` for who has no use for them."""
+    del headers
+
+
 async def attempt(
     client: Client,
     request: Request,
@@ -52,18 +59,18 @@ async def attempt(
     generation: int,
     now: Now,
     plain: Awaitable[bytes] | None = None,
+    heed: Heed = ignored,
 ) -> Outcome:
     """Send one request once and say what it came to. Never raises for anything the target or network does.
 
-    `plain`: its body without gzip, if somebody is at it already.
+    `plain`: its body without gzip, if somebody is at it already. `heed` is given the headers of any answer.
     """
     try:
         body = await (plain or _body(request))
     except (igzip.BadGzipFile, EOFError, ValueError) as error:
         return Refused(answer=Answer(status=None, reason=f"the body in the spool is damaged: {error}"))
-    return await sent(
-        client, partial(_once, client, request, body, terms=terms, generation=generation, now=now)
-    )
+    once = partial(_once, client, request, body, terms=terms, generation=generation, now=now, heed=heed)
+    return await sent(client, once)
 
 
 async def sent(client: Client, once: Callable[[], Awaitable[Said]]) -> Said | Outcome:
@@ -103,7 +110,14 @@ class Terms:
 
 
 async def _once(
-    client: Client, request: Request, body: bytes, *, terms: Terms, generation: int, now: Now
+    client: Client,
+    request: Request,
+    body: bytes,
+    *,
+    terms: Terms,
+    generation: int,
+    now: Now,
+    heed: Heed,
 ) -> Outcome:
     response = await client.request(
         request.method,
@@ -114,6 +128,7 @@ async def _once(
         timeout=terms.timeout,
     )
     status = response.status
+    heed(response.headers)
     good = status in terms.success
     try:
         text, whole = await _read(response)

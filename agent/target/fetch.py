@@ -15,7 +15,7 @@ import aiohttp
 
 from agent.outcome import Outcome
 from agent.request import Request
-from agent.target.attempt import Now, sent, told_by, url_as_written
+from agent.target.attempt import Heed, Now, ignored, sent, told_by, url_as_written
 from agent.target.connector import Client
 
 _PIECE = 262_144
@@ -48,6 +48,7 @@ async def fetch(
     generation: int,
     now: Now,
     take: Callable[[str, bytes], None],
+    heed: Heed = ignored,
 ) -> Got | Outcome:
     """Send it once. `take` is called in a thread with Content-Encoding and a piece; what it raises ends it.
 
@@ -55,7 +56,7 @@ async def fetch(
     """
     timeout = aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
     try:
-        return await sent(client, partial(_once, client, request, timeout, generation, now, take))
+        return await sent(client, partial(_once, client, request, timeout, generation, now, take, heed))
     except _TakenError as error:
         raise error.why from None
 
@@ -75,6 +76,7 @@ async def _once(  # noqa: PLR0917 - what `fetch` was given, passed on
     generation: int,
     now: Now,
     take: Callable[[str, bytes], None],
+    heed: Heed,
 ) -> Got | Outcome:
     response = await client.request(
         request.method,
@@ -84,6 +86,7 @@ async def _once(  # noqa: PLR0917 - what `fetch` was given, passed on
         timeout=timeout,
     )
     headers = response.headers
+    heed(headers)
     asked = any(name.lower() in {"if-none-match", "if-modified-since"} for name in request.headers)
     try:
         if response.status not in _GOOD and not (response.status == _UNCHANGED and asked):

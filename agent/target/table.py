@@ -82,7 +82,12 @@ def outcome_of_error(error: BaseException) -> Outcome | None:
             reason = narrow
         elif cause.strerror:
             reason = printable(cause.strerror.lower())
-    return kind(answer=Answer(status=None, reason=reason + _detail(cause)))
+    answer = Answer(status=None, reason=reason + _detail(cause))
+    return (
+        Retry(answer=answer, late=isinstance(error, asyncio.TimeoutError))
+        if kind is Retry
+        else kind(answer=answer)
+    )
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -19,11 +19,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from agent.origins import OriginStatus
 from agent.status import ConnectionStatus, Figures, JobStatus
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 JobGauge: TypeAlias = "tuple[str, str, Callable[[JobStatus], float | None]]"
+OriginGauge: TypeAlias = "tuple[str, str, Callable[[OriginStatus], float | None]]"
 ConnectionGauge: TypeAlias = "tuple[str, str, Callable[[ConnectionStatus], float | None]]"
 
 
@@ -100,6 +102,16 @@ _CONNECTION_GAUGES: tuple[ConnectionGauge, ...] = (
     ),
     ("connection_paused", "1 when a person has paused what goes over it.", lambda one: bool(one.paused)),
     (
+        "connection_concurrency_max",
+        "Requests that the config allows at once (limits.concurrency).",
+        lambda one: one.pacing.concurrency or None,
+    ),
+    (
+        "connection_waiting_requests",
+        "Requests that wait for their turn, a pause or a circuit.",
+        lambda one: one.pacing.waiting,
+    ),
+    (
         "connection_tls_verified",
         "0 when the target's certificate is not checked.",
         lambda one: one.tls_verified,
@@ -116,6 +128,19 @@ _CONNECTION_GAUGES: tuple[ConnectionGauge, ...] = (
     ),
 )
 
+# One sample for each origin (scheme, host, port) behind a connection.
+_ORIGIN_GAUGES: tuple[OriginGauge, ...] = (
+    (
+        "origin_concurrency",
+        "Requests that may be in flight now; 0: circuit open.",
+        lambda one: one.concurrency,
+    ),
+    ("origin_requests_in_flight", "Requests without an answer yet.", lambda one: one.in_flight),
+    ("origin_waiting_requests", "Requests that wait for this host.", lambda one: one.waiting),
+    ("origin_circuit_open", "1 while one request at a time tries.", lambda one: one.circuit != "closed"),
+    ("origin_next_probe_timestamp_seconds", "When the next one tries.", lambda one: one.next_probe_at),
+)
+
 
 class FiguresCollector(Collector):
     """Turns one `Figures` into metric families."""
@@ -127,6 +152,7 @@ class FiguresCollector(Collector):
         """All families of one scrape."""
         yield from self._jobs()
         yield from self._connections()
+        yield from self._origins()
         yield from self._attempts()
         yield from self._runs()
         yield from self._process()
@@ -167,6 +193,22 @@ class FiguresCollector(Collector):
             if one.expires_at is not None:
                 left.add_metric([one.name], one.expires_at - snapshot.taken_at)
         yield left
+
+    def _origins(self) -> Iterator[Metric]:
+        connections = self._figures.snapshot.connections
+        origins = [(one.name, each) for one in connections for each in one.pacing.origins]
+        for name, text, value in _ORIGIN_GAUGES:
+            gauge = GaugeMetricFamily(f"push_agent_{name}", text, labels=["connection", "origin"])
+            for connection, one in origins:
+                if (number := value(one)) is not None:
+                    gauge.add_metric([connection, one.origin], number)
+            yield gauge
+        opened = CounterMetricFamily(
+            "push_agent_origin_circuit_openings", "Times its circuit opened.", labels=["connection", "origin"]
+        )
+        for connection, one in origins:
+            opened.add_metric([connection, one.origin], one.openings)
+        yield opened
 
     def _attempts(self) -> Iterator[Metric]:
         counter = CounterMetricFamily(

@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from agent.pacing import RateLimit, backoff, probe_after, retry_after
-from tests.support.clock import FakeClock
+from agent.pacing import backoff, probe_after, retry_after
 
 DATE = "Wed, 21 Oct 2026 07:28:00 GMT"
 LATER = "Wed, 21 Oct 2026 07:30:00 GMT"
@@ -69,43 +66,3 @@ def test_del_22_a_date_in_the_past_means_at_once():
 
 def test_a_date_far_away_is_an_hour():
     assert retry_after(["Fri, 31 Dec 9999 23:59:59 GMT"], date=DATE, now=0.0) == 3600.0
-
-
-@pytest.mark.parametrize("rate", [0, -1, float("inf"), float("nan")])
-def test_a_rate_limit_without_sense_is_refused(rate):
-    with pytest.raises(ValueError, match="above 0"):
-        RateLimit(rate, FakeClock())
-
-
-async def test_a_rate_holds_in_every_second_and_serves_in_order():
-    clock = FakeClock()
-    limit = RateLimit(20, clock)
-    starts = []
-
-    async def one(number):
-        await limit.take()
-        starts.append((number, clock.monotonic()))
-
-    tasks = [asyncio.create_task(one(number)) for number in range(100)]
-    await clock.advance(10)
-    await asyncio.gather(*tasks)
-    assert [number for number, _ in starts] == list(range(100))
-    times = [time for _, time in starts]
-    assert all(sum(begin <= time < begin + 1 for time in times) <= 20 + 2 for begin in times)
-    assert times[-1] - times[0] == pytest.approx(4.9, abs=0.11)
-
-
-async def test_an_idle_rate_limit_saves_up_no_more_than_a_tenth_of_a_second():
-    clock = FakeClock()
-    limit = RateLimit(100, clock)
-    clock.tick(3600)
-    starts = []
-
-    async def one():
-        await limit.take()
-        starts.append(clock.monotonic())
-
-    tasks = [asyncio.create_task(one()) for _ in range(50)]
-    await clock.advance(1)
-    await asyncio.gather(*tasks)
-    assert sum(time == starts[0] for time in starts) <= 10

@@ -58,7 +58,7 @@ async def test_a_target_that_asked_for_silence_is_left_in_peace(opened, server):
 
 
 async def test_deliveries_come_first(opened, server):
-    await opened.gate.enter()
+    await opened.enter()
     told = await call_endpoint(opened, "x", turn=0.05)
     assert told.reason == "not called: the connection's limits are in use by deliveries"
     opened.leave()
