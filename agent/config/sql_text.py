@@ -88,7 +88,7 @@ def read_sql(text: str) -> SqlText:
             end = at if end is None else end
         elif kind != "comment":
             several = several or end is not None
-            if kind == "parameter":
+            if kind == "parameter" and end is None:
                 parameters.append(Parameter(found[1:], at))
             elif kind == "paren":
                 depth += 1 if found == "(" else -1
