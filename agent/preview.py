@@ -76,7 +76,7 @@ def preview(
     if isinstance(job.source, SqlSource):
         if sample is not None:
             raise SourceError("a query takes no sample file", hint="leave --sample out: the database is read")
-        for seed, chunk in _of_query(job, job.source, ctx, cursor):
+        for seed, chunk in _of_query(job, job.source, ctx, cursor, seen):
             yield from _shown(route, signature, Path(job.source.connection), seed, chunk)
         return
     if sample is None and (logs := log_of(job.source)) is not None:
@@ -105,13 +105,14 @@ def _shown(
 
 
 def _of_query(
-    job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None
+    job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None, seen: Seen
 ) -> Iterator[tuple[str, Chunk]]:
     """Seeds and chunks, as a run would have them; for `start: now`, those of the rows there are."""
     from agent.render.query import legs  # noqa: PLC0415 - Arrow, when a job needs it
 
     yield from (
-        (seed_of_query(job.name, place, again=0), chunk) for place, chunk in legs(job, source, ctx, cursor)
+        (seed_of_query(job.name, place, again=0), chunk)
+        for place, chunk in legs(job, source, ctx, cursor, seen)
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from agent.collect.files import AGAIN, OPEN, StoppedError
+from agent.collect.files import StoppedError
 from agent.collect.intake import Intake
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room
@@ -70,7 +70,6 @@ class LogRun:
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
         self._hands.say("listing files")
-        self._let_go()
         found = self._survey(self._source.files)
         try:
             with tempfile.TemporaryDirectory(dir=self._ctx.temp, prefix="render-log-") as temp:
@@ -93,21 +92,6 @@ class LogRun:
         if found.cursor != stored:
             self._spool.set_cursor(self._job.name, found.cursor).result()
         return found
-
-    def _let_go(self) -> None:
-        """A part that a run was killed in: nobody has seen it, and the mark is before it.
-
-        Or a file, where the job read its files whole until now.
-        """
-        before = self._spool.cursor(self._job.name).result() or {}
-        whole = before.get("files")
-        paths = (
-            [str(one["path"]) for one in whole if isinstance(one, dict)] if isinstance(whole, list) else []
-        )
-        for path in (_PATH, *paths):
-            for row in self._spool.files_by_path(self._job.name, path).result():
-                if row.state in OPEN:
-                    self._spool.abandon_file(row.id, f"{AGAIN}not spooled whole").result()
 
     def _result(self, state: RunEnd, reason: str) -> RunResult:
         return RunResult(

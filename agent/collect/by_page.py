@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from agent.collect.files import OPEN, StoppedError
+from agent.collect.files import StoppedError
 from agent.collect.intake import Intake
+from agent.collect.known import Known, load_known
 from agent.collect.result import Hands, RunEnd, RunResult
 from agent.collect.room import Room
+from agent.collect.whole import Whole
 from agent.config.model import CommandSource, HttpSource, Job
 from agent.errors import SourceError
 from agent.keys import seed_of
@@ -27,8 +29,9 @@ from agent.pull.output import print_out
 from agent.pull.pages import Pages, Place, spots
 from agent.pull.tools import Tools
 from agent.pull.walk import Spot, span_of
-from agent.render import Chunk, Context, SourceFile, render_file
+from agent.render import Context, SourceFile, render_file
 from agent.sources.files import stamp_of
+from agent.sources.seen import NOTHING
 from agent.spool import Spool
 
 log = get_log("collect")
@@ -54,12 +57,13 @@ class PageRun:
             job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room, whole=True
         )
         self._window = span_of(ctx.window, job.timezone)
+        self._known: Known | None = None
         self._note = ""
 
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
+        self._known = load_known(self._job, self._spool)
         try:
-            self._let_go()
             with tempfile.TemporaryDirectory(dir=self._ctx.temp, prefix="render-pull-") as temp:
                 if isinstance(self._job.source, HttpSource):
                     self._pages(self._job.source, Path(temp), limit)
@@ -92,12 +96,6 @@ class PageRun:
         """What its rows in the table of files are called: no file can have this path."""
         return "http" if isinstance(self._job.source, HttpSource) else "command"
 
-    def _let_go(self) -> None:
-        """What a run that was killed or stopped in the middle of a page left: nobody has seen it."""
-        for row in self._spool.files_by_path(self._job.name, self._path).result():
-            if row.state in OPEN:
-                self._spool.abandon_file(row.id, "the page was not spooled whole").result()
-
     # ------------------------------------------------------------------------------ pages
 
     def _pages(self, source: HttpSource, temp: Path, limit: int | None) -> None:
@@ -128,7 +126,7 @@ class PageRun:
         others = [one for one in unsure if one not in ours]
         place = replace(place, finished=(*others, *(replace(one, run=self._run) for one in ours)))
         if ours:  # from now on it is this run that has to be called done
-            self._spool.set_cursor(self._job.name, place.dump(source)).result()
+            self._spool.set_cursor(self._job.name, self._with_known(place.dump(source))).result()
         return place.turned_to(self._window)
 
     def _page(self, source: HttpSource, pages: Pages, place: Place, spot: Spot) -> Place:
@@ -162,6 +160,9 @@ class PageRun:
 
     # ------------------------------------------------------------------------------ one document
 
+    def _with_known(self, cursor: Cursor) -> Cursor:
+        return cursor if self._known is None else self._known.into(cursor)
+
     def _unit(self, landing: Landing, name: str, cursor: Callable[[int], Cursor | None]) -> None:
         """All of it or nothing. `cursor`: of the job, once so many records are visible."""
         stamp = stamp_of(landing.path)
@@ -170,23 +171,28 @@ class PageRun:
         called = replace(stamp, path=self._path)
         row = self._spool.open_file(self._job.name, self._run, called, landing.sha256, hold=True).result()
         seed = seed_of(self._job.name, called, landing.sha256, again=self._run)
-        place = _Place(name=name, file=row, seed=seed)
+        place = Whole(name=name, file=row, seed=seed)
+        seen = self._known.seen(parts=False) if self._known is not None else NOTHING
         before = self._intake.records, self._intake.messages
         self._intake.letters.clear()
         self._room.begin(hold=True, row=0, what="page" if self._path == "http" else "output")
         try:
             if landing.size:
-                self._intake.take(place, partial(render_file, self._job, file, self._ctx))
+                self._intake.take(place, partial(render_file, self._job, file, self._ctx, seen=seen))
             behind = cursor(place.rows)
         except (SourceError, StoppedError) as error:
             self._intake.records, self._intake.messages = before
             self._spool.abandon_file(row, f"not sent: {error}").result()
             self._intake.take_back()
             raise
+        if self._known is not None:
+            behind = self._known.turn(place.marks, behind or {})
         if behind is None:
             self._spool.release_file(row).result()
         else:
             self._spool.release_file(row, cursor=behind).result()
+        if self._known is not None:
+            self._known.sweep()
         log.info("collected", job=self._job.name, source=name, records=self._intake.records - before[0])
 
 
@@ -200,22 +206,3 @@ def _told_where(records: int, spot: Spot) -> Iterator[None]:
             raise
         where = "an earlier run was cut off before this page; a change of `query` begins anew"
         raise SourceError(error.message, hint=f"{error.hint}; {where}" if error.hint else where) from error
-
-
-@dataclass(kw_only=True, slots=True)
-class _Place:
-    """Implements `intake.Place` for a document that is held until all of it is spooled."""
-
-    name: str
-    file: int
-    seed: str
-    hold: bool = True
-    rows: int = 0
-
-    def cursor_at(self, chunk: Chunk) -> None:
-        """It moves when all is there."""
-        del chunk
-
-    def reached(self, chunk: Chunk) -> None:
-        """So many records are durable."""
-        self.rows = chunk.rows

@@ -12,12 +12,13 @@ lie in STATE/seen/JOB; one that no cursor names is swept.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.config.model import Job, only_of
 from agent.logs import get_log
-from agent.message import JsonValue
+from agent.message import Cursor, JsonValue
 from agent.sources.seen import Layer, Marks, Seen
 from agent.spool import Spool
 
@@ -35,9 +36,21 @@ class Known:
     by: tuple[str, ...]
     layers: list[dict[str, JsonValue]] = field(default_factory=list)
 
-    def seen(self) -> Seen:
-        """For the rendering."""
-        return Seen(layers=tuple(layer_of(self.folder, one) for one in self.layers), keep=self.folder)
+    def seen(self, *, parts: bool = True) -> Seen:
+        """For the rendering. `parts`: whether some of a reading may be visible before all of it is."""
+        layers = tuple(layer_of(self.folder, one) for one in self.layers)
+        return Seen(layers=layers, keep=self.folder, parts=parts)
+
+    def turn(self, marks: Marks | None, cursor: Cursor) -> Cursor:
+        """Know what a whole reading came to (None: what was known before); the cursor with it."""
+        if marks is not None:
+            self.layers = [self.entry(marks)]
+        return self.into(cursor)
+
+    def into(self, cursor: Cursor) -> Cursor:
+        """A cursor with the layers."""
+        seen: list[JsonValue] = list(self.layers)
+        return {**cursor, "seen": seen} if seen else cursor
 
     def entry(self, marks: Marks) -> dict[str, JsonValue]:
         """New marks, as they are kept in the cursor."""
@@ -56,7 +69,7 @@ class Known:
         """Whether the marks of a part that a cursor names can be used."""
         return not _wrong(marks, self.folder, self.by)
 
-    def sweep(self, others: list[dict[str, JsonValue]]) -> None:
+    def sweep(self, others: Sequence[dict[str, JsonValue]] = ()) -> None:
         """Delete files that neither the layers nor `others` (entries of open files) name."""
         named = {str(one["name"]) for one in (*self.layers, *others)}
         for path in self.folder.iterdir():
@@ -110,7 +123,7 @@ def load_known(job: Job, spool: Spool) -> Known | None:
     folder = spool.folder / FOLDER / job.name
     if only is None:
         if folder.is_dir():  # what is sent without marks makes them wrong: they are not named any more
-            Known(folder=folder, by=()).sweep([])
+            Known(folder=folder, by=()).sweep()
         return None
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     cursor = spool.cursor(job.name).result() or {}

@@ -22,7 +22,7 @@ def goes_on(source: Source) -> bool:
     again must not lock up a job that takes long.
     """
     if isinstance(source, SqlSource):
-        return bool(source.cursor) and not uses_window(source)
+        return bool(source.cursor) and not uses_window(source) and source.only is None
     return isinstance(source, RecordFiles) and log_of(source) is None
 
 

@@ -24,6 +24,7 @@ _OTHERWISE = {
     "file": "let it leave while it is read: on_bad_row: dead_letter",
     "page": "ask for smaller pages",
     "output": "let the program print less at a time",
+    "result": "let the query give less at a time, or split its table over several jobs",
     "window": "make it shorter: `missed: all`, or `--step` in a backfill",
 }
 

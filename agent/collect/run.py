@@ -6,6 +6,7 @@ from agent.collect.by_file import FileRun
 from agent.collect.by_log import LogRun
 from agent.collect.by_page import PageRun
 from agent.collect.result import Hands, RunResult
+from agent.collect.whole import let_go
 from agent.config.model import CommandSource, HttpSource, Job, SqlSource, files_of, log_of
 from agent.pull.tools import Tools
 from agent.render import Context
@@ -28,6 +29,7 @@ def collect_job(
     `poll`: seconds between two looks at a full spool. What is wrong with the source is in the result, not
     raised; StateError when the spool cannot be used. `tools`: for sources that are asked for documents.
     """
+    let_go(job, spool)
     if isinstance(job.source, HttpSource | CommandSource):
         assert tools is not None
         return PageRun(job, run, spool, ctx, tools, hands=hands, poll=poll).go(limit)

@@ -109,7 +109,7 @@ def cursor_of(state: Path, job: Job) -> Cursor | None:
 def seen_of(state: Path, job: Job) -> Seen:
     """What was sent for each key, of a job that sends new and changed records only."""
     from agent.collect.known import FOLDER, layer_of, layers_of  # noqa: PLC0415 - needs the spool
-    from agent.config.model import only_of  # noqa: PLC0415
+    from agent.config.model import files_of, only_of  # noqa: PLC0415
     from agent.sources.seen import Seen  # noqa: PLC0415
     from agent.spool import Reader  # noqa: PLC0415
 
@@ -119,7 +119,8 @@ def seen_of(state: Path, job: Job) -> Seen:
     folder = state / FOLDER / job.name
     with Reader.open(state) as reader:
         layers, _ = layers_of((reader.cursor(job.name) or {}).get("seen"), folder, only.changed_by)
-    return Seen(layers=tuple(layer_of(folder, one) for one in layers))
+    found = tuple(layer_of(folder, one) for one in layers)
+    return Seen(layers=found, parts=files_of(job.source) is not None)
 
 
 def window_of(state: Path, job: Job) -> Window | None:

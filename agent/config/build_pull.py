@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from datetime import timedelta
 
+from agent.config.build_only import whole_list
 from agent.config.build_target import check_choice, check_header, check_path
 from agent.config.document import Sequence
 from agent.config.model import (
@@ -49,7 +50,7 @@ def build_http(source: View, reading: Reading) -> HttpSource | None:
     if connection is None:
         return None
     default = HttpSource(connection=connection, reading=reading, where=source.where)
-    return HttpSource(
+    made = HttpSource(
         connection=connection,
         endpoint=source.text("endpoint"),
         url=url,
@@ -63,6 +64,8 @@ def build_http(source: View, reading: Reading) -> HttpSource | None:
         reading=reading,
         where=source.where,
     )
+    whole_list(source, made)
+    return made
 
 
 _PLACES = frozenset(

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal, TypedDict, cast
 
+from agent.config.build_only import build_only
 from agent.config.build_pull import build_command, build_http
 from agent.config.build_sql import build_sql
-from agent.config.map_tree import build_map
 from agent.config.model import (
     CsvSource,
     ExcelSource,
@@ -131,22 +131,6 @@ def _grows(source: View) -> None:
         if text.endswith((".gz", ".zst")):
             hint = "name the log itself, or write `reread: changed`"
             source.found.error(where, "a packed file cannot be read as it grows", hint)
-
-
-def build_only(source: View) -> Only | None:
-    """`only:`; None where it is not written."""
-    only = source.view("only")
-    if only is None:
-        return None
-    default = Only(changed_by=(), where=only.where)
-    own = only.view("deleted")
-    node = own.node("map") if own is not None else None
-    return Only(
-        changed_by=only.texts("changed_by"),
-        deleted="send" if own is not None else only.word("deleted", default.deleted),
-        deleted_map=build_map(node, own.at("map"), own.found) if own and node is not None else None,
-        where=only.where,
-    )
 
 
 def _csv(source: View) -> CsvSource:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from typing import Literal
 
+from agent.config.build_only import build_only, whole_list
 from agent.config.document import Scalar
 from agent.config.model import JsonScalar, SettledRows, SqlSource
 from agent.config.scalars import Trap
@@ -32,11 +33,13 @@ def build_sql(source: View) -> SqlSource | None:
         start=_start(source, cursor),
         settle=_settle(source, cursor, read_sql(query)),
         on_bad_row=source.word("on_bad_row", default.on_bad_row),
+        only=build_only(source),
         columns=source.texts("columns"),
         types={name: kind for name in types.tree.entries if (kind := types.text(name))},
         where=source.where,
     )
     _check_query(source, read_sql(query), cursor)
+    whole_list(source, made)
     return made
 
 
@@ -53,12 +56,23 @@ def _check_query(source: View, query: SqlText, cursor: tuple[str, ...]) -> None:
             source.found.error(
                 where, f":{name} is no column of the cursor", did_you_mean(name, there, otherwise=other)
             )
+    _check_limits(source, query, cursor)
     if cursor and not set(cursor) & set(query.names):
         example = f"WHERE {cursor[0]} > :{cursor[0]} ORDER BY {cursor[0]}"
         if len(cursor) > 1:
             columns, names = ", ".join(cursor), ", ".join(f":{name}" for name in cursor)
             example = f"WHERE ({columns}) > ({names}) ORDER BY {columns}"
         source.found.error(where, "does not use the cursor: every run would send all rows again", example)
+
+
+def _check_limits(source: View, query: SqlText, cursor: tuple[str, ...]) -> None:
+    where = source.at("query")
+    if cursor and query.inner:
+        message = "a LIMIT in parentheses may part rows with equal values of the cursor: some are never read"
+        source.found.warning(where, message, "put the LIMIT at the end of the query, where it is seen")
+    if not cursor and query.limited and set(WINDOW) & set(query.names):
+        hint = "add `cursor`: a window is then read to its end, in pieces; or delete the LIMIT"
+        source.found.warning(where, "the LIMIT cuts the window: what it leaves out is never read", hint)
 
 
 def _start(source: View, cursor: tuple[str, ...]) -> Literal["beginning", "now"] | Mapping[str, JsonScalar]:

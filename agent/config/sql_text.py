@@ -56,6 +56,8 @@ class SqlText:
     """How many rows its own LIMIT, TOP or FETCH FIRST lets through; None for none, or no number."""
     limited: bool = False
     """Whether it has one."""
+    inner: bool = False
+    """Whether one in parentheses lets more than one row through, or a number that is not written there."""
     several: bool = False
     """Whether something follows its `;`."""
 
@@ -86,7 +88,7 @@ def read_sql(text: str) -> SqlText:
             end = at if end is None else end
         elif kind != "comment":
             several = several or end is not None
-            if kind == "parameter":
+            if kind == "parameter" and end is None:
                 parameters.append(Parameter(found[1:], at))
             elif kind == "paren":
                 depth += 1 if found == "(" else -1
@@ -100,6 +102,7 @@ def read_sql(text: str) -> SqlText:
         first=next((word for word, _ in words if word not in {"(", ")"}), ""),
         limited=limited,
         limit=limit,
+        inner=_has_inner_limit(words),
         several=several,
     )
 
@@ -144,6 +147,16 @@ def _limit(words: list[tuple[str, int]]) -> tuple[bool, int | None]:
             digits = next((each for each in rest if each.isdigit()), None)
             return True, int(digits) if digits else None
     return False, None
+
+
+def _has_inner_limit(words: list[tuple[str, int]]) -> bool:
+    for number, (word, depth) in enumerate(words):
+        if depth > 0 and word in {"limit", "top", "fetch"}:
+            rest = [each for each, _ in words[number + 1 : number + 3] if each != "("]
+            digits = next((each for each in rest if each.isdigit()), "")
+            if digits != "1" and (digits or word == "limit"):
+                return True
+    return False
 
 
 def trouble(query: SqlText) -> tuple[str, str] | None:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 import pyarrow as pa
 from pyarrow import compute, ipc
 
-from agent.config.model import Job, Only, RecordSource, only_of
+from agent.config.model import Job, Only, RecordSource, files_of, lists_all, only_of
 from agent.errors import RecordError, SourceError
 from agent.render.lanes import aligned
 from agent.render.reading import Reading, gone_body, gone_query
@@ -31,6 +31,7 @@ from agent.render.values import Chunk, Context
 from agent.sources import duck, faults, key_marks
 from agent.sources.interrupt import interrupted_when
 from agent.sources.keyed import HASHES, Keyed, gone
+from agent.sources.mark import to_cursor
 from agent.sources.query import Query
 from agent.sources.relation import Opened
 from agent.sources.seen import Marks, Seen
@@ -38,7 +39,10 @@ from agent.sources.seen import Marks, Seen
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
+    from agent.message import Cursor
+    from agent.render.feed import Feed
     from agent.render.pack import Packer
+    from agent.sources.positions import Positions
 
 ROWS = 4096
 
@@ -55,6 +59,7 @@ class Changed:
     reading: Reading
     stack: ExitStack
     start_row: int
+    feed: Feed
     _join: key_marks.Join = field(init=False)
     _picked: pa.Array | None = field(init=False)
     _doubles: dict[int, int] = field(init=False, default_factory=dict)
@@ -63,15 +68,22 @@ class Changed:
     def through(self, tables: Iterable[pa.RecordBatch], pack: Packer) -> Iterator[Chunk]:
         """The chunks of the records that are picked. Raises RecordError for a key that is there twice."""
         folder = Path(self.stack.enter_context(TemporaryDirectory(dir=self.ctx.temp, prefix="stage-")))
-        total = _stage(tables, folder, self._texts)
+        total = _stage(tables, folder, self._texts, self.feed.positions)
+        if self.feed.once:  # one that broke off looks like a whole one, and keys that it lacks as if gone
+            self.feed.recheck()
+        if self.feed.positions is not None:  # a group that a LIMIT cut is left for the next run
+            total = self.feed.positions.last_end(total) or 0
         con = self._connect(folder)
-        self._join = key_marks.Join.over(con, folder / "marks", total, self.seen.layers, self._texts)
+        self._join = key_marks.Join.over(
+            con, folder / "marks", total, self.seen.layers, self._texts, once=lists_all(self.job.source)
+        )
         self._look_for_doubles()
         picked = self._join.picked()
         self._picked = None if picked is None else picked.column("n").combine_chunks()
-        if self.reading.dead_letter:  # it leaves while it is read: what is sent counts, whatever follows
+        if self.reading.dead_letter and self.seen.parts:
+            # it leaves while it is read: what is sent counts, whatever follows
             self._part = self._kept(self._join.part(), whole=False, keys=bool(self._texts))
-        for table, rows, end in self._rows(folder, apart=pack.lanes.apart):
+        for table, rows, end in self._rows(folder, total, apart=pack.lanes.apart):
             good = self._without_doubles(table, rows, pack)
             yield from self._marked(pack.take_some(*good, end))
         pack.row = max(pack.row, total)
@@ -87,20 +99,29 @@ class Changed:
         if forget and join.known and join.told:
             base, count = join.gone()
             if count and not join.total:
+                each = "file" if files_of(self.job.source) is not None else "reading"
                 raise SourceError(
                     f"{self.reading.file.name} holds no record: that would delete all {count} keys",
-                    hint="is it complete? with `deleted: send` each file is the whole list",
+                    hint=f"is it complete? with `deleted: send` each {each} is the whole list",
                     lasting=True,
                 )
             yield from self._marked(self._gone(base, pack))
         same = self._picked is not None and not len(self._picked) and not count
         alone = len(self.seen.layers) == 1 and self.seen.layers[0].rows is None
+        cursor = self._cursor()
         if same and alone and (join.told or not forget):
+            if not self.seen.parts:  # how far it goes is to be known, also where nothing of it is sent
+                yield Chunk(drafts=(), rows=join.total, cursor=cursor)
             return
         keys = bool(self._texts) and (join.told or forget)
         known = self._kept(join.whole(pack.refused, forget=forget), whole=True, keys=keys)
-        if known is not None:
-            yield Chunk(drafts=(), rows=join.total + count, marks=known)
+        if known is not None or not self.seen.parts:
+            yield Chunk(drafts=(), rows=join.total + count, marks=known, cursor=cursor)
+
+    def _cursor(self) -> Cursor | None:
+        """Where the source stands behind all of it."""
+        positions, total = self.feed.positions, self._join.total
+        return to_cursor(positions.at(total)) if positions is not None and total else None
 
     @property
     def _texts(self) -> tuple[str, ...]:
@@ -143,11 +164,13 @@ class Changed:
         numbers, firsts = (found.column(name).to_pylist() for name in ("n", "first"))
         self._doubles = dict(zip(numbers, firsts, strict=True))
 
-    def _rows(self, folder: Path, *, apart: bool) -> Iterator[tuple[pa.RecordBatch, Sequence[int], int]]:
+    def _rows(
+        self, folder: Path, total: int, *, apart: bool
+    ) -> Iterator[tuple[pa.RecordBatch, Sequence[int], int]]:
         """The picked rows behind `start_row`, with their numbers, and up to which row they are all."""
         picked = None if self._picked is None else _numbers(self._picked)
         at = 0
-        for batch in (part for whole in _staged(folder) for part in aligned(whole, at, apart=apart)):
+        for batch in (part for one in _staged(folder, total) for part in aligned(one, at, apart=apart)):
             first, at = at, at + batch.num_rows
             if picked is None:
                 skip = min(max(self.start_row - first, 0), batch.num_rows)
@@ -205,6 +228,7 @@ def changed_of(  # noqa: PLR0917 - what a reading is made of
     reading: Reading,
     stack: ExitStack,
     start_row: int,
+    feed: Feed,
 ) -> Changed | None:
     """None where all records are sent."""
     only = only_of(source)
@@ -219,6 +243,7 @@ def changed_of(  # noqa: PLR0917 - what a reading is made of
         reading=reading,
         stack=stack,
         start_row=start_row,
+        feed=feed,
     )
 
 
@@ -226,7 +251,9 @@ def _same_key(only: Only, first: int) -> str:
     return f"the same {', '.join(only.changed_by)} as record {first} (only.changed_by)"
 
 
-def _stage(tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...]) -> int:
+def _stage(
+    tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...], positions: Positions | None
+) -> int:
     """The stream on disk: bodies and what belongs to them, and beside them the marks. How many rows."""
     total = 0
     names = tuple(f"__{name}" for name in (*HASHES, *texts))
@@ -243,6 +270,8 @@ def _stage(tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...
                     writer = ipc.new_stream(file, bodies.schema, options=options)
                 writer.write_batch(bodies)
                 total += table.num_rows
+                if positions is not None and (end := positions.last_end(total)) is not None:
+                    positions.let_go(end)
                 yield pa.RecordBatch.from_arrays([table.column(name) for name in names], schema=columns)
             if writer is not None:
                 writer.close()
@@ -251,11 +280,13 @@ def _stage(tables: Iterable[pa.RecordBatch], folder: Path, texts: tuple[str, ...
     return total
 
 
-def _staged(folder: Path) -> Iterator[pa.RecordBatch]:
-    file = folder / "bodies"
+def _staged(folder: Path, total: int) -> Iterator[pa.RecordBatch]:
+    file, left = folder / "bodies", total
     if file.stat().st_size:
         with pa.OSFile(str(file), "rb") as plain, ipc.open_stream(plain) as batches:
-            yield from batches
+            for batch in batches:
+                yield batch.slice(0, left)
+                left = max(left - batch.num_rows, 0)
 
 
 def _numbers(column: pa.Array) -> Sequence[int]:

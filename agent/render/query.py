@@ -19,6 +19,7 @@ from agent.render.values import Chunk, Context
 from agent.sources.asking import Answer, Question, WiderError
 from agent.sources.mark import LOWEST, Mark, Marks, from_cursor, moment, to_cursor, written
 from agent.sources.positions import Positions
+from agent.sources.seen import NOTHING, Seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,11 +35,13 @@ class Ask:
     """See `Question.wider`."""
     limit: int | None = None
     """Rows at most."""
+    seen: Seen = NOTHING
+    """What was sent before (`only: {changed_by: …}`)."""
 
     def chunks(self, *, start_row: int = 0) -> Iterator[Chunk]:
         """Run the query and give its drafts in order. Raises as `render_file` does, and WiderError."""
         feed = QueryFeed(source=self.source, question=self.question(), ctx=self.ctx, limit=self.limit)
-        yield from render_feed(self.job, self.source, feed, self.ctx, start_row=start_row)
+        yield from render_feed(self.job, self.source, feed, self.ctx, start_row=start_row, seen=self.seen)
 
     def question(self) -> Question:
         """The query with all its values. Raises SourceError where it needs a window and there is none."""
@@ -74,10 +77,12 @@ def first_marks(source: SqlSource, cursor: Cursor | None) -> Marks | None:
     return {name: written(value) for name, value in source.start.items()}
 
 
-def legs(job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None) -> Iterator[tuple[Cursor, Chunk]]:
+def legs(
+    job: Job, source: SqlSource, ctx: Context, cursor: Cursor | None, seen: Seen = NOTHING
+) -> Iterator[tuple[Cursor, Chunk]]:
     """The chunks that a run would give, each with where its reading begins; nothing is stored."""
     marks = first_marks(source, cursor) or dict.fromkeys(source.cursor, LOWEST)
-    ask, rows = Ask(job=job, source=source, ctx=ctx, marks=marks), 0
+    ask, rows = Ask(job=job, source=source, ctx=ctx, marks=marks, seen=seen), 0
     while True:
         try:
             for chunk in ask.chunks(start_row=rows):

@@ -69,7 +69,8 @@ class QueryFeed:
         names = self._answer.names
         require(found, (*self.source.columns, *self.source.types, *self.source.cursor), names)
         settle = self.source.settle
-        for name in (*self.source.cursor, *((settle.column,) if settle and settle.column else ())):
+        keys = self.source.only.changed_by if self.source.only is not None else ()
+        for name in (*self.source.cursor, *((settle.column,) if settle and settle.column else ()), *keys):
             require(found, (name,), names)
             if names.count(name) > 1:
                 raise SourceError(f"{self.name}: the result has the column {name} more than once")
@@ -192,7 +193,7 @@ def relation(answer: Answer, source: SqlSource) -> Relation:
             checks.append(_unfit(name, own, tried, f"a {wanted}"))
         elif cast == NUMBER_TEXT:
             # a number without bounds: its digits where it stands alone, a DOUBLE where it is reckoned with
-            columns.append(Column(name=name, sql=f"TRY_CAST({own} AS DOUBLE)"))
+            columns.append(Column(name=name, sql=f"TRY_CAST({own} AS DOUBLE)", text=own))
             raw[name.lower()] = f"CASE WHEN regexp_full_match({own}, {_NUMBER}) THEN CAST({own} AS JSON) END"
         elif cast == JSON_TEXT:
             tried = f"TRY_CAST({own} AS JSON)"

@@ -50,18 +50,20 @@ def records(
             _go_on(feed, ctx)
             feed.recheck()
             raise faults.translated(error, found) from error
+        # what is told by a key is compared as a whole: no chunk of it says how far the source was read
+        positions = feed.positions if reading.keyed is None else None
         pack = Packer(
             job=job,
             body=job.body,
             reading=reading,
             start_row=start_row,
             thorough=ctx.thorough,
-            positions=feed.positions,
+            positions=positions,
         )
-        whole = Groups(pack, feed.positions) if feed.positions is not None else pack
+        whole = Groups(pack, positions) if positions is not None else pack
         try:
             tables = stack.enter_context(closing(_stream(reading, feed, ctx)))
-            changed = changed_of(job, source, seen, ctx, reading, stack, start_row)
+            changed = changed_of(job, source, seen, ctx, reading, stack, start_row, feed)
             if changed is not None:
                 yield from changed.through(tables, pack)
             else:

@@ -78,6 +78,8 @@ class Join:
     """Whether all of those have the keys themselves."""
     total: int
     """Rows of the reading."""
+    once: bool = True
+    """Whether a key may be there once. Else each row is told against the one before it of the same key."""
     _names: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,25 +87,32 @@ class Join:
 
     @classmethod
     def over(
-        cls, con: DuckDBPyConnection, stage: Path, total: int, layers: Sequence[Layer], texts: tuple[str, ...]
+        cls,
+        con: DuckDBPyConnection,
+        stage: Path,
+        total: int,
+        layers: Sequence[Layer],
+        texts: tuple[str, ...],
+        *,
+        once: bool = True,
     ) -> Join:
-        """The stage as it is written now, over the layers, the oldest first."""
+        """The first `total` rows of the stage as it is written now, over the layers, the oldest first."""
         names = ", ".join((*HASHES, *texts))
         con.execute(
             f"CREATE TEMP VIEW stage AS SELECT file_row_number + 1 AS n, {names} "
-            f"FROM read_parquet({literal(str(stage))}, file_row_number=true)"
+            f"FROM read_parquet({literal(str(stage))}, file_row_number=true) WHERE file_row_number < {total}"
         )
         told = all(layer.keys for layer in layers)
         con.execute(f"CREATE TEMP VIEW earlier AS {_folded(layers, texts if told else ())}")
         con.execute(
             "CREATE TEMP TABLE doubled AS SELECT k1, k2, min(n) AS first FROM stage "
-            "WHERE h1 IS NOT NULL GROUP BY k1, k2 HAVING count(*) > 1"
+            f"WHERE h1 IS NOT NULL{'' if once else ' AND false'} GROUP BY k1, k2 HAVING count(*) > 1"
         )
         con.execute(
             "CREATE TEMP VIEW fresh AS SELECT s.* FROM stage s LEFT JOIN doubled d USING (k1, k2) "
             "WHERE s.h1 IS NOT NULL AND (d.first IS NULL OR d.first = s.n)"
         )
-        return cls(con=con, texts=texts, known=bool(layers), told=told, total=total)
+        return cls(con=con, texts=texts, known=bool(layers), told=told, total=total, once=once)
 
     def doubles(self) -> pa.Table:
         """Rows whose key an earlier row has: `n` and that row's `first`, in order."""
@@ -114,12 +123,24 @@ class Join:
 
     def picked(self) -> pa.Table | None:
         """Column `n`, in order: rows to go on with, bad ones too; None: all of them."""
+        if not self.once:
+            return self._picked_in_a_row()
         if not self.known:
             return None
         return self._table(
             "SELECT s.n FROM stage s LEFT JOIN earlier e USING (k1, k2) LEFT JOIN doubled d USING (k1, k2) "
             "WHERE s.h1 IS NULL OR s.n > d.first OR e.h1 IS DISTINCT FROM s.h1 OR e.h2 IS DISTINCT FROM s.h2 "
             "ORDER BY s.n"
+        )
+
+    def _picked_in_a_row(self) -> pa.Table:
+        return self._table(
+            "SELECT s.n FROM (SELECT n, k1, k2, h1, h2, lag(n) OVER w AS before, lag(h1) OVER w AS b1, "
+            "lag(h2) OVER w AS b2 FROM stage WHERE h1 IS NOT NULL "
+            "WINDOW w AS (PARTITION BY k1, k2 ORDER BY n)) s LEFT JOIN earlier e USING (k1, k2) "
+            "WHERE CASE WHEN s.before IS NULL THEN e.h1 IS DISTINCT FROM s.h1 OR e.h2 IS DISTINCT FROM s.h2 "
+            "ELSE s.b1 <> s.h1 OR s.b2 <> s.h2 END "
+            "UNION ALL SELECT n FROM stage WHERE h1 IS NULL ORDER BY n"
         )
 
     def keyless(self) -> bool:
@@ -149,7 +170,14 @@ class Join:
         self.con.register("refused_rows", rows)
         self.con.execute("CREATE TEMP TABLE refused AS SELECT n FROM refused_rows")
         self.con.unregister("refused_rows")
-        self.con.execute("CREATE TEMP VIEW sent AS SELECT f.* FROM fresh f ANTI JOIN refused r ON r.n = f.n")
+        sent = "SELECT f.* FROM fresh f ANTI JOIN refused r ON r.n = f.n"
+        if not self.once:  # the last one of each key; one that is like a refused one was not sent either
+            sent = (
+                "SELECT s.* FROM stage s SEMI JOIN (SELECT max(g.n) AS n FROM stage g ANTI JOIN "
+                "(SELECT s.* FROM stage s SEMI JOIN refused USING (n)) r USING (k1, k2, h1, h2) "
+                "WHERE g.h1 IS NOT NULL GROUP BY g.k1, g.k2) m USING (n)"
+            )
+        self.con.execute(f"CREATE TEMP VIEW sent AS {sent}")
         # a row that is bad now was good once: what was sent for its key then is still so
         kept = "SELECT e.* FROM earlier e ANTI JOIN sent f USING (k1, k2)"
         if forget:

@@ -73,11 +73,14 @@ def keyed(con: DuckDBPyConnection, found: Opened, relation: Relation, only: Only
     Raises SourceError when the file lacks a column of it.
     """
     there = {column.name: column.sql for column in relation.columns}
+    exact = {column.name: column.text for column in relation.columns if column.text}
     if relation.names:  # a file without a record may have no names
         require(found, only.changed_by, tuple(there))
     parts = [there.get(name, "CAST(NULL AS VARCHAR)") for name in only.changed_by]
     kinds = _types(con, relation, parts)
-    texts = [f"CAST({part} AS VARCHAR)" for part in parts]
+    texts = [
+        exact.get(name, f"CAST({part} AS VARCHAR)") for name, part in zip(only.changed_by, parts, strict=True)
+    ]
     none = " OR ".join(f"{part} IS NULL" for part in parts)
     key = f"CASE WHEN NOT ({none}) THEN CAST(to_json([{', '.join(texts)}]) AS VARCHAR) END"
     checks = [

@@ -38,6 +38,8 @@ class Column:
     name: str
     sql: str
     """Its value, over `Relation.base`."""
+    text: str = ""
+    """SQL of its exact text, where the value has not all of it: a number without bounds; "": the value's."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

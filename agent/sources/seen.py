@@ -25,6 +25,8 @@ class Seen:
     """The oldest first."""
     keep: Path | None = None
     """The folder for new files of marks; None: none is made (a dry run)."""
+    parts: bool = True
+    """Whether some of a reading may be visible before all of it is: its marks are then kept on the way."""
 
     @property
     def seed(self) -> str:

@@ -62,6 +62,15 @@ _BY_PATH = Statement(
     .order_by(files.c.id.desc())
     .limit(_LATEST)
 )
+_OPEN = Statement(
+    select(files)
+    .where(
+        files.c.settled_at.is_(None),
+        or_(files.c.state == "reading", files.c.state == "streaming"),
+        files.c.job == bindparam("job"),
+    )
+    .order_by(files.c.id)
+)
 _REOPEN = Statement(
     update(files)
     .where(files.c.id == bindparam("file"))
@@ -151,6 +160,11 @@ def by_path(db: Database, job: str, path: str, *, duplicates: bool) -> list[File
     """Rows of this path, newest first; with or without duplicates."""
     statement = _BY_PATH if duplicates else _READ_BY_PATH
     return [file_of(row) for row in rows_of(db, statement, job=job, path=path)]
+
+
+def open_rows(db: Database, job: str) -> list[FileRow]:
+    """Rows that are being read, oldest first."""
+    return [file_of(row) for row in rows_of(db, _OPEN, job=job)]
 
 
 def open_file(

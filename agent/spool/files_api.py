@@ -32,6 +32,10 @@ class FilesApi(Desk):
         """The last 50 rows of this path, newest first; with or without duplicates."""
         return self._read(lambda db: files.by_path(db, job, path, duplicates=duplicates))
 
+    def open_files(self, job: str) -> Pending[list[FileRow]]:
+        """Rows that are neither released nor given up: what is being read, or died in the middle of it."""
+        return self._read(lambda db: files.open_rows(db, job))
+
     def open_file(self, job: str, run: int, stamp: FileStamp, sha256: str, *, hold: bool) -> Pending[int]:
         """The row to append to; hold: no lane sees its messages until `release_file`.
 

@@ -19,6 +19,7 @@ from agent.clock import Clock, SystemClock
 from agent.collect import Collector, RunResult, collect_job
 from agent.config.model import AgentSettings, Batch, Job, Only
 from agent.render import Context
+from agent.sources.asking import Databases
 from agent.spool import Spool
 from tests.support.rendering import make_job, where
 
@@ -61,9 +62,17 @@ class Place:
     clock: Clock = field(default_factory=SystemClock)
     hands: Hands = field(default_factory=Hands)
     stopped: Callable[[], bool] = lambda: False
+    databases: Databases | None = None
 
     def run(self, job: Job, limit: int | None = None) -> RunResult:
-        ctx = Context(temp=self.temp, memory=200_000_000, threads=1, clock=self.clock, cancelled=self.stopped)
+        ctx = Context(
+            temp=self.temp,
+            memory=200_000_000,
+            threads=1,
+            clock=self.clock,
+            cancelled=self.stopped,
+            databases=self.databases,
+        )
         run = self.spool.start_run(job.name, self.clock.now(), "test", job.sha256).result()
         result = collect_job(job, run, self.spool, ctx, hands=self.hands, limit=limit, poll=0)
         self.spool.end_run(run, state=result.state, reason=result.reason).result()

@@ -15,7 +15,7 @@ from pathlib import Path
 from agent.clock import Clock, SystemClock
 from agent.collect import RunResult, collect_job
 from agent.config import SecretStore
-from agent.config.model import Batch, Database, Job, SecretRef, SettledRows, SqlSource
+from agent.config.model import Batch, Database, Job, Only, SecretRef, SettledRows, SqlSource
 from agent.databases import KnownDatabases
 from agent.render import Context
 from agent.spool import Spool
@@ -110,10 +110,17 @@ class Place:
 
 
 def run_child(
-    state: Path, url: str, query: str, cursor: str, moment: str | int
+    state: Path,
+    url: str,
+    query: str,
+    cursor: str,
+    moment: str | int,
+    *,
+    only: str = "",
+    deleted: str = "ignore",
 ) -> subprocess.CompletedProcess:
     """One run in a process of its own, which dies at a statement of its spool."""
-    words = [str(state), url, query, cursor, str(moment)]
+    words = [str(state), url, query, cursor, str(moment), only, deleted]
     return subprocess.run(
         [sys.executable, "-m", "tests.support.querying", *words],
         cwd=ROOT,
@@ -149,14 +156,19 @@ class Death:
                 os.kill(os.getpid(), signal.SIGKILL)
 
 
-def child(state: Path, url: str, query: str, cursor: str, death: Death) -> None:
+def child(  # noqa: PLR0917 - what a child is told
+    state: Path, url: str, query: str, cursor: str, death: Death, only: str, deleted: str
+) -> None:
     place = Place(state, database(url))
     death.begin()
     records = int(os.environ.get("RECORDS", "10"))
-    result = place.run(sql_job(query, cursor=cursor.split(","), map={"id": "=id"}, records=records))
+    map_ = {"id": "=id"} if not only else {"k": "=k", "v": "=v"} if only == "k" else None
+    told = Only(changed_by=(only,), deleted=deleted, where=where("only")) if only else None
+    columns = cursor.split(",") if cursor else ()
+    result = place.run(sql_job(query, cursor=columns, map=map_, records=records, only=told))
     print(result.state, result.reason)
     place.close()
 
 
 if __name__ == "__main__":
-    child(Path(sys.argv[1]), *sys.argv[2:5], Death(int(sys.argv[5])))
+    child(Path(sys.argv[1]), *sys.argv[2:5], Death(int(sys.argv[5])), *sys.argv[6:8])

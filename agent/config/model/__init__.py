@@ -111,6 +111,7 @@ from agent.config.model.source import (
 )
 from agent.config.model.windowed import (
     holds_window,
+    lists_all,
     uses_window,
     window_delay,
 )
@@ -202,6 +203,7 @@ __all__ = [
     "files_of",
     "header_of",
     "holds_window",
+    "lists_all",
     "log_of",
     "only_of",
     "reading_of",

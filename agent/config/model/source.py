@@ -174,6 +174,8 @@ class SqlSource:
     """Where the first run of the job starts; or the values to start behind."""
     settle: SettledRows | None = None
     on_bad_row: Literal["fail", "dead_letter"] = "fail"
+    only: Only | None = None
+    """None: all rows are sent."""
     columns: tuple[str, ...] = ()
     """Names that the result must have."""
     types: Mapping[str, str] = field(default_factory=dict)
@@ -201,7 +203,8 @@ def reading_of(source: Source) -> RecordSource | None:
 
 def only_of(source: Source) -> Only | None:
     """What of the records is sent; None: all of them."""
-    return source.only if isinstance(source, RecordFiles) else None
+    reading = reading_of(source)
+    return reading.only if reading is not None else None
 
 
 def log_of(source: Source) -> CsvSource | NdjsonSource | None:

@@ -22,13 +22,29 @@ def uses_window(source: Source) -> bool:
             return False
 
 
+def lists_all(source: Source) -> bool:
+    """Whether one reading gives all records that there are.
+
+    Then a key that is not in it is gone, and none is in it twice. A query behind a cursor, a window of time
+    and a page give a part.
+    """
+    match source:
+        case SqlSource():
+            return not source.cursor and not uses_window(source)
+        case HttpSource():
+            return source.paging is None and not uses_window(source)
+        case _:
+            return True
+
+
 def holds_window(source: Source, *, backfill: bool = False) -> bool:
     """Whether a window is sent as a whole or not at all.
 
     Not where a cursor says how far a window was read: a query's own, or the page of an HTTP source. A
-    backfill leaves a query's cursor alone, so it cannot say that.
+    backfill leaves a query's cursor alone, so it cannot say that. What is told by a key (`only`) counts when
+    all of a reading was compared.
     """
-    return isinstance(source, SqlSource) and (backfill or not source.cursor)
+    return isinstance(source, SqlSource) and (backfill or not source.cursor or source.only is not None)
 
 
 def window_delay(source: Source) -> float:
