@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.checker import Verdict, judge
+from tests.faults.lives import Life, Nursery, environment
 from tests.faults.points import DIED, POINTS, Point
 from tests.faults.proxy import Proxy
 from tests.faults.record import Death, History
@@ -28,6 +28,7 @@ from tests.support.world import ROOT, World
 
 BACKLOG = 400  # records on their way; more are not put in
 PATIENCE = 30.0  # seconds until a life that should end by itself is ended
+WHOLE_STARTS = 0.2  # of the lives without a point: started as a service does, all others are forked
 STRIKES = ("arrived", "half", "processed")
 
 
@@ -71,7 +72,8 @@ class Campaign:
         self._say = say
         self._world = World(settings.folder / "world", "http://127.0.0.1:9")
         self._log_size = 0
-        self._process: asyncio.subprocess.Process
+        self._nursery = Nursery(self._world.log)
+        self._process: Life
 
     # ------------------------------------------------------------------ all of it
 
@@ -82,7 +84,7 @@ class Campaign:
         self._target = Target(self.history, random.Random(self.settings.seed + 3), self._proxy.life_of)
         dead = frozenset[str]()
         try:
-            async with self._target, self._proxy:
+            async with self._target, self._proxy, self._nursery:
                 self._proxy.target_port = self._target.port
                 self._sources.configure(self._proxy.url)
                 await self._lives(began)
@@ -155,9 +157,9 @@ class Campaign:
         if wants == "refusal":
             self._sources.feed_plates(bad=True)
         if strike == "half":
-            self._sources.feed_plans(4_000_000)
+            self._sources.feed_plans(1_500_000)
         if self.history.life % 10 == 0:
-            size = dice.choice(["10GB", "10GB", "2MB"])
+            size = dice.choice(["10GB", "10GB", "4MB"])
             (self._world.config / "agent.yaml").write_text(
                 f"web: {{listen: off}}\nspool: {{max_bytes: {size}}}\n"
             )
@@ -192,17 +194,12 @@ class Campaign:
         self.history.life += 1
         wanted = f"{point.name} (pass {passes})" if point else "any moment"
         self.history.step(f"started, to end at {wanted}; {self._target.weather}, proxy {self._proxy.rate}")
-        module = ["tests.faults.child", point.name, str(passes)] if point else ["agent"]
-        places = ["--config", str(self._world.config), "--state", str(self._world.state)]
+        arguments = ["run", "--config", str(self._world.config), "--state", str(self._world.state)]
         self._log_size = self._world.log.stat().st_size if self._world.log.exists() else 0
-        with self._world.log.open("a") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", *module, "run", *places),
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env=_environment(),
-            )
+        if point is None and self.dice.random() < WHOLE_STARTS:
+            self._process = await self._nursery.start(arguments)
+        else:
+            self._process = await self._nursery.bear(arguments, point, passes)
 
     async def _await_end(self, how: str) -> None:
         """Until it died where it should; reloads and data go on meanwhile."""
@@ -335,6 +332,10 @@ class Campaign:
         )
 
     def _look_at_log(self) -> None:
+        self.other["collecting waited for room"] += self._logged().count(b"the spool is full")
+        self._look_for_bugs()
+
+    def _look_for_bugs(self) -> None:
         """A traceback is a bug, whatever is delivered in spite of it."""
         if b"Traceback (most recent call last)" in self._logged():
             self.violations.append(f"life {self.history.life} logged a traceback: {self._world.log}")
@@ -369,15 +370,10 @@ class Campaign:
             *(*command, "--config", str(self._world.config), "--state", str(self._world.state)),
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
-            env=_environment(),
+            env=environment(),
         )
         said, _ = await process.communicate()
         return frozenset(letter["key"] for letter in json.loads(said))
-
-
-def _environment() -> dict[str, str]:
-    """Without what measures the tests: a killed process tells nothing, and starts later."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
 
 
 def died_at(log: bytes) -> list[str]:

@@ -200,7 +200,7 @@ class Sources:
         """Whole files, as bytes that do not compress."""
         number = self._next("plans", 1)[0]
         self._history.put("/plans", [("", number)])
-        rest = self._dice.randbytes(size or self._dice.randint(100, 20_000))
+        rest = self._dice.randbytes(size or self._dice.randint(100, 60_000))
         self._file("plans", number, f"plan,{number},{zlib.crc32(rest)}\n".encode() + rest)
 
     def left_in_folders(self) -> list[str]:

@@ -116,6 +116,8 @@ class Target:
             body = await request.content.read()
         except (ConnectionError, web.RequestPayloadError):
             raise asyncio.CancelledError from None  # cut off: nothing was asked
+        if len(body) != request.content_length:
+            _cut(request)  # the same, as aiohttp has it when the end comes at an odd moment
         if request.path.startswith("/auth/"):
             return await self._auth(request, body, life)
         return await self._data(request, body, life, port)

@@ -22,7 +22,7 @@ def test_a_named_crash_point_is_there(point):
 
 @pytest.mark.timeout(400)
 async def test_del_04_05_09_killed_at_every_point_and_by_chance_nothing_is_lost_or_out_of_order(tmp_path):
-    settings = Settings(kills=len(POINTS) + BY_CHANCE, seed=SEED, folder=tmp_path)
+    settings = Settings(kills=len(POINTS) + BY_CHANCE, seed=SEED, folder=tmp_path, settle=120.0)
     outcome = await Campaign(settings).play()
     told = [f"seed {SEED}, kept in {tmp_path}", *outcome.history.steps[-20:]]
     assert outcome.verdict.violations == [], "\n".join(told)
