@@ -255,7 +255,7 @@ async def test_a_pair_that_cannot_be_read_for_a_moment_is_not_lost(world):
     assert len(world.server.requests) == 1
 
 
-async def test_auth_41_a_restored_backup_costs_one_try_and_one_login(world):
+async def test_auth_41_sec_24_a_restored_backup_costs_one_try_and_one_login(world):
     session = world.start()
     signed = await session.sign()
     backup = (world.folder / "state.db").read_bytes()

@@ -1,4 +1,4 @@
-"""Rows of `faults.txt` that need more than one proof: the parts that the other files leave open."""
+"""Rows of `tests/faults/rows.toml` that need more than one proof: the parts that the other files leave open."""
 
 from __future__ import annotations
 

@@ -141,7 +141,7 @@ def test_bad_rows_become_dead_letters_and_the_others_go_on(place, table):
     assert place.cursor() == {"id": ("integer", "12")}
 
 
-def test_a_record_larger_than_any_batch_is_named_and_what_is_before_it_is_sent(place, table):
+def test_del_46_a_record_larger_than_any_batch_is_named_and_what_is_before_it_is_sent(place, table):
     table.fill(5)
     table.run("UPDATE t SET name = '" + "x" * 2_000_000 + "' WHERE id = 4")
     result = place.run(sql_job(BY_ID, cursor=["id"], map={"id": "=id", "name": "=name"}))
@@ -185,7 +185,7 @@ def test_a_column_that_is_gone_or_has_another_type_is_told_and_nothing_is_lost(p
     assert place.run(job).records == 1
 
 
-def test_a_query_cannot_write(place, table):
+def test_sec_13_a_query_cannot_write(place, table):
     table.fill(1)
     if table.kind == "postgresql":
         table.run("CREATE FUNCTION f() RETURNS bigint LANGUAGE sql AS $$ DELETE FROM t RETURNING id $$")
@@ -225,7 +225,7 @@ def test_now_in_an_empty_table_means_everything_that_comes(place, table):
     assert place.ids() == [-5, 7]
 
 
-def test_values_to_start_behind_are_bound(place, table):
+def test_sec_13_values_to_start_behind_are_bound(place, table):
     table.fill(5)
     place.run(sql_job(BY_ID, cursor=["id"], start={"id": 3}))
     assert place.ids() == [4, 5]

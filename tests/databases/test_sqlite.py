@@ -152,7 +152,7 @@ def test_large_fields_are_read_a_few_rows_at_a_time(table, place):
     assert place.records()[39] == {"id": 39, "size": 2_000_000}
 
 
-def test_nasty_text_comes_through_as_it_is(table, place):
+def test_sec_13_nasty_text_comes_through_as_it_is(table, place):
     nasty = ["", "\"'\\\n\r\t\x01\x7f", "\u2028\u2029", "x" * 100_000, "{}[],:", "�"]
     with sqlite3.connect(table.path) as con:
         con.execute("CREATE TABLE n (id INTEGER, v TEXT)")

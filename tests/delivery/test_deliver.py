@@ -227,7 +227,7 @@ async def test_a_message_that_cannot_be_sent_as_a_request_is_refused_with_its_re
 # ---------------------------------------------------------------------- limits
 
 
-async def test_concurrency_holds_over_all_jobs_of_a_connection(world, server):
+async def test_res_04_concurrency_holds_over_all_jobs_of_a_connection(world, server):
     release = asyncio.Event()
     server.script("/in", Answer(204, hold=release))
     connection = await world.connect(limits=Limits(concurrency=3))

@@ -6,7 +6,8 @@ import os
 import socket
 import ssl
 import subprocess
-from contextlib import suppress
+import sys
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 
 import aiohttp
@@ -21,6 +22,7 @@ from agent.target import Terms, attempt, open_client, outcome_of, outcome_of_err
 from agent.tls import ssl_context
 from tests.support.delivery import WHERE, a_connection, a_draft, a_job, template
 from tests.support.scripted import DROP, DROP_UNREAD, Answer, RawServer, ScriptedServer
+from tests.support.world import ROOT
 
 SUCCESS = frozenset(range(200, 300))
 
@@ -337,6 +339,126 @@ async def test_del_43_a_connection_that_cannot_be_made_ends_at_the_connect_timeo
     assert outcome.answer.reason == "timeout while connecting"
     for one in (*fill, listener):
         one.close()
+
+
+class Names(aiohttp.abc.AbstractResolver):
+    """A resolver of which the test says what it answers: addresses, an error, or nothing at all (None)."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = 0
+
+    async def resolve(self, host, port=0, family=socket.AF_INET):
+        answer = self.answers[min(self.asked, len(self.answers) - 1)]
+        self.asked += 1
+        if answer is None:
+            await asyncio.Event().wait()
+        if isinstance(answer, OSError):
+            raise answer
+        return [
+            {
+                "hostname": host,
+                "host": address,
+                "port": port,
+                "family": socket.AF_INET6 if ":" in address else socket.AF_INET,
+                "proto": 0,
+                "flags": socket.AI_NUMERICHOST,
+            }
+            for address in answer
+        ]
+
+    async def close(self):
+        pass
+
+
+async def through(names, url, *, connect=5.0):
+    async with open_client(ssl_context(Tls()), resolver=names) as client:
+        request = build(resolve(a_job(), a_connection(url)), a_draft("{}"), key="key-1", signature={})
+        terms = Terms(success=SUCCESS, total=20.0, connect=connect)
+        return [await attempt(client, request, terms=terms, generation=1, now=lambda: 0.0) for _ in range(2)]
+
+
+async def test_del_41_a_name_that_is_unknown_is_asked_for_again(server):
+    server.script("/in", Answer(200))
+    names = Names(socket.gaierror(socket.EAI_NONAME, "Name or service not known"), ["127.0.0.1"])
+    first, second = await through(names, f"http://platform.example:{server.port}")
+    assert isinstance(first, Retry)
+    assert first.answer.reason == "the host name cannot be resolved"
+    assert isinstance(second, Delivered)
+
+
+async def test_del_41_names_that_are_never_answered_end_at_the_limit_to_connect(server):
+    first, second = await through(Names(None), f"http://platform.example:{server.port}", connect=0.1)
+    assert {type(first), type(second)} == {Retry}
+    assert first.answer.reason == "timeout while connecting"
+    assert server.requests == []
+
+
+@contextmanager
+def black_hole(host, port):
+    """Connections to it are never made and never refused: its queue is full."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with ExitStack() as stack:
+        listener = stack.enter_context(socket.socket(family))
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(0)
+        for _ in range(3):
+            fill = stack.enter_context(socket.socket(family))
+            fill.settimeout(0)
+            fill.connect_ex((host, port))
+        yield
+
+
+async def test_del_42_an_ipv6_address_that_nobody_answers_does_not_hold_the_ipv4_one(server):
+    server.script("/in", Answer(200))
+    with suppress(OSError), black_hole("::1", server.port):
+        first, _ = await through(Names(["::1", "127.0.0.1"]), f"http://platform.example:{server.port}")
+        assert isinstance(first, Delivered)
+        return
+    pytest.skip("this machine has no IPv6")
+
+
+LITTLE_MEMORY = """
+import asyncio, gzip, resource
+from dataclasses import replace
+from agent.config.model import Tls
+from agent.request import build, resolve
+from agent.target import Terms, attempt, open_client
+from agent.tls import ssl_context
+from tests.support.delivery import a_connection, a_draft, a_job
+
+async def main():
+    async with open_client(ssl_context(Tls())) as client:
+        route = resolve(a_job(), a_connection("http://127.0.0.1:9", accepts_gzip=False))
+        pages = int(open("/proc/self/statm").read().split()[0])
+        most = pages * resource.getpagesize() + 200_000_000
+        body = gzip.compress(bytes(1_000_000), 9)
+        big = replace(a_draft("{}"), body=body * 1000, size=10**9)
+        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        for draft in (big, a_draft("{}")):
+            request = build(route, draft, key="key-1", signature={})
+            terms = Terms(success=frozenset({200}), total=10.0, connect=5.0)
+            outcome = await attempt(client, request, terms=terms, generation=1, now=lambda: 0.0)
+            print(type(outcome).__name__, outcome.answer.reason)
+
+asyncio.run(main())
+"""
+
+
+def test_res_02_a_body_larger_than_the_memory_waits_and_says_so_and_others_go_on():
+    done = subprocess.run(
+        [sys.executable, "-c", LITTLE_MEMORY],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.stdout.splitlines() == [
+        "Retry there is not enough memory to unpack the body",
+        "Retry connection refused",
+    ], done.stderr
 
 
 @pytest.mark.parametrize("step", [DROP, DROP_UNREAD, Answer(200, b"0123456789", drop="half")])

@@ -139,7 +139,7 @@ def by_hand(scan, world, name, when):
 
 
 @pytest.mark.timeout(180)  # some thirty processes, one after the other
-def test_sec_03_no_secret_is_in_state_logs_pages_or_what_commands_say(tmp_path, bad_platform):
+def test_sec_03_04_06_no_secret_is_in_state_logs_pages_or_what_commands_say(tmp_path, bad_platform):
     world = World(tmp_path / "world", bad_platform.server.url)
     (world.config / "connections/platform.yaml").unlink()
     world.secret("password", PASSWORD)

@@ -201,7 +201,7 @@ def test_sig_03_a_daemon_that_was_frozen_catches_up(stage):
 
 
 @pytest.mark.parametrize("how", ["a closed pipe", "closed", "a full disk"])
-def test_sig_05_a_log_that_cannot_be_written_stops_nothing(scene, how):
+def test_sig_05_del_14_a_log_that_cannot_be_written_stops_nothing(scene, how):
     scene.connection().records()
     world = scene.world
     with contextlib.ExitStack() as stack:

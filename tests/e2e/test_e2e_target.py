@@ -48,7 +48,7 @@ def test_a_slow_target_delays_its_job_and_no_other(stage):
     stage.all_arrived()
 
 
-def test_auth_32_one_401_costs_exactly_one_refresh_and_the_same_request_again(stage):
+def test_auth_32_del_29_one_401_costs_exactly_one_refresh_and_the_same_request_again(stage):
     stage.connection().records().load()
     stage.numbers(10)
     stage.all_arrived()
@@ -76,7 +76,7 @@ def test_auth_31_a_target_that_always_says_401_waits_visibly_and_the_other_endpo
     stage.all_arrived()
 
 
-def test_auth_30_a_403_is_no_reason_to_sign_in_anew_and_says_so(stage):
+def test_auth_30_del_29_a_403_is_no_reason_to_sign_in_anew_and_says_so(stage):
     stage.sandbox.faults({"on": f"ingest/{stage.name}", "answer": 403})
     stage.connection().records().load()
     stage.numbers(10)

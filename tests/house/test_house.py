@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -78,7 +79,15 @@ def test_nothing_is_called_utils():
     assert not [path for path in MODULES if path.stem in {"utils", "util", "helpers", "misc", "common"}]
 
 
-def test_every_dependency_has_its_line_and_reason():
+def test_sec_22_nothing_is_pickled():
+    """What lies in the state or comes from outside must not be able to run anything."""
+    banned = {"pickle", "cPickle", "shelve", "marshal", "dill", "cloudpickle", "joblib"}
+    stores = re.compile(r"apscheduler\.jobstores\.(?!memory\b)|SQLAlchemyJobStore|add_jobstore")
+    assert [path.name for path in MODULES if banned & set(imports(path))] == []
+    assert [path.name for path in MODULES if stores.search(path.read_text())] == []
+
+
+def test_sec_20_every_dependency_has_its_line_and_reason():
     text = (ROOT / "docs/DEPENDENCIES.md").read_text()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     names = [entry.split(">")[0].split("[")[0].strip() for entry in project["dependencies"]]

@@ -134,7 +134,7 @@ def bomb(size):
     return b"".join(packer.compress(b" " * 1_000_000) for _ in range(size)) + packer.flush()
 
 
-async def test_a_gzip_bomb_is_refused_long_before_it_is_unpacked(world, server):
+async def test_sec_18_a_gzip_bomb_is_refused_long_before_it_is_unpacked(world, server):
     server.script("/items", Answer(body=bomb(90), headers={"Content-Encoding": "gzip"}))
     assert "the compressed answer grows more than 200 times" in await failed(world.job(SIMPLE))
     assert list(world.temp.iterdir()) == []

@@ -88,7 +88,7 @@ def test_what_is_no_json_on_the_way_is_told(at, text):
         at(text, "/a/b" if not text.startswith("[") else "/7")
 
 
-def test_a_text_that_is_too_deep_is_told_and_one_below_the_limit_is_not(at):
+def test_sec_18_a_text_that_is_too_deep_is_told_and_one_below_the_limit_is_not(at):
     deep = "[" * DEEPEST + "1" + "]" * DEEPEST
     assert at(f'{{"a": {deep}}}', "/a") == deep
     with pytest.raises(SourceError, match="not valid JSON"):

@@ -153,3 +153,23 @@ async def test_what_the_work_raises_is_raised():
 
     with pytest.raises(ValueError, match="why not"):
         await in_own_thread(fail)
+
+
+NO_MORE = """
+import os, resource
+from agent.programs import Program, run_program
+if os.geteuid() == 0:
+    os.setuid(65_534)  # root has no such limit
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+program = Program(command=("/bin/true",), environment={}, timeout=30.0, max_bytes=10)
+for _ in range(2):
+    ended = run_program(program, lambda piece: None, lambda: False)
+    print(ended.how, ended.why)
+"""
+
+
+def test_res_05_without_room_for_one_more_process_a_program_fails_alone_and_is_told():
+    done = subprocess.run(
+        [sys.executable, "-c", NO_MORE], capture_output=True, text=True, timeout=50, check=True, cwd=ROOT
+    )
+    assert done.stdout == "not started resource temporarily unavailable\n" * 2

@@ -71,7 +71,7 @@ def test_a_damaged_zstd_file_gives_no_record_at_all(tmp_path, damage):
         render(make_job("csv", path), path)
 
 
-def test_a_bomb_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch):
+def test_sec_18_a_bomb_is_refused_before_it_fills_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(packed, "ALWAYS_FINE", 1_000_000)
     path = tmp_path / "a.csv.zst"
     zstd(path, b"id\n" + b"\n" * 100_000_000)

@@ -129,7 +129,7 @@ def test_what_is_no_workbook_or_half_of_one_is_told(path):
             render(make_job("excel", path), path)
 
 
-def test_a_bomb_is_refused_before_it_is_unpacked(path):
+def test_sec_18_a_bomb_is_refused_before_it_is_unpacked(path):
     workbook(path, S=[["id"], [1]])
     with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as archive, archive.open("xl/media/x", "w") as part:
         for _ in range(600):

@@ -231,7 +231,7 @@ def test_more_rows_than_an_arrow_batch_stay_in_order_and_chunks_can_be_gone_on_f
     assert documents(job, path, start_row=after) == list(range(after, 30_000))
 
 
-def test_a_record_larger_than_a_batch_is_bad(tmp_path):
+def test_del_46_a_record_larger_than_a_batch_is_bad(tmp_path):
     path = tmp_path / "x.csv"
     path.write_text("a\n1\n" + "y" * 100 + "\n3\n")
     small = Batch(records=10, bytes=50)

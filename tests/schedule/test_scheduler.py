@@ -164,7 +164,7 @@ async def test_unchanged_jobs_are_not_touched(world):
     assert world.scheduler.next_due("kept") is None
 
 
-async def test_jitter_delays_by_what_chance_says_and_no_more(world):
+async def test_res_04_jitter_delays_by_what_chance_says_and_no_more(world):
     asked = []
 
     def uniform(low, high):

@@ -6,6 +6,7 @@ import random
 import signal
 import subprocess
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,25 @@ def test_del_07_a_kill_in_the_migration_leaves_a_state_that_opens(state, kill_at
     assert spool.append(run, []).result() == []
     spool.close()
     assert sorted(path.name for path in state.iterdir() if path.name != "machine") == ["lock", "state.db"]
+
+
+@pytest.mark.parametrize("kill_at", [1, 900])
+def test_del_08_a_kill_while_room_is_given_back_leaves_it_whole(state, kill_at):
+    result = child(state, kill_at, "prune")
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    assert said(result.stdout, "acked") == ["10"]
+    size = (state / "state.db").stat().st_size
+    spool = open_spool(state)
+    assert spool.recovered is None
+    assert spool._thread.submit(lambda db: db.raw.execute("PRAGMA integrity_check").fetchone()).result() == (
+        "ok",
+    )
+    assert [len(body) for body in bodies(spool)] == [50_000] * 10
+    while spool.prune(timedelta(0)).result():
+        pass
+    assert spool.used_bytes().result() < 2_000_000
+    spool.close()
+    assert (state / "state.db").stat().st_size < size
 
 
 def test_a_child_that_is_not_killed_comes_to_its_end(state):

@@ -66,6 +66,44 @@ def test_del_17_after_an_io_error_nothing_counts_as_done_and_the_database_is_ope
     assert bodies(spool) == [b"good"]
 
 
+async def test_del_18_a_disk_that_takes_its_time_never_holds_the_event_loop(spool, run):
+    go = hold(spool)  # as long as a commit takes
+    pendings = [spool.append(run, [draft()]) for _ in range(3)]
+    turns = 0
+    while turns < 1000:
+        await asyncio.sleep(0)
+        turns += 1
+        assert not any(pending.done() for pending in pendings)
+    go.set()
+    assert len([await pending for pending in pendings]) == 3
+
+
+def test_del_16_a_disk_that_turns_read_only_loses_nothing_and_heals(spool, run):
+    spool.append(run, [draft(b"before")]).result()
+    [message] = spool.oldest("gps", 0).result()
+    reopen = spool._thread._reopen
+
+    def read_only(damage):
+        db = reopen(damage)
+        db.raw.execute("PRAGMA query_only=1")
+        return db
+
+    spool._thread._reopen = read_only
+    spool._thread.submit(lambda db: db.raw.execute("PRAGMA query_only=1"), writes=False).result()
+    for _ in range(2):
+        with pytest.raises(StateError, match="readonly"):
+            spool.append(run, [draft(b"lost")]).result()
+        with pytest.raises(StateError, match="readonly"):
+            spool.ack(message, receipt(message)).result()
+        assert bodies(spool) == [b"before"]
+    spool._thread._reopen = reopen
+    with pytest.raises(StateError):  # which opens it anew
+        spool.append(run, [draft(b"again")]).result()
+    spool.append(run, [draft(b"after")]).result()
+    spool.ack(message, receipt(message)).result()
+    assert bodies(spool) == [b"after"]
+
+
 def test_only_durable_work_waits_for_the_disk(spool, run):
     spool.append(run, [draft()]).result()
     [message] = spool.oldest("gps", 0).result()

@@ -1,6 +1,6 @@
 """Run as a process: uses a spool and dies by SIGKILL at the statement that it is told.
 
-    python -m tests.support.spool_child STATE KILL_AT [open|work|windows]
+    python -m tests.support.spool_child STATE KILL_AT [open|work|windows|prune]
 
 Prints `appended KEY…` and `acked KEY` once the spool has said so: what stands there must have survived.
 """
@@ -12,6 +12,7 @@ import signal
 import sqlite3
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 from agent.clock import SystemClock
@@ -20,14 +21,14 @@ from agent.window import Window
 from tests.support.spool import draft, receipt
 
 
-def die_at(count: int) -> Callable[[], None]:
-    """SIGKILL before the statement with this number, whoever runs it; what ends the counting."""
+def die_at(count: int, word: str = "") -> Callable[[], None]:
+    """SIGKILL before the statement with this number, of those with the word in it; what ends the counting."""
     seen = 0
     real = sqlite3.connect
 
-    def trace(_: str) -> None:
+    def trace(statement: str) -> None:
         nonlocal seen
-        seen += 1
+        seen += word in statement
         if seen == count:
             os.kill(os.getpid(), signal.SIGKILL)
 
@@ -69,6 +70,16 @@ def windows(spool: Spool) -> None:
         say("done", str(window.end))
 
 
+def prune(spool: Spool) -> None:
+    """20 MB of receipts and dead bodies, which are then given back to the disk."""
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    spool.append(run, [draft(os.urandom(50_000)) for _ in range(400)]).result()
+    for message in spool.oldest("gps", 0, limit=390, max_bytes=10**9).result():
+        spool.ack(message, receipt(message, at=0.0))
+    say("acked", str(len(spool.oldest("gps", 0, limit=400, max_bytes=10**9).result())))
+    spool.prune(timedelta(0)).result()
+
+
 def start_of_next(spool: Spool) -> float:
     mark = spool.window_mark("gps").result()
     return 0.0 if mark is None else mark.done
@@ -76,12 +87,14 @@ def start_of_next(spool: Spool) -> float:
 
 def main() -> None:
     state, kill_at, what = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    spare = die_at(kill_at)
+    spare = die_at(kill_at, "incremental_vacuum" if what == "prune" else "")
     spool = Spool.open(state, max_bytes=100_000_000, clock=SystemClock())
     if what == "work":
         work(spool)
     elif what == "windows":
         windows(spool)
+    elif what == "prune":
+        prune(spool)
     elif what == "hold":
         run = spool.start_run("gps", 1.0, "every", "sha").result()
         spool.append(run, [draft() for _ in range(5)]).result()

@@ -146,7 +146,7 @@ def test_a_bad_configuration_is_not_restarted_for_ever(running):
 
 
 PROBE = r"""
-import asyncio, ctypes, mmap, os, socket, sqlite3, ssl, subprocess, threading
+import asyncio, ctypes, mmap, os, resource, socket, sqlite3, ssl, subprocess, threading
 found = {}
 def refused(name, action):
     try:
@@ -169,6 +169,7 @@ found["isal"] = igzip_lib.decompress(igzip_lib.compress(b"x", 1, flag=igzip_lib.
 state = os.environ["STATE_DIRECTORY"]
 found["sqlite"] = sqlite3.connect(state + "/probe.db").execute("pragma journal_mode=wal").fetchone()[0]
 os.unlink(state + "/probe.db")
+found["core"] = str(resource.getrlimit(resource.RLIMIT_CORE))
 found["ssl"] = ssl.create_default_context().verify_mode.name
 found["child"] = subprocess.run(["/bin/echo", "ok"], capture_output=True, text=True).stdout.strip()
 threading.Thread(target=lambda: found.__setitem__("thread", "ok")).start()
@@ -179,7 +180,7 @@ for name, value in sorted(found.items()):
 """
 
 
-def test_what_the_unit_is_kept_from_and_what_works_in_it(box):
+def test_sec_05_what_the_unit_is_kept_from_and_what_works_in_it(box):
     box.write("/srv/probe.py", PROBE)
     unit = UNIT.read_text()
     unit = re.sub(r"ExecStart=.*", "ExecStart=/opt/push-agent/bin/python /srv/probe.py", unit)
@@ -203,6 +204,7 @@ def test_what_the_unit_is_kept_from_and_what_works_in_it(box):
         "pyarrow": "16",
         "isal": "x",
         "sqlite": "wal",
+        "core": "(0, 0)",
         "ssl": "CERT_REQUIRED",
         "child": "ok",
         "thread": "ok",
