@@ -17,10 +17,12 @@ from agent.message import STRICT, Cursor, Draft, Layout, Message
 from agent.parts import Progress
 from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.filling import message_of
 from agent.spool.memory import set_cursor
 from agent.spool.tables import files, jobs, messages, runs
 
-MESSAGE_COLUMNS = tuple(column.name for column in messages.columns)
+_COLUMNS = [column.name for column in messages.columns]
+_CRC, _HEADERS = _COLUMNS.index("crc"), _COLUMNS.index("headers")
 INSERT_MESSAGE = insert_all(messages, without=("id",))
 
 
@@ -239,14 +241,10 @@ def _read_head(  # noqa: PLR0917
 
 def read_message(row: Row) -> Message | None:
     """A row of `messages` as a value; None when its bytes are not those that were appended."""
-    values = dict(zip(MESSAGE_COLUMNS, row, strict=True))
-    crc = values.pop("crc")
-    values["record_keys"] = values["record_keys"] or b""
-    text = values["headers"]
-    values["headers"] = {} if text == "{}" else _load_headers(text)  # type: ignore[assignment]
-    message = Message(**values)  # type: ignore[arg-type]
+    text = row[_HEADERS]
+    message = message_of(row, {} if text == "{}" else _load_headers(text))
     try:
-        good = check_sum(message, message.job, message.key, str(text), message.lane) == crc
+        good = check_sum(message, message.job, message.key, str(text), message.lane) == row[_CRC]
         if message.progress:
             Progress.read(message.progress)
     except (TypeError, ValueError):

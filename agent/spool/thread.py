@@ -1,8 +1,8 @@
 """The one thread that owns the database: work is done in the order in which it was submitted.
 
-What waits in the queue at one moment becomes ONE transaction (a group commit), each piece inside a
-savepoint so that one failure harms no other. A commit that fails is no commit: every piece of the
-group is then done again, alone.
+What waits in the queue at one moment becomes ONE transaction (a group commit). When a piece or the
+commit fails, nothing of the group counts as done: every piece of it is then done again, alone, so that one
+failure harms no other. That is rare, and savepoints would cost each of the many that do not fail.
 
     submit → [piece, piece, piece] → BEGIN · piece · piece · piece · COMMIT → results, on_append
 """
@@ -13,9 +13,8 @@ import contextlib
 import sqlite3
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from agent.errors import StateError
 from agent.logs import get_log
@@ -29,8 +28,7 @@ GROUP_PIECES = 256
 GROUP_BYTES = 32_000_000  # bounds memory in the WAL index and the time that an ack waits for a big append
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Piece(Generic[T]):
+class Piece(NamedTuple, Generic[T]):
     """One thing to do. `work` may be run again when its group failed, so it keeps no state."""
 
     work: Callable[[Database], T]
@@ -74,13 +72,13 @@ class DatabaseThread:
         weight: int = 0,
     ) -> Pending[T]:
         """Queue it. After `close` the pending fails with StateError."""
-        piece = Piece(work=work, pending=Pending[T](), writes=writes, durable=durable, weight=weight)
+        pending: Pending[T] = Pending()
         with self._gate:
             if self._closed:
-                piece.pending.set_exception(StateError("the spool is closed"))
+                pending.set_exception(StateError("the spool is closed"))
             else:
-                self._queue.put(piece)
-        return piece.pending
+                self._queue.put(Piece(work, pending, writes, durable, weight))
+        return pending
 
     def close(self) -> None:
         """Do what was submitted, fold the WAL away, end. Twice is fine."""
@@ -224,23 +222,12 @@ def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseExcepti
 
 
 def _do_piece(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
-    if not piece.writes:
-        try:
-            return (piece.work(db),)
-        except Exception as error:  # noqa: BLE001 - it is the waiter's
-            return error
-    told = len(db.appended)
-    db.mark()
     try:
-        result = piece.work(db)
+        return (piece.work(db),)
     except Exception as error:
-        if not db.raw.in_transaction or needs_new_connection(error):
+        if piece.writes:
             raise _GroupLostError from error
-        db.undo()
-        del db.appended[told:]
         return error
-    db.keep()
-    return (result,)
 
 
 def _fail(group: list[Piece[Any]], error: BaseException) -> None:

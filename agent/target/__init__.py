@@ -1,7 +1,7 @@
 """The target: one HTTP attempt, and what it came to.
 
 attempt     sends once and says what came of it     table   status codes and client errors → outcomes
-fetch       one GET, its answer piece by piece
+fetch       one GET, its answer piece by piece  wire    one request on a kept connection
 connector   how each connection is made             proxy   through which proxy, and as whom
 words       answers as they may be shown
 """

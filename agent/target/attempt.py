@@ -24,9 +24,11 @@ from agent.request import Request
 from agent.target.challenge import told
 from agent.target.connector import Client, sockets
 from agent.target.table import outcome_of, outcome_of_error
+from agent.target.wire import Exchange, exchange, way_of
 from agent.target.words import blotted, printable, shown
 
 Said = TypeVar("Said")
+Heard: TypeAlias = Exchange | aiohttp.ClientResponse
 Now: TypeAlias = Callable[[], float]
 """Wall clock seconds."""
 Heed: TypeAlias = Callable[[Headers], None]
@@ -121,14 +123,20 @@ async def _once(
     now: Now,
     heed: Heed,
 ) -> Outcome:
-    response = await client.request(
-        request.method,
-        url_as_written(request.url),
-        data=body if len(body) <= _AS_BYTES else io.BytesIO(body),
-        headers=request.headers,
-        allow_redirects=False,
-        timeout=terms.timeout,
-    )
+    url = url_as_written(request.url)
+    place = way_of(client, url) if len(body) <= _AS_BYTES else None
+    response: Heard
+    if place is not None:
+        response = await exchange(client, place, request, body, terms.timeout)
+    else:
+        response = await client.request(
+            request.method,
+            url,
+            data=body if len(body) <= _AS_BYTES else io.BytesIO(body),
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=terms.timeout,
+        )
     status = response.status
     heed(response.headers)
     good = status in terms.success
@@ -193,7 +201,7 @@ async def told_by(
     )
 
 
-async def _read(response: aiohttp.ClientResponse) -> tuple[bytes, bool]:
+async def _read(response: Heard) -> tuple[bytes, bool]:
     """The first 4 KiB of the answer, and whether it ended within the limit."""
     content = response.content
     kept = b""
@@ -222,7 +230,7 @@ def gunzip(body: bytes) -> bytes:
     return plain
 
 
-def _reason(status: int, response: aiohttp.ClientResponse) -> str:
+def _reason(status: int, response: Heard) -> str:
     phrase = _phrase(status) or printable((response.reason or "")[:100])
     text = f"{status} {phrase}".rstrip()
     if status == 407:  # noqa: PLR2004 - HTTP

@@ -47,14 +47,14 @@ def open_client(
     `host` is the name that certificates must carry, when it is not the URL's. The environment has no say.
     The pool has no limit of its own: the connection's gate counts the requests.
     """
-    connector = _Connector(
+    connector = Connector(
         limit=0,
         ssl=tls,
         keepalive_timeout=_KEEP_ALIVE,
         resolver=_Resolver(resolver or aiohttp.ThreadedResolver()),
         socket_factory=_new_socket,
     )
-    connector.tls, connector.host, connector.proxies = tls, host, proxies
+    connector.tls, connector.host, connector.proxies, connector.asked = tls, host, proxies, {}
     client = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -72,14 +72,24 @@ def renew_tls(client: Client, tls: ssl.SSLContext) -> None:
     the pool knows connections by how they were made.
     """
     connector = client.connector
-    if isinstance(connector, _Connector):  # a closed client has none
+    if isinstance(connector, Connector):  # a closed client has none
         connector.tls = tls
 
 
-class _Connector(aiohttp.TCPConnector):
+class Connector(aiohttp.TCPConnector):
+    """Decides below the client: with which TLS, to which name, through which proxy."""
+
     tls: ssl.SSLContext
     host: str | None = None
     proxies: Proxies | None = None
+    asked: dict[URL, ClientRequest]
+
+    def asking(self, origin: URL, client: Client) -> ClientRequest:
+        """What asks for a connection to there; all requests to an origin share one."""
+        found = self.asked.get(origin)
+        if found is None:
+            found = self.asked[origin] = ClientRequest("POST", origin, session=client)
+        return found
 
     async def connect(
         self,
@@ -87,6 +97,7 @@ class _Connector(aiohttp.TCPConnector):
         traces: list[aiohttp.tracing.Trace],
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own name
     ) -> Connection:
+        """As the library does, but with our TLS and name, and through our proxy."""
         if req.is_ssl():
             req._ssl = self.tls  # noqa: SLF001 - part of the key under which a connection is kept
             req.server_hostname = self.host

@@ -3,11 +3,16 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from dataclasses import FrozenInstanceError, fields
 
 import pytest
+from sqlalchemy import bindparam, update
 
 from agent.errors import StateError
+from agent.message import Message
 from agent.spool import Reader
+from agent.spool.database import Statement
+from agent.spool.tables import waits
 from tests.support.spool import bodies, draft, receipt
 
 
@@ -158,3 +163,25 @@ def test_closing_does_everything_that_was_submitted_first(spool, run, state):
     assert pending.result()
     assert isinstance(spool.cursor("gps").exception(), StateError)
     assert not (state / "state.db-wal").exists()
+
+
+def test_what_is_deleted_is_not_written_once_more(spool):
+    # Debian's SQLite overwrites it: every ack would write the pages of its body
+    assert spool._thread.submit(lambda db: db.number("PRAGMA secure_delete")).result() == 2
+
+
+def test_a_parameter_that_is_missing_is_a_mistake_and_a_null_is_none():
+    statement = Statement(update(waits).where(waits.c.job == bindparam("of")).values(until=None))
+    assert statement.bind({"of": "gps"}) == (None, "gps")
+    with pytest.raises(KeyError):
+        statement.bind({})
+
+
+def test_a_message_that_is_filled_from_its_row_is_as_one_that_was_made(spool, run):
+    spool.append(run, [draft(b"1", path="/a", headers={"X": "y"}, as_of=5.0)]).result()
+    [message] = spool.oldest("gps", 0).result()
+    made = Message(**{one.name: getattr(message, one.name) for one in fields(Message)})
+    assert message == made
+    assert (made.body, made.path, dict(made.headers), made.as_of) == (b"1", "/a", {"X": "y"}, 5.0)
+    with pytest.raises(FrozenInstanceError):
+        message.lane = 1

@@ -1,0 +1,103 @@
+"""The short way of an attempt beside the library's client: the same bytes, the same outcomes."""
+
+from __future__ import annotations
+
+import re
+
+import aiohttp
+import pytest
+
+from agent.config.model import Tls
+from agent.outcome import Delivered, Refused
+from agent.request import Request
+from agent.target import Terms, attempt, open_client
+from agent.target.connector import Connector
+from agent.tls import ssl_context
+from tests.support.scripted import Answer, RawServer
+
+SUCCESS = frozenset(range(200, 300))
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.fixture
+async def client():
+    async with open_client(ssl_context(Tls())) as client:
+        yield client
+
+
+def a_request(url, *, method="POST", body=b"zipped", **headers):
+    return Request(
+        method=method,
+        url=f"{url}/in?a=%2F",
+        headers={"Idempotency-Key": "k", **headers},
+        body=body,
+        gzip=True,
+    )
+
+
+async def send(client, request, *, total=10.0):
+    terms = Terms(success=SUCCESS, total=total, connect=5.0)
+    return await attempt(client, request, terms=terms, generation=0, now=lambda: 0.0)
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "GET"])
+async def test_the_request_is_the_one_that_the_library_sends(client, method):
+    headers = {
+        "User-Agent": "push-agent",
+        "Accept": "*/*",
+        "Accept-Encoding": "identity",
+        "Content-Type": "a/b",
+        "X-Name": "Zoë",
+    }
+    async with RawServer(OK) as server:
+        request = a_request(server.url, method=method, **headers)
+        assert isinstance(await send(client, request), Delivered)
+        async with aiohttp.ClientSession() as library:  # not one of ours: the long way
+            assert isinstance(await send(library, request), Delivered)
+        ours, theirs = (re.split(rb"\r\n", one) for one in server.received)
+    assert ours[0] == theirs[0]
+    assert sorted(ours) == sorted(theirs)
+
+
+async def test_the_next_request_finds_the_same_connection(client, server):
+    server.script("/in", Answer(200, b"one"))
+    for _ in range(3):
+        assert isinstance(await send(client, a_request(server.url)), Delivered)
+    assert isinstance(client.connector, Connector)
+    assert sum(map(len, client.connector._conns.values())) == 1
+
+
+async def test_interim_answers_are_passed_over(client):
+    async with RawServer(b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n" + OK) as server:
+        outcome = await send(client, a_request(server.url))
+    assert outcome.answer.status == 200
+
+
+async def test_an_answer_to_head_has_no_body(client):
+    async with RawServer(b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n") as server:
+        assert isinstance(await send(client, a_request(server.url, method="HEAD", body=b"")), Delivered)
+
+
+async def test_a_refusal_whose_text_never_ends_is_one_all_the_same(client, server):
+    server.script("/in", Answer(422, b"x" * 1000, trickle=0.05))
+    outcome = await send(client, a_request(server.url), total=0.3)
+    assert isinstance(outcome, Refused)
+    assert outcome.answer.status == 422
+
+
+async def test_a_header_that_would_become_two_is_never_sent(client):
+    async with RawServer(OK) as server:
+        for bad in ("a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\0", "a\x7f"):
+            outcome = await send(client, a_request(server.url, X=bad))
+            assert isinstance(outcome, Refused)
+            assert "control character" in outcome.answer.reason
+        assert server.received == []
+
+
+async def test_connections_are_let_go_when_the_answer_was_too_long(client):
+    body = b"HTTP/1.1 200 OK\r\nContent-Length: 10000000\r\n\r\n" + b"x" * 200_000
+    async with RawServer(body) as server:
+        assert isinstance(await send(client, a_request(server.url)), Delivered)
+    assert isinstance(client.connector, Connector)
+    assert not client.connector._conns
+    assert not client.connector._acquired
