@@ -10,12 +10,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.auth.fixed import NoSession
 from agent.commands import status as screen
 from agent.config.model import Limits
+from agent.connection_status import open_connection
 from agent.connections import open_connection
 from agent.message import Answer
 from agent.outcome import Retry
 from agent.pacing import Quota
 from agent.status import Figures, Snapshot, to_json
-from agent.survey import _connection
 from agent.web.metrics import render
 from tests.support.clock import FakeClock
 from tests.support.delivery import a_connection, half
@@ -38,7 +38,10 @@ class Seen:
     @property
     def snapshot(self):
         return Snapshot(
-            version="1", taken_at=self.clock.now(), state="/s", connections=(_connection(self.connection),)
+            version="1",
+            taken_at=self.clock.now(),
+            state="/s",
+            connections=(open_connection(self.connection),),
         )
 
     @property

@@ -116,12 +116,14 @@ class DeliveryWorld:
     async def waits(self, kind, job="gps", lane=0, attempts=0):
         """Until the lane waits for this (after so many attempts), and the wait.
 
-        Also until it sleeps on a clock that the test moves: before, it stores why it waits, and a clock
-        that was moved meanwhile would wake nobody.
+        Also until it sleeps on a clock that the test moves, or is stored where it has no end: before, it
+        stores why it waits, and a clock that was moved meanwhile would wake nobody.
         """
         while True:
             for one in self.deliverer.snapshot().waits:
-                asleep = self.clock.sleeping or one.until is None or getattr(self.clock, "auto", True)
+                asleep = self.clock.sleeping or getattr(self.clock, "auto", True)
+                if one.until is None:
+                    asleep = any(row.kind == kind for row in self.overview(job).waits)
                 if (one.kind, one.job, one.lane) == (kind, job, lane) and one.attempts >= attempts and asleep:
                     return one
             await asyncio.sleep(0.002)
