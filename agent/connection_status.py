@@ -35,7 +35,7 @@ def _left(row: SessionRow, now: float) -> str:
     return "blocked" if row.blocked_until is not None and row.blocked_until > now else "not signed in"
 
 
-def open_connection(one: OpenConnection) -> ConnectionStatus:
+def connection_status(one: OpenConnection) -> ConnectionStatus:
     """While the daemon runs."""
     state, session = one.state(), one.session.status()
     return ConnectionStatus(

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
-from agent.connection_status import open_connection, stored_connection
+from agent.connection_status import connection_status, stored_connection
 from agent.limit import Limit
 from agent.message import lane_number
 from agent.pauses.wish import read_over
@@ -78,7 +78,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         spool = SpoolStatus(bytes=sum(_size(state / name) for name in DATABASES))
     else:
         connections = tuple(
-            replace(open_connection(one), paused=_paused(paused, "connection", name))
+            replace(connection_status(one), paused=_paused(paused, "connection", name))
             for name, one in live.connections.items()
         )
         spool = _spool(live)

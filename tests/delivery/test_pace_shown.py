@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from agent.auth.fixed import NoSession
 from agent.commands import status as screen
 from agent.config.model import Limits
-from agent.connection_status import open_connection
+from agent.connection_status import connection_status
 from agent.connections import open_connection
 from agent.message import Answer
 from agent.outcome import Retry
@@ -41,7 +41,7 @@ class Seen:
             version="1",
             taken_at=self.clock.now(),
             state="/s",
-            connections=(open_connection(self.connection),),
+            connections=(connection_status(self.connection),),
         )
 
     @property
