@@ -235,8 +235,7 @@ async def test_a_file_is_settled_when_all_parts_are(world, server):
 
 async def test_what_is_left_can_become_too_old(still, server):
     target = Picky("json", {1}, last=8)
-    answers = iter([target] * 4)
-    server.script("/in", lambda request: next(answers, lambda _: Answer(503))(request))
+    server.script("/in", [target, target, target, target, Answer(503)])
     (key,) = await spooled(still, batch("json", 8))
     await begin(still, Delivery(expire=Expire(after=timedelta(minutes=10))))
     await still.waits("retry")
