@@ -219,6 +219,7 @@ _LEADS = {
     "retry": "target answered ",
     "network": "no answer from the target: ",
     "paused": "the target asked for a pause: ",
+    "reply": "the answer does not say what became of each record: ",
     "refused": "the target refuses it: ",
     "misdirected": "the target does not take it at this address or from us: ",
     "unauthorized": "the target does not accept a fresh token: ",

@@ -17,6 +17,8 @@ from agent.config.model import (
     FileSource,
     Job,
     JobTest,
+    JsonBody,
+    NdjsonBody,
     RawBody,
     Schedule,
     Source,
@@ -87,6 +89,7 @@ def build_job(view: View) -> JobParts:
     _check_body(view, parts)
     _check_batch(view, parts)
     _check_templates(view, parts)
+    _check_reply(view, parts)
     _check_watch(view, parts)
     return parts
 
@@ -112,6 +115,19 @@ def _check_batch(view: View, parts: JobParts) -> None:
         view.found.error(
             view.at("batch"), "one request per record leaves nothing to batch", "write `per: batch`"
         )
+
+
+def _check_reply(view: View, parts: JobParts) -> None:
+    """An answer that speaks of each record needs records, and their keys to be readable."""
+    reply = parts.target.reply if parts.target is not None else None
+    if reply is None or parts.body is None:
+        return
+    if isinstance(parts.body, RawBody):
+        hint = "delete `reply`, or use a source of records"
+        view.found.error(reply.where, "a whole file has no records that an answer could speak of", hint)
+    elif reply.match == "key" and not isinstance(parts.body, JsonBody | NdjsonBody):
+        hint = "write `match: position` or `match: index`"
+        view.found.error(reply.where, "the keys of records are looked up in JSON only", hint)
 
 
 def _check_watch(view: View, parts: JobParts) -> None:

@@ -120,6 +120,7 @@ class Deliverer:
                 success=target.success,
                 total=target.timeout.total_seconds(),
                 connect=target.connect_timeout.total_seconds(),
+                reply=target.reply is not None,
             )
             ways[job] = Way(route=route, delivery=delivery, connection=connection, terms=terms)
         before, self._ways = self._ways, ways

@@ -10,10 +10,14 @@ Misdirected   note, probe slowly; or bury
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from agent.config.model import Reply
+from agent.deliver.by_record import became
 from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
 from agent.deliver.letters import letter_of, receipt_of
+from agent.deliver.replies import UnreadableReplyError
 from agent.deliver.trying import Tried
 from agent.deliver.waiting import StoppingError, Waiting
 from agent.errors import NotSignedIn
@@ -21,6 +25,7 @@ from agent.logs import get_log
 from agent.message import Answer, DeadLetter, Message, Receipt
 from agent.outcome import Delivered, Misdirected, Refused, Retry, Unauthorized
 from agent.pacing import backoff, probe_after
+from agent.parts import Piece
 from agent.request import Request
 from agent.spool import Left
 
@@ -60,6 +65,8 @@ class Deciding:
         request, outcome = tried
         random = self._house.random
         match outcome:
+            case Delivered(answer=answer, said=said) if (reply := way.route.target.reply) is not None:
+                return await self._by_record(reply, hand, request, answer, said)
             case Delivered(answer=answer):
                 return await self._ack(hand, request, answer)
             case Refused(answer=answer):
@@ -92,6 +99,39 @@ class Deciding:
             await house.fits.delivered(self._job, part.size)
         return gone
 
+    async def _by_record(
+        self, reply: Reply, hand: Hand, request: Request, answer: Answer, said: bytes | None
+    ) -> bool:
+        """Each record has an outcome of its own."""
+        house, failures = self._house, self.failures
+        try:
+            found = await became(reply, hand, request, answer, said, at=house.clock.now(), failures=failures)
+        except UnreadableReplyError as error:
+            if reply.unreadable == "delivered":
+                log.warning("taken for delivered", job=self._job, key=hand.part.key, reason=str(error))
+                return await self._ack(hand, request, answer)
+            # As ambiguous as an answer that broke off: the same again, but slowly, since a person is needed.
+            await self._failed(hand)
+            reason = f"{answer.reason}, but {error}"
+            await self._rest("reply", reason, probe_after(self.failures, house.random), hand)
+            return False
+        if found.letters:
+            self._tell(hand, found.letters[0].answer)
+        self._doubted, gone, before = False, False, hand.message.attempts
+        if found.receipts or found.letters:
+            gone = await self._leave(hand, receipts=found.receipts, letters=found.letters, again=found.again)
+            for one in found.receipts:
+                house.tally.delivered(hand.part, records=one.records, size=one.size)
+                await house.fits.delivered(self._job, hand.part.size)
+            if found.again:  # the row counts this attempt already
+                hand.message = replace(hand.message, attempts=before)
+                self.failures = failures + 1
+        else:
+            await self._failed(hand)
+        if found.again:
+            await self._rest("retry", found.why, backoff(self.failures, house.random), hand)
+        return gone
+
     async def _bury(self, hand: Hand, request: Request, answer: Answer, reason: str) -> bool:
         letter = self._letter(hand.part, request, answer, reason)
         gone = await self._leave(hand, letters=(letter,))
@@ -105,14 +145,20 @@ class Deciding:
         return letter_of(part, request, answer, reason=reason, at=at, failures=self.failures)
 
     async def _leave(
-        self, hand: Hand, *, receipts: Sequence[Receipt] = (), letters: Sequence[DeadLetter] = ()
+        self,
+        hand: Hand,
+        *,
+        receipts: Sequence[Receipt] = (),
+        letters: Sequence[DeadLetter] = (),
+        again: Piece = (),
     ) -> bool:
-        """The part becomes these. True when nothing of the message is left."""
+        """The part becomes these, but for `again`. True when nothing of the message is left."""
         spool, message = self._house.spool, hand.message
-        attempts = max(*(one.attempts for one in receipts), *(one.attempts for one in letters), 1)
         hand.delivered += sum(one.records for one in receipts)
         hand.dead += len(letters)
-        left = None if hand.progress is None else hand.instead()
+        whole = hand.progress is None and not again
+        attempts = hand.part.attempts + self.failures + 1
+        left = None if whole else hand.instead(again, attempts=attempts if again else 0)
         if left is not None:
             await self._step(hand, left, receipts, letters, attempts)
         elif letters or len(receipts) > 1:
@@ -167,18 +213,7 @@ class Deciding:
             return False
         if not splits:
             return await self._bury(hand, request, answer, "refused")
-        if not hand.told:
-            hand.told = True
-            self._house.tally.split(self._job)
-            part = hand.part
-            log.warning(
-                "a batch is refused and taken apart",
-                job=self._job,
-                key=part.key,
-                origin=part.origin,
-                records=part.records,
-                answer=answer.reason,
-            )
+        self._tell(hand, answer)
         both, half = hand.halves()
         left = hand.instead(*both)
         if too_large:
@@ -186,6 +221,25 @@ class Deciding:
         assert left is not None
         await self._step(hand, left, (), (), 1)
         return False
+
+    def _tell(self, hand: Hand, answer: Answer) -> None:
+        """Once for a message."""
+        part = hand.part
+        if hand.told:
+            return
+        if part.records == 1:
+            log.warning("refused", job=self._job, key=part.key, origin=part.origin, answer=answer.reason)
+            return
+        hand.told = True
+        self._house.tally.split(self._job)
+        log.warning(
+            "a batch is refused, or some of it, and taken apart",
+            job=self._job,
+            key=part.key,
+            origin=part.origin,
+            records=part.records,
+            answer=answer.reason,
+        )
 
     async def fit(self, hand: Hand) -> None:
         """A message that is larger than what its target takes is cut before it is sent.
