@@ -105,6 +105,8 @@ class JobStatus:
     dead: int = 0
     expired: int = 0
     """Messages that were too old to be sent, ever; as dead letters they count in `dead` too."""
+    body_limit_bytes: int | None = None
+    """Its target refused larger bodies (413): no larger ones are made for now."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 
@@ -206,6 +208,8 @@ class Figures:
     """(job, outcome) → attempts."""
     request_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     """Job → durations of its attempts."""
+    splits: Mapping[str, int] = field(default_factory=dict)
+    """Job → messages that were taken apart, since they were refused."""
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(job, state) → runs that ended so."""
     skipped: Mapping[str, int] = field(default_factory=dict)

@@ -60,6 +60,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         rows = {row.connection: row for row in reader.sessions()}
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
+        fits = reader.fits()
     names = sorted({*overviews, *(live.jobs if live else ())})
     if live is None:
         connections = tuple(
@@ -92,6 +93,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
             replace(
                 _job(name, overviews.get(name), now, live),
                 windows_done_at=marks.get(name),
+                body_limit_bytes=fits[name].size if name in fits else None,
                 backfills=tuple(_backfill(row) for row in backfills if row.job == name),
             )
             for name in names

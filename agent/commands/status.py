@@ -119,6 +119,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
         lines.append(note(f"{name}: ") + f"the run of {moment(failed['due_at'])} failed: {failed['reason']}")
     lines += [_backfill(name, one) for one in job["backfills"] if one["state"] != "done"]
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
+    if job["body_limit_bytes"]:
+        words = f"its target takes no larger bodies (413): batches of {size(job['body_limit_bytes'])} at most"
+        lines.append(note(f"{name}: ") + words)
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
         lines.append(bad(f"{name}: ") + f"{letters}: push-agent dead list --job {name}")

@@ -56,6 +56,7 @@ def records(
             reading=reading,
             start_row=start_row,
             thorough=ctx.thorough,
+            fit=ctx.fit,
             positions=feed.positions,
         )
         whole = Groups(pack, feed.positions) if feed.positions is not None else pack
