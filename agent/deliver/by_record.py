@@ -32,6 +32,8 @@ class Became:
     """To be sent again; () for nothing."""
     why: str
     """It is."""
+    held: bool = False
+    """Some of `again` was refused, and is not to be set aside."""
 
 
 async def became(
@@ -43,8 +45,9 @@ async def became(
     *,
     at: float,
     failures: int,
+    hold: bool,
 ) -> Became:
-    """Raises UnreadableReplyError; then nothing is known of any record."""
+    """`hold`: what is refused stays. Raises UnreadableReplyError; then nothing is known of any record."""
     apart = await hand.divisible()
     if hand.part.records > 1 and not apart:
         raise UnreadableReplyError("the batch cannot be taken apart")
@@ -56,6 +59,11 @@ async def became(
             good = ranges(verdict.good)
             part = replace(part, records=len(verdict.good), size=hand.size(good))
         receipts.append(receipt_of(part, request, answer, at=at, failures=failures))
+    if hold and verdict.bad:
+        words = {number: told for number, (told, _) in verdict.bad.items()}
+        verdict = replace(verdict, bad={}, again=words | dict(verdict.again))
+    else:
+        hold = False
     alone = [hand.part] if hand.part.records == 1 else await hand.each(verdict.bad)
     letters = []
     for one, told in zip(alone, verdict.bad.values(), strict=False):
@@ -65,9 +73,11 @@ async def became(
     why = ""
     if again:
         first = printable(next(iter(verdict.again.values())))
-        some = f"{len(verdict.again)} of {hand.part.records} records"
-        why = f"{answer.reason}, but {some} are to be sent again: {first}"
-    return Became(receipts=receipts, letters=letters, again=again, why=_blotted(answer, why, request))
+        what = "refused" if hold else "to be sent again"
+        why = f"{answer.reason}, but of {hand.part.records} records {len(verdict.again)} are {what}: {first}"
+    return Became(
+        receipts=receipts, letters=letters, again=again, why=_blotted(answer, why, request), held=hold
+    )
 
 
 async def _judged(reply: Reply, hand: Hand, said: bytes | None) -> Verdict:

@@ -12,10 +12,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from agent.config.model import Reply
 from agent.deliver.by_record import became
 from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
+from agent.deliver.leaving import Leaving
 from agent.deliver.letters import letter_of, receipt_of
 from agent.deliver.replies import UnreadableReplyError
 from agent.deliver.trying import Tried
@@ -27,7 +27,6 @@ from agent.outcome import Delivered, Misdirected, Refused, Retry, Unauthorized
 from agent.pacing import backoff, probe_after
 from agent.parts import Piece
 from agent.request import Request
-from agent.spool import Left
 
 log = get_log("deliver")
 
@@ -54,6 +53,7 @@ class Deciding:
         self._job = job
         self._house = house
         self._waiting = waiting
+        self._leaving = Leaving(job, house, waiting)
 
     def begin(self) -> None:
         """Another message is in hand, or another part of it."""
@@ -65,8 +65,8 @@ class Deciding:
         request, outcome = tried
         random = self._house.random
         match outcome:
-            case Delivered(answer=answer, said=said) if (reply := way.route.target.reply) is not None:
-                return await self._by_record(reply, hand, request, answer, said)
+            case Delivered(answer=answer, said=said) if way.route.target.reply is not None:
+                return await self._by_record(way, hand, request, answer, said)
             case Delivered(answer=answer):
                 return await self._ack(hand, request, answer)
             case Refused(answer=answer):
@@ -100,12 +100,22 @@ class Deciding:
         return gone
 
     async def _by_record(
-        self, reply: Reply, hand: Hand, request: Request, answer: Answer, said: bytes | None
+        self, way: Way, hand: Hand, request: Request, answer: Answer, said: bytes | None
     ) -> bool:
         """Each record has an outcome of its own."""
-        house, failures = self._house, self.failures
+        house, failures, reply = self._house, self.failures, way.route.target.reply
+        assert reply is not None
         try:
-            found = await became(reply, hand, request, answer, said, at=house.clock.now(), failures=failures)
+            found = await became(
+                reply,
+                hand,
+                request,
+                answer,
+                said,
+                at=house.clock.now(),
+                failures=failures,
+                hold=way.delivery.on_refusal == "stop",
+            )
         except UnreadableReplyError as error:
             if reply.unreadable == "delivered":
                 log.warning("taken for delivered", job=self._job, key=hand.part.key, reason=str(error))
@@ -116,7 +126,7 @@ class Deciding:
             await self._rest("reply", reason, probe_after(self.failures, house.random), hand)
             return False
         if found.letters:
-            self._tell(hand, found.letters[0].answer)
+            self._leaving.tell(hand, found.letters[0].answer)
         self._doubted, gone, before = False, False, hand.message.attempts
         if found.receipts or found.letters:
             gone = await self._leave(hand, receipts=found.receipts, letters=found.letters, again=found.again)
@@ -129,7 +139,8 @@ class Deciding:
         else:
             await self._failed(hand)
         if found.again:
-            await self._rest("retry", found.why, backoff(self.failures, house.random), hand)
+            wait = (probe_after if found.held else backoff)(self.failures, house.random)
+            await self._rest("refused" if found.held else "retry", found.why, wait, hand)
         return gone
 
     async def _bury(self, hand: Hand, request: Request, answer: Answer, reason: str) -> bool:
@@ -153,52 +164,14 @@ class Deciding:
         again: Piece = (),
     ) -> bool:
         """The part becomes these, but for `again`. True when nothing of the message is left."""
-        spool, message = self._house.spool, hand.message
-        hand.delivered += sum(one.records for one in receipts)
-        hand.dead += len(letters)
-        whole = hand.progress is None and not again
-        attempts = hand.part.attempts + self.failures + 1
-        left = None if whole else hand.instead(again, attempts=attempts if again else 0)
-        if left is not None:
-            await self._step(hand, left, receipts, letters, attempts)
-        elif letters or len(receipts) > 1:
-            await self._waiting.store(
-                lambda: spool.settle(message, receipts=receipts, letters=letters), attempts=attempts
-            )
-        else:
-            await self._waiting.store(lambda: spool.ack(message, receipts[0]), attempts=attempts)
-        if message.file is not None:
-            self._house.settled()
-        self._house.fits.begun.add((message.job, message.lane))
-        if left is None and hand.told:
-            log.info(
-                "a batch that was taken apart is done",
-                job=self._job,
-                key=message.key,
-                origin=message.origin,
-                delivered_records=hand.delivered,
-                dead_letters=hand.dead,
-            )
-        return left is None
+        gone = await self._leaving.leave(hand, receipts, letters, again, failures=self.failures)
+        if not gone:
+            self._another_part()
+        return gone
 
-    async def _step(
-        self,
-        hand: Hand,
-        left: Left,
-        receipts: Sequence[Receipt],
-        letters: Sequence[DeadLetter],
-        attempts: int,
-    ) -> None:
-        """Something of the message stays."""
-        spool, message = self._house.spool, hand.message
-        await self._waiting.store(
-            lambda: spool.part(message, left, receipts=receipts, letters=letters), attempts=attempts
-        )
-        hand.became(left)
+    def _another_part(self) -> None:
         self.begin()
         self.mishaps = 0
-        self._waiting.busy = False
-        await self._waiting.over()
 
     # ------------------------------------------------------------------ what is refused
 
@@ -213,33 +186,15 @@ class Deciding:
             return False
         if not splits:
             return await self._bury(hand, request, answer, "refused")
-        self._tell(hand, answer)
+        self._leaving.tell(hand, answer)
         both, half = hand.halves()
         left = hand.instead(*both)
         if too_large:
             left = hand.fitting(await self._house.fits.refused(self._job, hand.part.size, half=half))
         assert left is not None
-        await self._step(hand, left, (), (), 1)
+        await self._leaving.step(hand, left)
+        self._another_part()
         return False
-
-    def _tell(self, hand: Hand, answer: Answer) -> None:
-        """Once for a message."""
-        part = hand.part
-        if hand.told:
-            return
-        if part.records == 1:
-            log.warning("refused", job=self._job, key=part.key, origin=part.origin, answer=answer.reason)
-            return
-        hand.told = True
-        self._house.tally.split(self._job)
-        log.warning(
-            "a batch is refused, or some of it, and taken apart",
-            job=self._job,
-            key=part.key,
-            origin=part.origin,
-            records=part.records,
-            answer=answer.reason,
-        )
 
     async def fit(self, hand: Hand) -> None:
         """A message that is larger than what its target takes is cut before it is sent.
@@ -255,7 +210,8 @@ class Deciding:
         most = await fits.most(self._job)
         if most is not None and message.size > most and await hand.divisible():
             # Stored before anything of it is sent: a piece is one for ever.
-            await self._step(hand, hand.fitting(most), (), (), 1)
+            await self._leaving.step(hand, hand.fitting(most))
+            self._another_part()
 
     # ------------------------------------------------------------------ what waits
 

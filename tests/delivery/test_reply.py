@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from agent.config.model import Reply, Told
+from agent.config.model import Delivery, Reply, Told
 from agent.deliver.replies import UnreadableReplyError, judge
 from agent.target.attempt import REPLY_LIMIT
 from tests.support.batches import batch, joined
@@ -30,10 +30,10 @@ def judged(form, document, count=3):
     return judge(form, said, range(1, count + 1), lambda number: texts[number - 1])
 
 
-async def begin(world, form, *drafts):
+async def begin(world, form, *drafts, delivery=None):
     run = await world.spool.start_run("gps", 0.0, "test", "sha")
     keys = await world.spool.append(run, drafts)
-    world.route(await world.connect(), reply=form)
+    world.route(await world.connect(), reply=form, delivery=delivery)
     await world.deliverer.start()
     return keys
 
@@ -155,11 +155,11 @@ async def test_what_is_to_be_sent_again_is_sent_alone_before_what_is_behind_it(s
     )
     key, _ = await begin(still, POSITION, batch("ndjson", 6), batch("ndjson", 1, first=7))
     wait = await still.waits("retry", attempts=1)
-    assert wait.reason == "200 OK, but 3 of 6 records are to be sent again: slow down"
+    assert wait.reason == "200 OK, but of 6 records 3 are to be sent again: slow down"
     assert (still.overview().waiting_records, still.overview().delivered_records) == (4, 2)
     await still.clock.advance(0.5)
     wait = await still.waits("retry", attempts=2)
-    assert wait.reason == "200 OK, but 2 of 3 records are to be sent again: slow down"
+    assert wait.reason == "200 OK, but of 3 records 2 are to be sent again: slow down"
     await still.clock.advance(1)
     await still.settled()
     assert sent(server.requests)[1:] == [
@@ -201,6 +201,31 @@ async def test_a_request_of_one_record_is_judged_like_any_other(world, server):
         (keys[0], "200 OK, but of this record: no")
     ]
     assert world.overview().delivered == 1
+
+
+async def test_with_stop_what_is_refused_keeps_its_place_and_the_rest_is_delivered(still, server):
+    bad, busy = {"error": "no such trip"}, {"status": 429}
+    server.script(
+        "/in",
+        [
+            Answer(200, json={"results": [{}, bad, busy, {}]}),
+            Answer(200, json={"results": [bad, {}]}),
+            Answer(200, json={"results": [{}]}),
+        ],
+    )
+    stop = Delivery(on_refusal="stop")
+    await begin(still, POSITION, batch("xml", 4), batch("xml", 1, first=5), delivery=stop)
+    wait = await still.waits("refused")
+    assert wait.reason == "200 OK, but of 4 records 2 are refused: no such trip"
+    assert wait.until == still.clock.now() + 30
+    await still.clock.advance(30)
+    wait = await still.waits("refused", attempts=2)
+    assert wait.reason == "200 OK, but of 2 records 1 are refused: no such trip"
+    assert (still.overview().delivered_records, still.overview().dead) == (3, 0)
+    await still.clock.advance(60)
+    await still.settled()
+    assert sent(server.requests)[1:] == [joined("xml", some).decode() for some in ([2, 3], [2], [5])]
+    assert (still.overview().delivered_records, still.overview().dead) == (5, 0)
 
 
 async def test_a_refusal_is_split_as_without_a_reply(world, server):
