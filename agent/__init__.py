@@ -15,8 +15,9 @@ swaps the plan when a file changes.
     contracts/      what a target takes: JSON Schema, XSD; `body.schema`
     testing/        job tests: given records, expected requests
     collect/        one run: render → spool, the cursor in the same transaction; windows of time, backfills
+    parts.py        a body taken apart into its records, and what of a message is still to be sent
     spool/          the durable state: messages, receipts, dead letters, runs, cursors, sessions
-    deliver/        a lane: oldest message, attempt, then ack, wait or dead letter
+    deliver/        a lane: oldest message, attempt, then ack, wait, split or dead letter
     receipt_keys.py what is kept of the keys of records, by which receipts are found
     request.py      message + route → the exact HTTP request
     target.py       one HTTP attempt → Outcome; the only table of status codes

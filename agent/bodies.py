@@ -84,6 +84,8 @@ class Cutter:
     records: int
     size: int
     frame: Frame
+    fit: int | None = None
+    """The same as `size`, but for a record that alone is larger: it is a batch of its own."""
     _parts: list[memoryview | bytes] = field(default_factory=list)
     _bytes: int = 0
     _count: int = 0
@@ -96,9 +98,11 @@ class Cutter:
         count = len(texts)
         at = 0
         # the last separator is left out
-        most = self.size - self.frame.size + len(self.frame.separator)
+        around = self.frame.size - len(self.frame.separator)
+        most = self.size - around
+        good = min(self.size, self.fit or self.size) - around
         while at < count:
-            room = most - self._bytes
+            room = good - self._bytes
             stop = max(at, bisect_right(offsets, offsets[at] + room, at, count + 1) - 1)
             stop = min(stop, at + self.records - self._count)
             if stop > at:
@@ -107,6 +111,10 @@ class Cutter:
                 if self._count == self.records or at < count:
                     yield self._flush()
             elif self._count:
+                yield self._flush()
+            elif offsets[at + 1] - offsets[at] <= most:
+                self._take(data[offsets[at] : offsets[at + 1]], 1, rows[at], rows[at])
+                at += 1
                 yield self._flush()
             else:
                 text = bytes(data[offsets[at] : offsets[at + 1] - len(self.frame.separator)])

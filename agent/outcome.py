@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from agent.message import Answer
@@ -13,6 +13,8 @@ class Delivered:
     """The answer is in `success`."""
 
     answer: Answer
+    said: bytes | None = field(default=None, repr=False)
+    """All of the answer's body, where the job asks for it and it is not too long."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

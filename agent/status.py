@@ -100,6 +100,8 @@ class JobStatus:
     """Only while the daemon runs, which knows it; None: the job has none of its own."""
     paused: tuple[PauseStatus, ...] = ()
     """By a person; through its connections only while the daemon runs, which knows them."""
+    body_limit_bytes: int | None = None
+    """Its target refused larger bodies (413): no larger ones are made for now."""
     quarantined: str = ""
     """Why its runs are not started any more until its file changes; "" when they are."""
 
@@ -188,6 +190,8 @@ class Figures:
     """(job, outcome) → attempts."""
     request_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     """Job → durations of its attempts."""
+    splits: Mapping[str, int] = field(default_factory=dict)
+    """Job → messages that were taken apart, since they were refused."""
     runs: Mapping[tuple[str, str], int] = field(default_factory=dict)
     """(job, state) → runs that ended so."""
     skipped: Mapping[str, int] = field(default_factory=dict)
@@ -200,6 +204,7 @@ class Figures:
 _LEADS = {
     "retry": "target answered ",
     "network": "no answer from the target: ",
+    "reply": "the answer does not say what became of each record: ",
     "refused": "the target refuses it: ",
     "misdirected": "the target does not take it at this address or from us: ",
     "unauthorized": "the target does not accept a fresh token: ",

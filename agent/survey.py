@@ -66,6 +66,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
         paused = reader.pauses()
+        fits = reader.fits()
     messages = sum(one.waiting + one.held for one in overviews.values())
     names = sorted(
         {*overviews, *(live.jobs if live else ()), *(row.name for row in paused if row.kind == "job")}
@@ -93,6 +94,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
             replace(
                 _job(name, overviews.get(name), now, live),
                 windows_done_at=marks.get(name),
+                body_limit_bytes=fits[name].size if name in fits else None,
                 backfills=tuple(_backfill(row) for row in backfills if row.job == name),
                 paused=_paused_job(name, paused, live.jobs.get(name) if live else None),
             )

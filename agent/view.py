@@ -88,6 +88,7 @@ class LiveView:
                 job: Histogram(bounds=one.bounds, counts=one.counts, sum=one.sum)
                 for job, one in delivery.seconds.items()
             },
+            splits=delivery.splits,
             runs=collecting.runs,
             skipped=collecting.skipped,
             longest_stall=self._stall.longest,

@@ -113,9 +113,14 @@ class Intake:
             chunk.drafts,
             cursor=place.cursor_at(chunk),
             file=place.file,
-            seed=place.seed,
+            seed=self._seed(place),
             layout=self.job.delivery.order.layout,
         )
+
+    def _seed(self, place: Place) -> str:
+        """Batches that are cut to another size are other requests: a target must not take them for those."""
+        seed, fit = place.seed, self.ctx.fit
+        return f"{seed}~{fit}" if seed and fit is not None else seed
 
     def _arrive(self, place: Place, under_way: _UnderWay | None) -> None:
         """Wait until the chunk is durable; while the spool is full, try it again and again."""

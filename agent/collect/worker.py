@@ -13,7 +13,7 @@ from agent.collect.result import RunResult
 from agent.collect.run import collect_job
 from agent.collect.slots import Slots
 from agent.collect.wanted import ThreadHands, Wanted
-from agent.config.model import AgentSettings, Job, holds_window
+from agent.config.model import AgentSettings, Job, RawBody, holds_window
 from agent.errors import AgentError
 from agent.pull.tools import Tools
 from agent.render import Context
@@ -66,6 +66,7 @@ class Worker:
             backfill=wanted.backfill is not None,
             databases=self.databases,
             aside=self.slots.aside,
+            fit=self._fit(job),
         )
         run, ends = self._start(job, wanted), wanted.window is not None
         try:
@@ -85,6 +86,13 @@ class Worker:
             return RunResult(state="skipped")
         self.spool.end_run(run, state=result.state, reason=result.reason, durable=ends).result()
         return replace(result, first_run=run, last_run=run)
+
+    def _fit(self, job: Job) -> int | None:
+        """What delivery has learned of the target: bodies of this size come through."""
+        if isinstance(job.body, RawBody) or job.body.per != "batch":
+            return None
+        fit = self.spool.fits().result().get(job.name)
+        return fit.size if fit is not None and fit.size < job.batch.bytes else None
 
     def _start(self, job: Job, wanted: Wanted) -> int:
         if wanted.window is None:

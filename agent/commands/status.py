@@ -157,6 +157,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     lines += [_backfill(name, one) for one in job["backfills"] if one["state"] != "done"]
     lines += [note(f"{name} (lane {lane['lane']}): ") + lane["why"] for lane in job["lanes"]]
     lines += _unmoved(job)
+    if job["body_limit_bytes"]:
+        words = f"its target takes no larger bodies (413): batches of {size(job['body_limit_bytes'])} at most"
+        lines.append(note(f"{name}: ") + words)
     if job["dead"]:
         letters = counted(job["dead"], "dead letter")
         if job["oldest_dead_seconds"] is not None:

@@ -18,6 +18,8 @@ from agent.config.model import (
     FileSource,
     Job,
     JobTest,
+    JsonBody,
+    NdjsonBody,
     RawBody,
     Schedule,
     Source,
@@ -97,6 +99,7 @@ def build_job(view: View) -> JobParts:
     _check_batch(view, parts)
     _check_latest(view, parts)
     _check_templates(view, parts)
+    _check_reply(view, parts)
     _check_watch(view, parts)
     return parts
 
@@ -139,6 +142,19 @@ def _check_latest(view: View, parts: JobParts) -> None:
         where = view.section("delivery").at("latest_by")
         hint = "write `per: record` in `body`, or delete `latest_by`"
         view.found.error(where, "latest_by needs one request per record", hint)
+
+
+def _check_reply(view: View, parts: JobParts) -> None:
+    """An answer that speaks of each record needs records, and their keys to be readable."""
+    reply = parts.target.reply if parts.target is not None else None
+    if reply is None or parts.body is None:
+        return
+    if isinstance(parts.body, RawBody):
+        hint = "delete `reply`, or use a source of records"
+        view.found.error(reply.where, "a whole file has no records that an answer could speak of", hint)
+    elif reply.match == "key" and not isinstance(parts.body, JsonBody | NdjsonBody):
+        hint = "write `match: position` or `match: index`"
+        view.found.error(reply.where, "the keys of records are looked up in JSON only", hint)
 
 
 def _check_watch(view: View, parts: JobParts) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 
+from agent.config.document import Scalar
 from agent.config.map_tree import build_template
-from agent.config.model import Target, Template, Where
+from agent.config.model import Reply, Target, Template, Told, Where
 from agent.config.own_headers import OWN_HEADERS
 from agent.config.urls import trouble
 from agent.config.view import View
@@ -48,6 +49,7 @@ def build_target(target: View) -> Target | None:
         timeout=total,
         connect_timeout=min(connect, total),
         success=success or default.success,
+        reply=_reply(target),
         where=target.where,
     )
 
@@ -65,7 +67,60 @@ def check_choice(target: View, keys: frozenset[str], message: str) -> None:
         target.found.error(target.where, message, hint)
 
 
-_KEYS = frozenset({"connection", "endpoint", "path", "url", "method", "headers", "timeout", "success"})
+_KEYS = frozenset(
+    {"connection", "endpoint", "path", "url", "method", "headers", "timeout", "success", "reply"}
+)
+
+
+def _reply(target: View) -> Reply | None:
+    view = target.view("reply")
+    if view is None:
+        return None
+    default = Reply(items="", where=view.where)
+    key = view.text("key") or default.key
+    reply = Reply(
+        items=view.text("items") or default.items,
+        match=view.word("match", default.match),
+        key=key,
+        record=view.text("record") or key,
+        listed=view.word("listed", default.listed),
+        error=view.text("error") or default.error,
+        ok=_told(view, "ok"),
+        retry=_told(view, "retry"),
+        unreadable=view.word("unreadable", default.unreadable),
+        where=view.where,
+    )
+    _check_reply(view, reply)
+    return reply
+
+
+def _told(view: View, name: str) -> Told | None:
+    told = view.view(name)
+    if told is None:
+        return None
+    return Told(at=told.text("at") or "", values=_values(told))
+
+
+def _values(told: View) -> frozenset[str]:
+    values = [node.value for node, _ in told.items("values") if isinstance(node, Scalar)]
+    return frozenset(str(value).lower() if isinstance(value, bool) else str(value) for value in values)
+
+
+def _check_reply(view: View, reply: Reply) -> None:
+    if reply.match != "position" and not reply.key:
+        hint = "write `key: /…`, a JSON pointer in a result"
+        view.found.error(view.at("match"), f"{reply.match} needs a `key`", hint)
+    elif reply.match == "position" and "key" in view:
+        hint = "write `match: key` or `match: index`, or delete `key`"
+        view.found.error(view.at("key"), "with `match: position` a result names no record", hint)
+    if "record" in view and reply.match != "key":
+        view.found.error(view.at("record"), "only `match: key` looks into records", "delete `record`")
+    if reply.match == "position" and reply.listed == "errors":
+        hint = "write `match: key` or `match: index`"
+        view.found.error(view.at("listed"), "a list of errors alone needs to name the records", hint)
+    if reply.listed == "all" and not reply.error and reply.ok is None:
+        hint = "write `error: /…` or `ok: {at: /…, values: […]}`"
+        view.found.error(view.where, "does not say which results are refusals", hint)
 
 
 def _path(target: View, path: str) -> Template:

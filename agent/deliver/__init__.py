@@ -123,6 +123,7 @@ class Deliverer:
                 success=target.success,
                 total=target.timeout.total_seconds(),
                 connect=target.connect_timeout.total_seconds(),
+                reply=target.reply is not None,
             )
             ways[job] = Way(
                 route=route,

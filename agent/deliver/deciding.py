@@ -10,11 +10,15 @@ Misdirected   note, probe slowly; or bury
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
+from agent.deliver.by_record import became
 from agent.deliver.hand import Hand
 from agent.deliver.house import House, Way
+from agent.deliver.leaving import Leaving
 from agent.deliver.letters import letter_of, receipt_of
+from agent.deliver.replies import UnreadableReplyError
 from agent.deliver.trying import Tried
 from agent.deliver.waiting import StoppingError, Waiting
 from agent.errors import NotSignedIn
@@ -22,8 +26,8 @@ from agent.logs import get_log
 from agent.message import Answer, DeadLetter, Message, Receipt
 from agent.outcome import Delivered, Misdirected, Refused, Retry, Unauthorized
 from agent.pacing import backoff, probe_after, verdict_of
+from agent.parts import Piece
 from agent.request import Request
-from agent.spool import Left
 
 log = get_log("deliver")
 
@@ -50,6 +54,7 @@ class Deciding:
         self._job = job
         self._house = house
         self._waiting = waiting
+        self._leaving = Leaving(job, house, waiting)
 
     def begin(self) -> None:
         """Another message is in hand, or another part of it."""
@@ -61,6 +66,8 @@ class Deciding:
         request, outcome = tried
         random = self._house.random
         match outcome:
+            case Delivered(answer=answer, said=said) if way.route.target.reply is not None:
+                return await self._by_record(way, hand, request, answer, said)
             case Delivered(answer=answer):
                 return await self._ack(hand, request, answer)
             case Refused(answer=answer):
@@ -90,6 +97,50 @@ class Deciding:
             await house.fits.delivered(self._job, part.size)
         return gone
 
+    async def _by_record(
+        self, way: Way, hand: Hand, request: Request, answer: Answer, said: bytes | None
+    ) -> bool:
+        """Each record has an outcome of its own."""
+        house, failures, reply = self._house, self.failures, way.route.target.reply
+        assert reply is not None
+        try:
+            found = await became(
+                reply,
+                hand,
+                request,
+                answer,
+                said,
+                at=house.clock.now(),
+                failures=failures,
+                hold=way.delivery.on_refusal == "stop",
+            )
+        except UnreadableReplyError as error:
+            if reply.unreadable == "delivered":
+                log.warning("taken for delivered", job=self._job, key=hand.part.key, reason=str(error))
+                return await self._ack(hand, request, answer)
+            # As ambiguous as an answer that broke off: the same again, but slowly, since a person is needed.
+            await self._failed(hand)
+            reason = f"{answer.reason}, but {error}"
+            await self._rest("reply", reason, probe_after(self.failures, house.random), hand)
+            return False
+        if found.letters:
+            self._leaving.tell(hand, found.letters[0].answer)
+        self._doubted, gone, before = False, False, hand.message.attempts
+        if found.receipts or found.letters:
+            gone = await self._leave(hand, receipts=found.receipts, letters=found.letters, again=found.again)
+            for one in found.receipts:
+                house.tally.delivered(hand.part, records=one.records, size=one.size)
+                await house.fits.delivered(self._job, hand.part.size)
+            if found.again:  # the row counts this attempt already
+                hand.message = replace(hand.message, attempts=before)
+                self.failures = failures + 1
+        else:
+            await self._failed(hand)
+        if found.again:
+            wait = (probe_after if found.held else backoff)(self.failures, house.random)
+            await self._rest("refused" if found.held else "retry", found.why, wait, hand)
+        return gone
+
     async def _bury(self, hand: Hand, request: Request, answer: Answer, reason: str) -> bool:
         letter = self._letter(hand.part, request, answer, reason)
         gone = await self._leave(hand, letters=(letter,))
@@ -103,54 +154,22 @@ class Deciding:
         return letter_of(part, request, answer, reason=reason, at=at, failures=self.failures)
 
     async def _leave(
-        self, hand: Hand, *, receipts: Sequence[Receipt] = (), letters: Sequence[DeadLetter] = ()
-    ) -> bool:
-        """The part becomes these. True when nothing of the message is left."""
-        spool, message = self._house.spool, hand.message
-        attempts = max(*(one.attempts for one in receipts), *(one.attempts for one in letters), 1)
-        hand.delivered += sum(one.records for one in receipts)
-        hand.dead += len(letters)
-        left = None if hand.progress is None else hand.instead()
-        if left is not None:
-            await self._step(hand, left, receipts, letters, attempts)
-        elif letters or len(receipts) > 1:
-            await self._waiting.store(
-                lambda: spool.settle(message, receipts=receipts, letters=letters), attempts=attempts
-            )
-        else:
-            await self._waiting.store(lambda: spool.ack(message, receipts[0]), attempts=attempts)
-        if message.file is not None:
-            self._house.settled()
-        self._house.fits.begun.add((message.job, message.lane))
-        if left is None and hand.told:
-            log.info(
-                "a batch that was taken apart is done",
-                job=self._job,
-                key=message.key,
-                origin=message.origin,
-                delivered_records=hand.delivered,
-                dead_letters=hand.dead,
-            )
-        return left is None
-
-    async def _step(
         self,
         hand: Hand,
-        left: Left,
-        receipts: Sequence[Receipt],
-        letters: Sequence[DeadLetter],
-        attempts: int,
-    ) -> None:
-        """Something of the message stays."""
-        spool, message = self._house.spool, hand.message
-        await self._waiting.store(
-            lambda: spool.part(message, left, receipts=receipts, letters=letters), attempts=attempts
-        )
-        hand.became(left)
+        *,
+        receipts: Sequence[Receipt] = (),
+        letters: Sequence[DeadLetter] = (),
+        again: Piece = (),
+    ) -> bool:
+        """The part becomes these, but for `again`. True when nothing of the message is left."""
+        gone = await self._leaving.leave(hand, receipts, letters, again, failures=self.failures)
+        if not gone:
+            self._another_part()
+        return gone
+
+    def _another_part(self) -> None:
         self.begin()
         self.mishaps = 0
-        self._waiting.busy = False
-        await self._waiting.over()
 
     # ------------------------------------------------------------------ what is refused
 
@@ -165,24 +184,14 @@ class Deciding:
             return False
         if not splits:
             return await self._bury(hand, request, answer, "refused")
-        if not hand.told:
-            hand.told = True
-            self._house.tally.split(self._job)
-            part = hand.part
-            log.warning(
-                "a batch is refused and taken apart",
-                job=self._job,
-                key=part.key,
-                origin=part.origin,
-                records=part.records,
-                answer=answer.reason,
-            )
+        self._leaving.tell(hand, answer)
         both, half = hand.halves()
         left = hand.instead(*both)
         if too_large:
             left = hand.fitting(await self._house.fits.refused(self._job, hand.part.size, half=half))
         assert left is not None
-        await self._step(hand, left, (), (), 1)
+        await self._leaving.step(hand, left)
+        self._another_part()
         return False
 
     async def fit(self, hand: Hand) -> None:
@@ -199,7 +208,8 @@ class Deciding:
         most = await fits.most(self._job)
         if most is not None and message.size > most and await hand.divisible():
             # Stored before anything of it is sent: a piece is one for ever.
-            await self._step(hand, hand.fitting(most), (), (), 1)
+            await self._leaving.step(hand, hand.fitting(most))
+            self._another_part()
 
     # ------------------------------------------------------------------ what waits
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import replace
 
 from agent.bodies import gzipped
@@ -14,6 +15,8 @@ from agent.target import gunzip
 
 _AT_ONCE = 65_536
 """Bytes of a body before gzip: smaller ones are taken apart on the event loop."""
+_FEW = 20
+"""Records that are made into bodies of their own on the event loop."""
 
 
 class Hand:
@@ -61,23 +64,41 @@ class Hand:
 
     async def made(self, piece: Piece) -> Message:
         """A piece as a message of its own: its body, its key, its place in the source."""
-        apart = self._apart
+        assert self._apart is not None
+        small = self._apart.size(piece) < _AT_ONCE
+        return self._made(piece) if small else await asyncio.to_thread(self._made, piece)
+
+    async def each(self, numbers: Collection[int]) -> list[Message]:
+        """Single records as messages of their own."""
+        pieces: list[Piece] = [((number, number),) for number in numbers]
+        if len(pieces) < _FEW:
+            return [self._made(piece) for piece in pieces]
+        return await asyncio.to_thread(lambda: [self._made(piece) for piece in pieces])
+
+    def _made(self, piece: Piece) -> Message:
+        apart, message = self._apart, self.message
         assert apart is not None
-        assert self.progress is not None
-        size = apart.size(piece)
-        small = size < _AT_ONCE
-        body = _made(apart, piece) if small else await asyncio.to_thread(_made, apart, piece)
-        message = self.message
         return replace(
             message,
-            body=body,
-            size=size,
+            body=gzipped(apart.body(piece)),
+            size=apart.size(piece),
             records=count(piece),
             key=key_of(message.key, piece),
-            origin=origin_of(message.origin, self.progress.records, piece),
+            origin=origin_of(message.origin, self._total, piece),
             progress="",
             record_keys=keys_of(message.record_keys, *piece) if message.record_keys else b"",
         )
+
+    def size(self, piece: Piece) -> int:
+        """Bytes of a piece."""
+        assert self._apart is not None
+        return self._apart.size(piece)
+
+    def record(self, number: int) -> bytes:
+        """The text of one record; of a message of one, its body."""
+        if self._apart is None:
+            return gunzip(self.message.body)
+        return self._apart.record(number)
 
     def halves(self) -> tuple[tuple[Piece, Piece], int]:
         """The part in two pieces, and the bytes of the larger one."""
@@ -153,7 +174,3 @@ def _taken(message: Message, records: int) -> Apart:
         return Apart(gunzip(message.body), form, records)
     except (OSError, EOFError) as error:
         raise UnfitBodyError(f"the body in the spool is damaged: {error}") from error
-
-
-def _made(apart: Apart, piece: Piece) -> bytes:
-    return gzipped(apart.body(piece))

@@ -85,12 +85,12 @@ class Tally:
         one.counts[bisect_left(BOUNDS, seconds)] += 1
         one.seconds += seconds
 
-    def delivered(self, message: Message) -> None:
-        """One message was delivered and its receipt is kept."""
+    def delivered(self, message: Message, *, records: int | None = None, size: int | None = None) -> None:
+        """One message was delivered and its receipt is kept; or so much of it."""
         one = self._job(message.job)
         one.messages += 1
-        one.records += message.records
-        one.bytes += message.size
+        one.records += message.records if records is None else records
+        one.bytes += message.size if size is None else size
 
     def split(self, job: str) -> None:
         """One message is taken apart."""

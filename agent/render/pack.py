@@ -41,6 +41,8 @@ class Packer:
     reading: Reading
     start_row: int
     thorough: bool = False
+    fit: int | None = None
+    """See `Context`."""
     positions: Positions | None = None
     """Where rows stand, for sources with a cursor: a chunk then ends where it may (see `groups`)."""
     row: int = field(init=False)
@@ -62,7 +64,7 @@ class Packer:
     def __post_init__(self) -> None:
         self.row = self.done = self.given = self.start_row
         query, batch, per_batch = self.reading.query, self.job.batch, self.body.per == "batch"
-        cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=query.frame)
+        cutter = partial(Cutter, records=batch.records, size=batch.bytes, frame=query.frame, fit=self.fit)
         order, path = self.job.delivery.order, self.reading.file.path
         self.lanes = Lanes(order, cutter, batches=per_batch, path=path)
         self.contract = contract_check(self.body, query.frame, thorough=self.thorough)
@@ -161,7 +163,9 @@ class Packer:
 
     def follow(self, reading: Reading, body: RecordBody, row: int) -> Packer:
         """The packer of what comes behind row `row`, of another query."""
-        return Packer(job=self.job, body=body, reading=reading, start_row=row, thorough=self.thorough)
+        return Packer(
+            job=self.job, body=body, reading=reading, start_row=row, thorough=self.thorough, fit=self.fit
+        )
 
     def _each(self, table: pa.RecordBatch, rows: Sequence[int]) -> Iterator[Chunk]:
         names, frame = self.reading.query.headers, self.reading.query.frame

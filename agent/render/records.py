@@ -59,6 +59,7 @@ def records(
             start_row=start_row,
             thorough=ctx.thorough,
             positions=positions,
+            fit=ctx.fit,
         )
         whole = Groups(pack, positions) if positions is not None else pack
         try:

@@ -39,6 +39,8 @@ class Context:
     """The span of time that the run is about; None: it is about none."""
     backfill: bool = False
     """Whether a person asked for the window: a query's cursor then neither counts nor moves."""
+    fit: int | None = None
+    """Bytes of a body that the job's target was found to take, where that is less than `batch.bytes`."""
     thorough: bool = False
     """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 

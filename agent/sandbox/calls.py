@@ -12,7 +12,7 @@ from aiohttp import web
 
 from agent.clock import Clock
 from agent.sandbox.answers import Verdict, asked_for, encoding_of, refuse, respond
-from agent.sandbox.body import BadBody, Body, TooLarge, gunzip
+from agent.sandbox.body import UNPACKED_LIMIT, BadBody, Body, TooLarge, gunzip
 from agent.sandbox.faults import Fault, Faults
 from agent.sandbox.ledger import Ledger, Received
 from agent.sandbox.oauth import token
@@ -109,6 +109,8 @@ class Platform:
         wire, verdict = b"", None
         if not (fault and fault.drop == "before"):
             wire, verdict = await _read(request)
+        if fault is None or not (fault.drop or fault.answer is not None):
+            fault = await self._of_body(name, request, wire, target=target) or fault
         if fault and not _lets_through(fault):
             verdict = asked_for(fault)
         verdict = verdict or await decide(wire)
@@ -123,6 +125,14 @@ class Platform:
         if fault and fault.drop and request.transport:
             request.transport.abort()
         return respond(shown)
+
+    async def _of_body(self, name: str, request: web.Request, wire: bytes, *, target: bool) -> Fault | None:
+        """The fault that strikes what this body holds."""
+        wanted = self.faults.of_bodies(name, target=target)
+        if not wanted:
+            return None
+        plain = await asyncio.to_thread(_plain, request, wire)
+        return next((fault for fault in wanted if fault.containing.encode() in plain), None)
 
     def _write_down(
         self,
@@ -228,6 +238,13 @@ class Platform:
             return endpoint.check(plain, content_type)
 
         return look() if len(wire) < _IN_LOOP else await asyncio.to_thread(look)
+
+
+def _plain(request: web.Request, wire: bytes) -> bytes:
+    try:
+        return gunzip(wire, UNPACKED_LIMIT) if encoding_of(request) == "gzip" else wire
+    except BadBody:
+        return b""
 
 
 async def _read(request: web.Request) -> tuple[bytes, Verdict | None]:

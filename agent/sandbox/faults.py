@@ -5,6 +5,7 @@
     {"on": "*", "delay": 0.02}                          20 ms on everything
     {"on": "planning", "hold": true, "times": 1}        no answer until the faults are taken away
     {"on": "ingest", "answer": 500, "rate": 0.05}       one in twenty, by seeded dice
+    {"on": "ingest", "answer": 422, "containing": "NL-13"}   every body with this text in it
 
 Of the faults that fit a request, the first one in the list is used.
 """
@@ -34,6 +35,8 @@ class Fault:
     """With `answer`: process the request first and answer wrongly then, as a bad gateway does."""
     body: str = ""
     """Of that answer."""
+    containing: str = ""
+    """With `answer`, and for as long as it stands: only to bodies that hold this text."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """More headers of that answer."""
     retry_after: str = ""
@@ -74,9 +77,16 @@ class Faults:
     def next_for(self, endpoint: str, *, target: bool) -> Fault | None:
         """The fault that this request meets, if any; uses it up by one."""
         for active in self._active:
+            if active.fault.containing:
+                continue
             if active.fits(endpoint, target=target) and active.strikes(self._dice):
                 return active.fault
         return None
+
+    def of_bodies(self, endpoint: str, *, target: bool) -> list[Fault]:
+        """Those that strike bodies with a text in them; they are never used up."""
+        active = [one for one in self._active if one.fault.containing]
+        return [one.fault for one in active if one.fits(endpoint, target=target)]
 
     async def cleared(self) -> None:
         """Wait until the faults of now are taken away."""
@@ -118,6 +128,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "answer": (int,),
     "processed": (bool,),
     "body": (str, dict, list),
+    "containing": (str,),
     "headers": (dict,),
     "retry_after": (str, int, float),
     "delay": (int, float),
@@ -165,6 +176,9 @@ def _sensible(fault: Fault, where: str) -> Fault:
         raise UsageError(f"{where}: drop must be before or after")
     if fault.drop and fault.answer is not None:
         raise UsageError(f"{where}: either answer or drop")
+    lasting = fault.times is None and fault.rate is None and not fault.skip and not fault.hold
+    if fault.containing and (fault.answer is None or not lasting or fault.delay):
+        raise UsageError(f"{where}: containing needs an answer, and stands with body and headers only")
     if fault.answer is None and not fault.drop and not fault.delay and not fault.hold:
         raise UsageError(f"{where}: one of answer, drop, delay and hold is needed")
     if fault.rate is not None and not 0 <= fault.rate <= 1:

@@ -14,6 +14,9 @@ The life of a message:
                         │                                │                 │ revive: back, same key
                         └── nothing else removes it      └── prune         └── drop_dead: by a person's wish
 
+A message that was refused is taken apart in place: `part` makes receipts and dead letters of some of its
+records and leaves the rest in the row (`agent.parts`).
+
 How it holds: `thread` (group commit) over `database` (statements) over SQLite in WAL mode; `quota` keeps
 room for acks; `opening`, `recover` and `migrations` make any state folder usable; `folder` locks it;
 `Reader` looks from outside without writing a byte. SQLAlchemy and Alembic live in this package only.

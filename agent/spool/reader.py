@@ -28,6 +28,7 @@ from agent.spool.values import (
     BackfillRow,
     ConfigRow,
     FileRow,
+    Fit,
     JobOverview,
     LaneWait,
     PauseRow,
@@ -208,6 +209,10 @@ class Reader:
     def window_marks(self) -> list[WindowMark]:
         """How far the windows of each job are done."""
         return self._ask(windows.marks, [])
+
+    def fits(self) -> dict[str, Fit]:
+        """The size of body that the target of a job was found to take."""
+        return self._ask(memory.fits_all, {})
 
     def backfills(self) -> list[BackfillRow]:
         """Those that are not done, and the last ones that are, oldest first."""

@@ -1,7 +1,8 @@
 """One HTTP attempt → Outcome.
 
 Nothing is retried here, with one exception: a connection that was kept alive and that the peer closed
-just when it was used again. No redirect is followed, no cookie is kept, and no answer is read beyond 64 KiB.
+just when it was used again. No redirect is followed, no cookie is kept, and no answer is read beyond 64 KiB
+(8 MB where it says something of each record).
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ Heed: TypeAlias = Callable[[Headers], None]
 
 READ_LIMIT = 65_536
 """Bytes of an answer that are read; what comes after costs the connection."""
+REPLY_LIMIT = 8_000_000
+"""The same of a success that says something of each record (`target.reply`)."""
 KEEP_LIMIT = 4_096
 """Bytes of an answer that are kept."""
 INLINE = 32_768
@@ -106,9 +109,11 @@ async def sent(client: Client, once: Callable[[], Awaitable[Said]]) -> Said | Ou
 class Terms:
     """What is the same for all attempts of a route, worked out once."""
 
-    __slots__ = ("success", "timeout")
+    __slots__ = ("reply", "success", "timeout")
 
-    def __init__(self, *, success: frozenset[int], total: float, connect: float) -> None:
+    def __init__(self, *, success: frozenset[int], total: float, connect: float, reply: bool = False) -> None:
+        """`reply`: a success says something of each record, so all of it is read."""
+        self.reply = reply
         self.success = success
         self.timeout = aiohttp.ClientTimeout(total=total, connect=connect, sock_connect=connect)
 
@@ -140,8 +145,13 @@ async def _once(
     status = response.status
     heed(response.headers)
     good = status in terms.success
+    said = None
     try:
-        text, whole = await _read(response)
+        if good and terms.reply:
+            said, whole = await _read_all(response)
+            text = (said or b"")[:KEEP_LIMIT]
+        else:
+            text, whole = await _read(response)
     except (aiohttp.ClientError, OSError):
         # A success that broke off may be half a success, so it is sent again, with the same key. A refusal
         # stays one: its status line said all (a 401 sent before the upload ended arrives like this).
@@ -168,7 +178,7 @@ async def _once(
         request,
     )
     if good:
-        return Delivered(answer=answer)
+        return Delivered(answer=answer, said=said)
     waits = headers.getall("Retry-After", ())
     after = retry_after(waits, date=headers.get("Date"), now=now()) if waits else None
     return outcome_of(answer, status=status, success=terms.success, generation=generation, after=after)
@@ -214,6 +224,18 @@ async def _read(response: Heard) -> tuple[bytes, bool]:
         if seen > READ_LIMIT:
             return kept, False
     return kept, True
+
+
+async def _read_all(response: Heard) -> tuple[bytes | None, bool]:
+    """The whole answer, and True; None and False when it is longer than `REPLY_LIMIT`."""
+    pieces: list[bytes] = []
+    seen = 0
+    while not response.content.at_eof():
+        pieces.append(await response.content.read(READ_LIMIT))
+        seen += len(pieces[-1])
+        if seen > REPLY_LIMIT:
+            return None, False
+    return b"".join(pieces), True
 
 
 async def _body(request: Request) -> bytes:

@@ -50,6 +50,11 @@ _JOB_GAUGES: tuple[JobGauge, ...] = (
         lambda job: job.oldest_waiting_seconds or 0.0,
     ),
     ("waiting_lanes", "Lanes that wait for more than their turn.", lambda job: len(job.lanes)),
+    (
+        "body_limit_bytes",
+        "No larger bodies are made, since the target refused them.",
+        lambda job: job.body_limit_bytes,
+    ),
     ("dead_letters", "Requests refused for good and kept.", lambda job: job.dead),
     (
         "oldest_dead_letter_seconds",
@@ -217,6 +222,12 @@ class FiguresCollector(Collector):
         for (job, outcome), number in self._figures.attempts.items():
             counter.add_metric([job, outcome], number)
         yield counter
+        splits = CounterMetricFamily(
+            "push_agent_split_messages", "Requests that were refused and taken apart.", labels=["job"]
+        )
+        for job, number in self._figures.splits.items():
+            splits.add_metric([job], number)
+        yield splits
         family = HistogramMetricFamily(
             "push_agent_request_seconds", "From sending a request to its answer.", labels=["job"]
         )

@@ -13,7 +13,7 @@ from agent.clock import SystemClock
 from agent.collect import Collector
 from agent.config.model import AgentSettings, Schedule, Where
 from agent.errors import AgentError
-from agent.spool import PauseRow, Reader, Spool
+from agent.spool import Fit, PauseRow, Reader, Spool
 from tests.support.clock import FakeClock
 from tests.support.collecting import csv_text, job_of, run_child
 
@@ -305,6 +305,21 @@ async def test_what_a_killed_process_left_of_its_reading_goes_at_the_next_start(
     await collector.stop(10)
     await collector.start()
     assert not left.exists()
+
+
+async def test_bodies_are_made_as_large_as_the_target_was_found_to_take(place, collector, inbox):
+    (inbox / "a.csv").write_text(csv_text(30))
+    collector.set_jobs({"j": job_of("csv", inbox / "*.csv")})
+    await place.spool.set_fit(Fit(job="j", size=40, refused=100, learned_at=1.0))
+    collector.due("j", 1_800_000_000.0, "every")
+    await idle(collector)
+    assert place.ids() == list(range(1, 31))
+    sizes = [len(body) for body in place.visible()]
+    assert max(sizes) <= 40
+    assert len(sizes) > 3  # of ten rows each they would be three
+    messages = await place.spool.oldest("j", 0)
+    assert all("~40-" in message.key for message in messages)  # other requests than those of another size
+    assert all(message.form == "json 1 1" for message in messages)
 
 
 # ---------------------------------------------------------------------------------- pauses

@@ -96,6 +96,7 @@ def test_what_is_not_written_has_the_defaults_of_the_model(config):
     assert (job.target.method, job.target.timeout) == ("POST", timedelta(seconds=30))
     assert job.target.success == frozenset(range(200, 300))
     assert (job.delivery.order, job.delivery.on_misdirected) == (Strict(), "wait")
+    assert (job.delivery.on_refusal, job.target.reply) == ("dead_letter", None)
 
 
 @pytest.mark.parametrize("kind", ["csv", "ndjson"])
@@ -121,6 +122,28 @@ def test_order_and_expiry_arrive_in_their_values(config):
     plain = job_of(config, extra="delivery: {order: none, expire: {after: 4h}}\n").delivery
     assert (plain.order, plain.expire) == (Unordered(), Expire(after=timedelta(hours=4)))
     assert job_of(config, extra="delivery: {order: {by: =plate}}\n").delivery.order.lanes == 16
+
+
+def test_what_an_answer_says_of_each_record_arrives_in_its_values(config):
+    def reply(text):
+        target = f"{{connection: stg, endpoint: planning, reply: {text}}}"
+        return job_of(config, target=target, extra="delivery: {on_refusal: stop}\n")
+
+    job = reply('{items: "", error: /error, retry: {at: /code, values: [429, BUSY, true]}}')
+    assert job.delivery.on_refusal == "stop"
+    found = job.target.reply
+    assert (found.items, found.match, found.listed, found.unreadable) == ("", "position", "all", "wait")
+    assert (found.error, found.ok, found.where.path) == ("/error", None, "target.reply")
+    assert (found.retry.at, found.retry.values) == ("/code", {"429", "BUSY", "true"})
+    found = reply(
+        "{items: /failed, match: key, key: /id, listed: errors, unreadable: delivered}"
+    ).target.reply
+    assert (found.match, found.key, found.record) == ("key", "/id", "/id")
+    assert (found.listed, found.unreadable) == ("errors", "delivered")
+    found = reply(
+        "{items: /a, match: key, key: /id, record: /tripId, ok: {at: /s, values: [1]}}"
+    ).target.reply
+    assert (found.record, found.ok.values) == ("/tripId", {"1"})
 
 
 def test_a_layout_is_another_one_when_a_key_may_come_into_another_lane(config):

@@ -10,8 +10,13 @@ from datetime import timedelta
 
 import pytest
 
+from agent.commands.screen import size
+from agent.commands.status import text
 from agent.config.model import Delivery, Expire
 from agent.message import EXPIRED
+from agent.status import Figures, to_json
+from agent.survey import survey
+from agent.web.metrics import render
 from tests.support.batches import FRAMES, Picky, batch, joined
 from tests.support.delivery import sent
 from tests.support.scripted import DROP, Answer
@@ -235,8 +240,7 @@ async def test_a_file_is_settled_when_all_parts_are(world, server):
 
 async def test_what_is_left_can_become_too_old(still, server):
     target = Picky("json", {1}, last=8)
-    answers = iter([target] * 4)
-    server.script("/in", lambda request: next(answers, lambda _: Answer(503))(request))
+    server.script("/in", [target, target, target, target, Answer(503)])
     (key,) = await spooled(still, batch("json", 8))
     await begin(still, Delivery(expire=Expire(after=timedelta(minutes=10))))
     await still.waits("retry")
@@ -274,9 +278,11 @@ async def test_taking_apart_is_told_once_when_it_begins_and_once_when_it_ends(wo
         await world.settled()
     told = [one.getMessage() for one in caplog.records if one.name == "push_agent.deliver"]
     assert len(told) == 2, told
-    assert "is refused and taken apart" in told[0]
+    assert "taken apart" in told[0]
     assert "is done" in told[1]
     assert world.deliverer.snapshot().splits == {"gps": 1}
+    figures = Figures(snapshot=survey(world.folder, world.clock.now()), splits={"gps": 1})
+    assert b'push_agent_split_messages_total{job="gps"} 1.0' in render(figures)
 
 
 # ---------------------------------------------------------------------- on_refusal: stop
@@ -349,6 +355,12 @@ async def test_del_27_413_splits_and_what_follows_fits(world, server):
     fit = (await world.spool.fits())["gps"]
     assert drafts[0].size // 2 <= fit.size < 2_000
     assert fit.refused == drafts[0].size
+    snapshot = survey(world.folder, world.clock.now())
+    assert snapshot.jobs[0].body_limit_bytes == fit.size
+    assert f'push_agent_body_limit_bytes{{job="gps"}} {float(fit.size)}'.encode() in render(
+        Figures(snapshot=snapshot)
+    )
+    assert f"takes no larger bodies (413): batches of {size(fit.size)} at most" in text(to_json(snapshot))
 
 
 @pytest.mark.parametrize("delivery", [Delivery(), STOP])

@@ -21,13 +21,14 @@ limits = st.tuples(st.integers(1, 6), st.integers(0, 40))
     lengths=st.lists(st.integers(0, 12), max_size=40),
     frame=frames,
     limit=limits,
+    fit=st.none() | st.integers(1, 40),
     pieces=st.lists(st.integers(0, 9), max_size=9),
     kind=st.sampled_from([pa.string(), pa.large_string()]),
 )
-def test_bodies_are_cut_in_order_as_late_as_the_limits_allow(*, lengths, frame, limit, pieces, kind):
+def test_bodies_are_cut_in_order_as_late_as_the_limits_allow(*, lengths, frame, limit, fit, pieces, kind):
     texts = [chr(97 + number % 26).encode() * length for number, length in enumerate(lengths)]
     records, size = limit
-    cutter = Cutter(records=records, size=size, frame=frame)
+    cutter = Cutter(records=records, size=size, frame=frame, fit=fit)
     found, at = [], 0
     for piece in [*pieces, len(texts)]:
         part = texts[at : at + piece]
@@ -35,11 +36,11 @@ def test_bodies_are_cut_in_order_as_late_as_the_limits_allow(*, lengths, frame, 
         found += cutter.feed(column, range(at + 1, at + 1 + len(part)))
         at += len(part)
     found += cutter.rest()
-    assert found == list(expected(texts, frame, records, size))
+    assert found == list(expected(texts, frame, records, size, size if fit is None else min(size, fit)))
 
 
-def expected(texts, frame, records, size):
-    """The same, one text after the other."""
+def expected(texts, frame, records, size, fit):
+    """The same, one text after the other. Above `fit`, a record is a batch of its own."""
 
     def body(some):
         return frame.head + frame.separator.join(texts[row - 1] for row in some) + frame.tail
@@ -51,7 +52,7 @@ def expected(texts, frame, records, size):
             rows = []
             yield TooLarge(row=row, text=texts[row - 1].decode(), size=len(body([row])))
             continue
-        if len(rows) == records or len(body([*rows, row])) > size:
+        if rows and (len(rows) == records or len(body([*rows, row])) > fit):
             yield cut(body, rows)
             rows = []
         rows.append(row)

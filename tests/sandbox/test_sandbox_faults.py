@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 
 import aiohttp
 import pytest
@@ -171,6 +172,21 @@ async def test_faults_are_used_in_the_order_of_the_list(start):
     ]
 
 
+@pytest.mark.parametrize("coding", [{}, {"Content_Encoding": "gzip"}])
+async def test_bodies_with_a_text_in_them_are_answered_otherwise(start, coding):
+    sandbox, client = await start()
+    sandbox.add_faults(
+        Fault(on="ingest", answer=422, containing="NL-13", body="no"),
+        Fault(on="ingest", answer=409, containing="é"),
+    )
+    statuses = []
+    for text in ("NL-12", "xNL-13x", "é", "é NL-13", ""):
+        body = gzip.compress(text.encode()) if coding else text.encode()
+        statuses.append((await client.send("/ingest/x", body, **coding))[0])
+    assert statuses == [200, 422, 409, 422, 200]
+    assert (await client.send("/devices", b"NL-13"))[0] == 400  # as usual
+
+
 async def test_faults_come_and_go_over_the_admin_api(start):
     _, client = await start()
     fault = {"on": "ingest", "answer": 429, "retry_after": 3, "body": {"error": "slow down"}}
@@ -194,6 +210,10 @@ async def test_faults_come_and_go_over_the_admin_api(start):
         ({"on": "*", "answer": "500"}, "fault 1: answer must not be a str"),
         ({"on": "*", "answer": True}, "fault 1: answer must not be a bool"),
         ({"on": "*", "answer": 99}, "fault 1: answer must be from 200 to 599"),
+        (
+            {"on": "*", "containing": "x", "answer": 422, "times": 1},
+            "fault 1: containing needs an answer, and stands with body and headers only",
+        ),
         ({"on": "*", "drop": "during"}, "fault 1: drop must be before or after"),
         ({"on": "*", "drop": "after", "answer": 500}, "fault 1: either answer or drop"),
         ({"on": "*"}, "fault 1: one of answer, drop, delay and hold is needed"),

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from agent.spool import Reader
+from agent.parts import Progress
+from agent.spool import Left, Reader
 from tests.support.spool import draft, letter, open_spool, receipt, stamp
 
 JOBS = ("a", "b")
@@ -27,6 +31,8 @@ class Queue(RuleBasedStateMachine):
         self.held: dict[int, str] = {}
         self.delivered = dict.fromkeys(JOBS, 0)
         self.dead = dict.fromkeys(JOBS, 0)
+        self.records = dict.fromkeys(JOBS, 0)  # delivered
+        self.left: dict[str, tuple[int, int]] = {}  # key: records and bytes that wait
         self.files = 0
 
     def visible(self, job, lane):
@@ -34,14 +40,17 @@ class Queue(RuleBasedStateMachine):
 
     @rule(job=st.sampled_from(JOBS), lanes=st.lists(st.sampled_from(LANES), max_size=5))
     def append(self, job, lanes):
-        keys = self.spool.append(self.runs[job], [draft(lane=lane) for lane in lanes]).result()
+        keys = self.spool.append(self.runs[job], [draft(lane=lane, records=5) for lane in lanes]).result()
+        self.left |= dict.fromkeys(keys, (5, len(b"body")))
         self.waiting += [(job, lane, key, None) for lane, key in zip(lanes, keys, strict=True)]
 
     @rule(job=st.sampled_from(JOBS), lanes=st.lists(st.sampled_from(LANES), min_size=1, max_size=3))
     def hold(self, job, lanes):
         self.files += 1
         file = self.spool.open_file(job, self.runs[job], stamp(), f"{self.files}", hold=True).result()
-        keys = self.spool.append(self.runs[job], [draft(lane=lane) for lane in lanes], file=file).result()
+        drafts = [draft(lane=lane, records=5) for lane in lanes]
+        keys = self.spool.append(self.runs[job], drafts, file=file).result()
+        self.left |= dict.fromkeys(keys, (5, len(b"body")))
         self.waiting += [(job, lane, key, file) for lane, key in zip(lanes, keys, strict=True)]
         self.held[file] = job
 
@@ -66,7 +75,30 @@ class Queue(RuleBasedStateMachine):
             else:
                 self.spool.ack(message, receipt(message)).result()
                 self.delivered[job] += 1
+                self.records[job] += message.records
             self.waiting = [each for each in self.waiting if each[2] != message.key]
+
+    @rule(job=st.sampled_from(JOBS), lane=st.sampled_from(LANES), good=st.booleans(), bad=st.booleans())
+    def part(self, job, lane, good, bad):
+        """A message becomes smaller: a part of it is delivered, one record of it is refused, or neither."""
+        for message in self.spool.oldest(job, lane, limit=1).result():
+            gone = good + bad
+            if message.records <= gone:
+                continue
+            left = Left(
+                progress=str(Progress(records=5, pieces=(((gone + 1, 5),), ((len(message.progress), 1),)))),
+                records=message.records - gone,
+                size=message.size - (1 if gone else 0),
+            )
+            part = replace(message, records=1)
+            step = (message, left)
+            more = {"receipts": [receipt(part)] * good, "letters": [letter(part)] * bad}
+            self.spool.part(*step, **more).result()
+            self.spool.part(*step, **more).result()  # again: no effect
+            self.left[message.key] = (left.records, left.size)
+            self.delivered[job] += good
+            self.records[job] += good
+            self.dead[job] += bad
 
     @rule()
     def reopen(self):
@@ -91,11 +123,24 @@ class Queue(RuleBasedStateMachine):
                 waiting = sum(1 for job, *_ in self.waiting if job == each.job) - held
                 assert (each.waiting, each.held) == (waiting, held)
                 assert (each.delivered, each.dead) == (self.delivered[each.job], self.dead[each.job])
+                assert each.delivered_records == self.records[each.job]
+                left = [
+                    self.left[key]
+                    for job, _, key, file in self.waiting
+                    if job == each.job and file not in self.held
+                ]
+                assert each.waiting_records == sum(records for records, _ in left)
+                assert each.waiting_bytes == sum(size for _, size in left)
 
     @invariant()
     def a_file_is_settled_once_its_messages_have_left(self):
         alive = {file for *_, file in self.waiting} | set(self.held)
         settled = {each.file.id for each in self.spool.settled_files().result()}
+        with closing(sqlite3.connect(self.folder / "state.db")) as db:
+            rows = {row[0]: row[1:] for row in db.execute("SELECT id, waiting, waiting_records FROM files")}
+        for each in range(1, self.files + 1):
+            of_file = [key for *_, key, file in self.waiting if file == each]
+            assert rows[each] == (len(of_file), sum(self.left[key][0] for key in of_file))
         assert settled == set(range(1, self.files + 1)) - alive
 
     def teardown(self):

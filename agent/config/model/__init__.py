@@ -55,10 +55,12 @@ from agent.config.model.job import (
     Expire,
     Job,
     Order,
+    Reply,
     Schedule,
     Strict,
     Target,
     Template,
+    Told,
     Unordered,
 )
 from agent.config.model.job_test import (
@@ -183,6 +185,7 @@ __all__ = [
     "RecordSource",
     "RefreshTokenAuth",
     "RenewedAuth",
+    "Reply",
     "Schedule",
     "SchemaFile",
     "SecretRef",
@@ -195,6 +198,7 @@ __all__ = [
     "Tls",
     "TokenCommandAuth",
     "TokenHeader",
+    "Told",
     "Unordered",
     "Where",
     "XmlBody",

@@ -48,6 +48,36 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """Something in a result, and the values of it that count."""
+
+    at: str
+    """JSON pointer."""
+    values: frozenset[str]
+    """As JSON text; a text without its quotes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reply:
+    """How a success says what became of each record."""
+
+    items: str
+    """JSON pointer to the list of results; "": the answer itself."""
+    match: Literal["position", "index", "key"] = "position"
+    key: str = ""
+    """JSON pointer in a result: to what names its record."""
+    record: str = ""
+    """JSON pointer in the record as it was sent (`match: key`)."""
+    listed: Literal["all", "errors"] = "all"
+    error: str = ""
+    """JSON pointer in a result to the words of a refusal."""
+    ok: Told | None = None
+    retry: Told | None = None
+    unreadable: Literal["wait", "delivered"] = "wait"
+    where: Where = field(compare=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Target:
     """Where the requests go. Exactly one of `endpoint`, `url`; `path` may stand beside `endpoint`."""
 
@@ -61,6 +91,8 @@ class Target:
     """For the whole attempt."""
     connect_timeout: timedelta = timedelta(seconds=5)
     success: frozenset[int] = frozenset(range(200, 300))
+    reply: Reply | None = None
+    """None: a success is one for all records."""
     where: Where = field(compare=False)
 
 
