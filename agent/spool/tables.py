@@ -147,6 +147,7 @@ dead = Table(
     Column("body", LargeBinary, nullable=False),
     Index("dead_of_job", "job", "id"),
     Index("dead_in_order", "place"),
+    Index("dead_of_job_in_order", "job", "place"),
     sqlite_autoincrement=True,
 )
 
