@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
+from agent.commands import dead_desk
 from agent.errors import AgentError
 from agent.letters import LettersByHand
 from agent.spool import Reader, Spool, Which
@@ -267,6 +268,15 @@ def test_more_letters_than_a_piece_holds_go_in_order(folder, told):
     die(folder, *((b"%d" % number, {}) for number in range(600)))
     assert told("retry", "--all", "--yes")["retried"] == 600
     assert waiting(folder) == [b"%d" % number for number in range(600)]
+
+
+def test_heavy_letters_go_one_by_one(five, monkeypatch):
+    monkeypatch.setattr(dead_desk, "_PIECE_WEIGHT", 30)
+    with Reader.open(five.state) as reader:
+        chosen = dead_desk.choose(reader, Which(), (), 3, everything=True)
+    assert [[spot.id for spot in piece] for piece in dead_desk.pieces(five.state, chosen)] == [[1], [2], [3]]
+    monkeypatch.setattr(dead_desk, "_PIECE_WEIGHT", 70)
+    assert [[spot.id for spot in piece] for piece in dead_desk.pieces(five.state, chosen)] == [[1, 2], [3]]
 
 
 def test_a_state_in_use_by_another_command_is_said(five, ask):
