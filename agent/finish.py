@@ -61,6 +61,7 @@ class Finisher:
         self._task: asyncio.Task[None] | None = None
         self._stuck: dict[str, _Stuck] = {}
         self._failed = False
+        self._changed = False
 
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
         """From now on these. The files of all other jobs stay as they are until their job is back."""
@@ -69,6 +70,7 @@ class Finisher:
             for name, job in jobs.items()
             if (files := files_of(job.source)) is not None
         }
+        self._changed = True
         self._wake.set()
 
     async def start(self) -> None:
@@ -90,7 +92,8 @@ class Finisher:
 
     def stuck(self, job: str = "") -> tuple[UnmovedFile, ...]:
         """Files that cannot be moved now, and why; of one job, or of all."""
-        return tuple(one.file for one in self._stuck.values() if job in {"", one.job})
+        # A copy: a thread may be adding one.
+        return tuple(one.file for one in list(self._stuck.values()) if job in {"", one.job})
 
     async def sweep(self, *, patient: bool = False) -> None:
         """Finish every file that is ready; `patient`: what could not be moved a moment ago later.
@@ -113,8 +116,9 @@ class Finisher:
             await self._wait()
             self._wake.clear()
             self._failed = True
+            changed, self._changed = self._changed, False  # other folders may be others' to write to
             try:
-                await self.sweep(patient=True)
+                await self.sweep(patient=not changed)
                 self._failed = False
             except StateError as error:
                 log.warning("files are not moved now", reason=error.message)

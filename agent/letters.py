@@ -1,6 +1,7 @@
 """What a person asks of dead letters: the same in the daemon and, where none runs, in the command itself.
 
-    {"action": "retry", "ids": […], "weight": bytes}     {"jobs": {job: letters}, "unknown": [jobs],
+    {"action": "retry", "ids": […], "weight": bytes}     {"jobs": {job: letters}, "daemon": bool,
+                                                          "unknown": [jobs],
                                                           "refused": [{"id": …, "reason": …}]}
     {"action": "drop", "ids": […]}                       {"jobs": {job: letters}}
     {"action": "edit", "id": …, "body": base64,          {"id": …, "key": …}
@@ -35,7 +36,10 @@ JsonObject: TypeAlias = "dict[str, JsonValue]"
 
 
 class LettersByHand:
-    """Does it. `jobs`: those that the config has; letters of others wait until their job is back."""
+    """Does it. `jobs`: those that the daemon has; letters of others wait until their job is back.
+
+    None: no daemon runs, so that all of them wait.
+    """
 
     def __init__(self, spool: Spool, jobs: Callable[[], Collection[str]] | None = None) -> None:
         self._spool = spool
@@ -62,6 +66,7 @@ class LettersByHand:
         known = revived.jobs if self._jobs is None else self._jobs()
         return {
             "jobs": dict(revived.jobs),
+            "daemon": self._jobs is not None,
             "unknown": [job for job in revived.jobs if job not in known],
             "refused": [{"id": letter, "reason": why} for letter, why in revived.refused],
         }

@@ -70,6 +70,7 @@ def retry_command(  # noqa: PLR0917 - one for each option
     jobs: Counter[str] = Counter()
     refused: list[dict[str, Any]] = []
     unknown: set[str] = set()
+    lives = False
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     with Reader.open(folder) as reader:
@@ -85,11 +86,14 @@ def retry_command(  # noqa: PLR0917 - one for each option
             jobs.update(answer["jobs"])
             refused += answer["refused"]
             unknown.update(answer["unknown"])
+            lives = answer["daemon"]
             progress.add(len(piece))
     if output == "json":
         print_json({"retried": jobs.total(), "jobs": dict(jobs), "refused": refused, "unsendable": others})
     else:
         _tell(jobs, refused, unknown, others)
+        if jobs and not lives:
+            click.echo(note("no daemon runs: ") + "they leave when it does", err=True)
     return 1 if refused else 0
 
 

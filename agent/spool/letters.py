@@ -97,7 +97,8 @@ def spots(db: Database, which: Which, after: Spot, upto: int, limit: int) -> lis
     behind = or_(dead.c.place > after.place, and_(dead.c.place == after.place, dead.c.id > after.id))
     query = (
         select(dead.c.place, dead.c.id, func.length(dead.c.body))
-        .where(*_conditions(which), dead.c.id <= upto, behind)
+        # the first of them is what an index can be asked for
+        .where(*_conditions(which), dead.c.place >= after.place, behind, dead.c.id <= upto)
         .order_by(dead.c.place, dead.c.id)
         .limit(limit)
     )

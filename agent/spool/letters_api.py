@@ -6,13 +6,17 @@ from collections.abc import Mapping, Sequence
 
 from agent.message import DeadLetter
 from agent.spool import revive, settle
+from agent.spool.database import Database
 from agent.spool.desk import Desk
 from agent.spool.pending import Pending
+from agent.spool.quota import ROW_BYTES, Quota
 from agent.spool.revive import Revived
 
 
 class LettersApi(Desk):
     """What is done with dead letters: nothing but this removes one, and nothing does so by itself."""
+
+    _quota: Quota
 
     def add_dead(self, letter: DeadLetter) -> Pending[int]:
         """A record that never became a message; the letter's id."""
@@ -42,12 +46,15 @@ class LettersApi(Desk):
     def edit_letter(self, letter_id: int, body: bytes, *, size: int, records: int, was: str) -> Pending[str]:
         """Another body (gzipped; `size` before that) for the one whose SHA-256 is `was`; its new key.
 
-        Raises LookupError.
+        Raises LookupError, SpoolFull.
         """
-        return self._durably(
-            lambda db: revive.edit(db, letter_id, body, size, records, was, self._clock.now()),
-            weight=len(body),
-        )
+
+        def work(db: Database) -> str:
+            # What it was is kept beside it, and the reserve is for acks.
+            with self._quota.appending(db, len(body) + ROW_BYTES):
+                return revive.edit(db, letter_id, body, size, records, was, self._clock.now())
+
+        return self._durably(work, weight=len(body))
 
     def undo_edit(self, letter_id: int) -> Pending[str]:
         """A letter as it died; its key. Raises LookupError."""

@@ -183,6 +183,7 @@ dead = Table(
     Index("dead_with_keys", "id", "record_keys", sqlite_where=text("record_keys IS NOT NULL")),
     Index("dead_of_key", "key"),
     Index("dead_in_order", "place"),
+    Index("dead_of_job_in_order", "job", "place"),
     sqlite_autoincrement=True,
 )
 

@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
+from agent.commands import dead_desk
+from agent.errors import AgentError
+from agent.letters import LettersByHand
 from agent.spool import Reader, Spool, Which
 from tests.cli.conftest import PLANNING
 from tests.support.spool import draft, letter
@@ -212,7 +215,8 @@ def test_retry_of_an_id_asks_nobody_and_of_many_wants_a_yes(five, ask, told):
     }
     assert kept(five) == [1, 3, 4, 5]
     code, out, err = ask("retry", "--job", "planning", "--yes")
-    assert (code, out, err) == (0, "sent again: 3 dead letters (planning: 3)\n", "")
+    assert (code, out) == (0, "sent again: 3 dead letters (planning: 3)\n")
+    assert err == "no daemon runs: they leave when it does\n"
     assert waiting(five) == [b'{"n":2}', b'{"n":1.10}', b'{"n":3}', b'{"n":4}']
     assert kept(five) == [5]
 
@@ -230,7 +234,7 @@ def test_retry_passes_over_what_never_was_a_request_and_says_so(folder, ask):
     spool.close()
     code, out, err = ask("retry", "--all", "--yes")
     assert (code, out) == (0, "sent again: 1 dead letter (planning: 1)\n")
-    assert err == "1 other cannot be sent: never a request, or damaged\n"
+    assert err.startswith("1 other cannot be sent: never a request, or damaged\n")
     code, _, err = ask("retry", "2")
     assert code == 1
     assert err.startswith("error: dead letter 2 cannot be sent: its reason is “bad record”\n  hint: ")
@@ -264,6 +268,15 @@ def test_more_letters_than_a_piece_holds_go_in_order(folder, told):
     die(folder, *((b"%d" % number, {}) for number in range(600)))
     assert told("retry", "--all", "--yes")["retried"] == 600
     assert waiting(folder) == [b"%d" % number for number in range(600)]
+
+
+def test_heavy_letters_go_one_by_one(five, monkeypatch):
+    monkeypatch.setattr(dead_desk, "_PIECE_WEIGHT", 30)
+    with Reader.open(five.state) as reader:
+        chosen = dead_desk.choose(reader, Which(), (), 3, everything=True)
+    assert [[spot.id for spot in piece] for piece in dead_desk.pieces(five.state, chosen)] == [[1], [2], [3]]
+    monkeypatch.setattr(dead_desk, "_PIECE_WEIGHT", 70)
+    assert [[spot.id for spot in piece] for piece in dead_desk.pieces(five.state, chosen)] == [[1, 2], [3]]
 
 
 def test_a_state_in_use_by_another_command_is_said(five, ask):
@@ -419,6 +432,44 @@ def test_a_body_that_is_no_text_is_not_given_to_an_editor(folder, ask):
     assert "the body of dead letter 1 is no text" in err
 
 
+# ---------------------------------------------------------------------------------- the daemon's half
+
+
+async def test_letters_of_a_job_that_the_config_has_no_more_are_told(five):
+    spool = opened(five)
+    by_hand = LettersByHand(spool, lambda: ["planning"])
+    answer = await by_hand.answer({"action": "retry", "ids": [1, 5, 99]})
+    assert (answer["jobs"], answer["unknown"]) == ({"planning": 1, "gps": 1}, ["gps"])
+    assert answer["refused"] == [{"id": 99, "reason": "there is no dead letter 99"}]
+    spool.close()
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "dead knows no None"),
+        ({"action": "burn"}, "dead knows no 'burn'"),
+        ({"action": "drop", "ids": "1"}, "a list of at most 500 ids"),
+        ({"action": "drop", "ids": list(range(501))}, "a list of at most 500 ids"),
+        ({"action": "retry", "ids": [True]}, "whole numbers"),
+        ({"action": "retry", "ids": [1], "weight": "x"}, "a whole number as weight"),
+        ({"action": "undo", "id": "1"}, "a whole number as id"),
+        ({"action": "undo", "id": 1}, "dead letter 1 was not edited"),
+        ({"action": "edit", "id": 1, "body": "?"}, "no base64"),
+        (
+            {"action": "edit", "id": 1, "body": "", "size": 0, "records": 1, "was": ""},
+            "by somebody else meanwhile",
+        ),
+    ],
+)
+async def test_the_daemon_is_not_confused_by_questions_that_make_no_sense(five, asked, said):
+    spool = opened(five)
+    with pytest.raises(AgentError, match=said):
+        await LettersByHand(spool).answer(asked)
+    spool.close()
+    assert kept(five) == [1, 2, 3, 4, 5]
+
+
 # ---------------------------------------------------------------------------------- with a daemon
 
 
@@ -444,6 +495,9 @@ def test_with_a_daemon_letters_are_edited_sent_again_and_dropped_at_once(call, w
         one for one in sandbox.recorded() if one.get("status") == 200 and one["endpoint"] == "planning"
     ]
     assert [one["key"] for one in delivered] == [key]
+    exported = call("dead", "export", "--all", "--output", "ndjson", *words[:4])[1]
+    assert json.loads(exported)["body"]["text"] == "a\ntwo\n"
+    assert not [word for word in ("uthorization", "Bearer", "password-of-the-world") if word in exported]
     assert json.loads(call("dead", "drop", "--all", "--yes", *words)[1]) == {
         "dropped": 1,
         "jobs": {"planning": 1},

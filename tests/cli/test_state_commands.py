@@ -105,6 +105,25 @@ def test_status_explains_in_a_sentence_why_a_lane_waits_also_without_the_daemon(
             world.stop()
 
 
+def test_status_tells_of_a_file_that_cannot_be_moved_and_another_folder_helps_at_once(call, world, sandbox):
+    text = PLANNING.format(drop=world.drop)
+    world.job("planning", text)
+    (world.drop / "done").write_text("a file where the folder should be")
+    (world.drop / "one.csv").write_text("a\n1\n")
+    world.start()
+    world.until(lambda: world.live("planning")["unmoved_files"], "it is told")
+    job = ask(call, world, "status")["jobs"][0]
+    [file] = job["unmoved"]
+    assert (file["path"], file["reason"]) == (str(world.drop / "one.csv"), f"File exists: {world.drop}/done")
+    assert (job["delivered_messages"], job["waiting_messages"]) == (1, 0)
+    assert f"hint: {world.drop}/done must be a folder; it is not sent again" in read(call, world, "status")
+    world.job("planning", text.replace("done/", "sent/"))
+    read(call, world, "reload")
+    world.until((world.drop / "sent/one.csv").exists, "it is moved to the other folder")
+    world.until(lambda: not world.live("planning")["unmoved_files"], "there is nothing more to tell")
+    assert len([one for one in sandbox.recorded() if one["endpoint"] == "planning"]) == 1
+
+
 def test_status_tells_of_a_rejected_file_and_that_its_last_version_goes_on(call, world):
     text = PLANNING.format(drop=world.drop)
     world.job("planning", text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.clock import SystemClock
-from agent.finish import Finisher
+from agent.finish import Finisher, hint_of
 from agent.spool import Spool
 from tests.support.clock import FakeClock, turns
 from tests.support.collecting import csv_text, job_of
@@ -237,6 +238,49 @@ async def test_what_cannot_be_moved_is_said_once_visible_and_tried_again(place, 
     await finisher.sweep()
     assert finisher.stuck() == ()
     assert listed(inbox) == ["done/a.txt"]
+
+
+async def test_a_file_that_cannot_be_moved_is_delivered_and_is_not_sent_again_whatever_comes(place, inbox):
+    (inbox / "done").write_text("a file where the folder should be")
+    (inbox / "a.txt").write_text("a")
+    job = job_in(inbox)
+    clock = FakeClock()
+    finisher = Finisher(place.spool, clock)
+    await run(place, finisher, job)
+    deliver(place)
+    await finisher.sweep()
+    for _ in ("another run", "another process"):
+        result = await asyncio.to_thread(place.run, job)
+        assert (result.messages, place.visible()) == (0, [])
+        finisher = Finisher(place.spool, clock)
+        finisher.set_jobs({"j": job})
+        await finisher.sweep()
+        assert [file.path for file in finisher.stuck()] == [str(inbox / "a.txt")]
+    (inbox / "done").unlink()
+    await finisher.sweep(patient=True)
+    assert listed(inbox) == ["a.txt"]  # not yet: it was tried a moment ago
+    await clock.advance(31)
+    await finisher.sweep(patient=True)
+    assert listed(inbox) == ["done/a.txt"]
+    assert place.rows("j", inbox / "a.txt") == [("done", "")]
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.EROFS, "ReadWritePaths="),
+        (errno.EACCES, "let the user of push-agent write to /in/done and to /in"),
+        (errno.EPERM, "let the user of push-agent write"),
+        (errno.ENOENT, "make the folder above /in/done, or mount it"),
+        (errno.EEXIST, "/in/done must be a folder"),
+        (errno.ENOSPC, "make room on the disk of /in/done"),
+        (errno.EIO, ""),
+    ],
+)
+def test_for_what_keeps_a_file_from_being_moved_there_is_a_hint(number, said):
+    hint = hint_of(OSError(number, os.strerror(number), "/in/done"), Path("/in"))
+    assert said in hint
+    assert bool(hint) == bool(said)
 
 
 async def test_another_file_system_gets_a_copy_that_is_whole_before_the_file_is_gone(place, inbox, finisher):

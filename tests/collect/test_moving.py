@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +40,7 @@ def elsewhere(inbox):
     """A folder on another file system."""
     other = Path("/dev/shm")
     if not os.access(other, os.W_OK) or other.stat().st_dev == inbox.stat().st_dev:
-        assert not os.environ.get("CI"), "CI has two file systems"
+        assert os.environ.get("CI") != "true", "CI has two file systems"
         pytest.skip("there is no second file system here")
     folder = other / f"push-agent-{os.getpid()}-{inbox.parent.name}"
     folder.mkdir()
@@ -136,7 +139,7 @@ def test_a_folder_that_is_a_link_of_our_own_leads_outside(inbox, tmp_path):
     assert lying(tmp_path / "outside") == {"a.csv": CONTENT}
 
 
-def test_del_14_a_disk_that_is_full_leaves_the_file_where_it_was(inbox, elsewhere, monkeypatch):
+def test_a_disk_that_is_full_leaves_the_file_where_it_was(inbox, elsewhere, monkeypatch):
     def full(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -147,6 +150,22 @@ def test_del_14_a_disk_that_is_full_leaves_the_file_where_it_was(inbox, elsewher
     assert lying(elsewhere) == {}
     monkeypatch.undo()
     assert move(inbox, elsewhere) == (elsewhere / "a.csv", "")
+
+
+def test_a_folder_on_a_read_only_file_system_is_an_error_and_the_file_stays(inbox, tmp_path):
+    (tmp_path / "ro").mkdir()
+    script = 'mount -t tmpfs -o ro none "$1" && exec "$0" -m tests.support.move_child'
+    words = ["unshare", "-Urm", "sh", "-c", script, sys.executable, str(tmp_path / "ro")]
+    asked = json.dumps([str(inbox / "a.csv"), str(tmp_path / "ro" / "done"), 0, False])
+    done = subprocess.run(
+        words, cwd=ROOT, input=asked, capture_output=True, text=True, timeout=50, check=False
+    )
+    if "unshare:" in done.stderr or "mount:" in done.stderr:
+        assert os.environ.get("CI") != "true", done.stderr
+        pytest.skip("no user namespaces here")
+    assert done.stdout == "1\n"
+    assert f"Read-only file system: '{tmp_path}/ro/done'" in done.stderr
+    assert lying(inbox) == {"a.csv": CONTENT}
 
 
 # ---------------------------------------------------------------------------------- others meanwhile
@@ -207,6 +226,39 @@ def test_a_file_of_the_same_name_that_came_while_a_copy_was_under_way_stays(inbo
     (inbox / "a.csv").write_text("new work")
     assert move(inbox, target, stamp=stamp) == (target / "a.csv", "")
     assert {name: text for name, text in lying(inbox).items() if "done" not in name} == {"a.csv": b"new work"}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make links of another user")
+def test_sec_10_a_folder_that_is_swapped_for_a_link_all_the_time_lets_nothing_out(inbox, tmp_path):
+    """Whoever may write to the drop folder puts a link in the place of `done` again and again."""
+    private = tmp_path / "private"
+    private.mkdir()
+    (inbox / "link").symlink_to(private)
+    os.lchown(inbox / "link", 54_321, 54_321)
+    (inbox / "a.csv").unlink()
+    over = threading.Event()
+
+    def swap():
+        for number in itertools.count():
+            for one, other in (("done", f"old{number}"), ("link", "done"), ("done", "link")):
+                with contextlib.suppress(OSError):
+                    (inbox / one).rename(inbox / other)
+            if over.is_set():
+                return
+
+    swapper = threading.Thread(target=swap)
+    swapper.start()
+    try:
+        for number in range(80):
+            path = inbox / f"{number}.csv"
+            path.write_bytes(CONTENT)
+            with contextlib.suppress(OSError):
+                move_aside(path, "done/", stamp_of(path), note=lambda: NOTE)
+    finally:
+        over.set()
+        swapper.join()
+    assert names(private) == []
+    assert sorted(int(path.stem) for path in inbox.rglob("*.csv")) == list(range(80))
 
 
 # ---------------------------------------------------------------------------------- NAME.why.json

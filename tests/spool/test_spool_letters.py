@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
+import random
 import signal
 import subprocess
 import sys
@@ -13,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import SpoolFull
 from agent.message import Layout
 from agent.spool import START, Reader, Which
 from tests.support.spool import bodies, draft, letter, open_spool, receipt, stamp
@@ -256,6 +259,27 @@ def test_what_never_was_a_message_is_not_edited(spool, run, state):
     bad = spool.add_dead(letter(message, "bad record")).result()
     with pytest.raises(LookupError, match="no use in editing"):
         edit(spool, bad, b"old", b"x")
+
+
+def test_a_full_spool_lets_letters_be_sent_again_and_dropped_but_not_edited(state, clock):
+    spool = open_spool(state, max_bytes=3_000_000, clock=clock)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    body = random.Random(1).randbytes(100_000)
+    with contextlib.suppress(SpoolFull):
+        for _ in range(100):
+            spool.append(run, [draft(body)]).result()
+    for message in spool.oldest("gps", 0, limit=100, max_bytes=10**9).result():
+        spool.bury(message, letter(message)).result()
+    ids = in_order(state)
+    assert len(ids) > 20
+    was = hashlib.sha256(body).hexdigest()
+    with pytest.raises(SpoolFull):
+        spool.edit_letter(ids[0], body[:-1], size=1, records=1, was=was).result()
+    assert spool.revive_all(ids[:10]).result().jobs == {"gps": 10}
+    assert spool.drop_all(ids[10:20]).result() == {"gps": 10}
+    spool.edit_letter(ids[20], body[:-1], size=1, records=1, was=was).result()
+    assert bodies(spool) == [body] * 10
+    spool.close()
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ from agent.status import (
     SpoolStatus,
 )
 from agent.status_parts import ConfigStatus, RejectedFile
+from agent.unmoved import UnmovedFile
 from agent.web import server as pages
 from agent.web.server import WebServer
 
@@ -56,6 +57,11 @@ SNAPSHOT = Snapshot(
             delivered_messages=2,
             delivered_records=1000,
             dead=1,
+            oldest_dead_seconds=7200.0,
+            unmoved_files=1,
+            unmoved=(
+                UnmovedFile(path="/in/a.csv", reason="Read-only file system: /in/done", hint="mount it"),
+            ),
         ),
         JobStatus(name="idle"),
     ),
@@ -181,6 +187,10 @@ async def test_metrics_are_what_prometheus_reads(client: aiohttp.ClientSession) 
         ("push_agent_oldest_waiting_seconds", idle): 0,
         ("push_agent_waiting_lanes", gps): 1,
         ("push_agent_dead_letters", gps): 1,
+        ("push_agent_oldest_dead_letter_seconds", gps): 7200,
+        ("push_agent_oldest_dead_letter_seconds", idle): 0,
+        ("push_agent_unmoved_files", gps): 1,
+        ("push_agent_unmoved_files", idle): 0,
         ("push_agent_quarantined", gps): 0,
         ("push_agent_next_due_timestamp_seconds", gps): NOW + 30,
         ("push_agent_attempts_total", idle, ("outcome", "retry")): 2,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import UTC
 
 import pytest
+from click import unstyle
 
+from agent.commands.status import text as status_text
 from agent.errors import Problem
 from agent.status import (
     JobStatus,
@@ -17,6 +19,7 @@ from agent.status import (
     to_json,
 )
 from agent.status_parts import ConfigStatus, RejectedFile
+from agent.unmoved import UnmovedFile
 
 NOON = 1_700_049_600.0  # 2023-11-15T12:00:00Z
 
@@ -99,3 +102,19 @@ def test_json_has_the_names_of_the_fields_and_times_in_rfc_3339():
         "hint": "yes",
         "severity": "error",
     }
+
+
+def test_the_text_tells_of_old_dead_letters_and_of_files_that_cannot_be_moved():
+    unmoved = tuple(
+        UnmovedFile(path=f"/in/{n}.csv", reason="Read-only file system: /in/done", hint="mount it")
+        for n in (1, 2)
+    )
+    job = JobStatus(name="gps", dead=3, oldest_dead_seconds=90_000.0, unmoved_files=7, unmoved=unmoved)
+    told = unstyle(status_text(to_json(Snapshot(version="1", taken_at=NOON, state="/state", jobs=(job,)))))
+    assert "gps: 3 dead letters, the oldest 1d 1h old: push-agent dead list --job gps" in told
+    assert "gps: /in/1.csv is dealt with, but cannot be moved: Read-only file system: /in/done\n" in told
+    assert "  hint: mount it; it is not sent again, and its move is tried again by itself" in told
+    assert "gps: 5 files more cannot be moved" in told
+    one = JobStatus(name="gps", dead=1, oldest_dead_seconds=5.0)
+    told = unstyle(status_text(to_json(Snapshot(version="1", taken_at=NOON, state="/state", jobs=(one,)))))
+    assert "gps: 1 dead letter, 5s old: push-agent dead list --job gps" in told

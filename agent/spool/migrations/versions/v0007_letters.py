@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("messages", sa.Column("place", _BIG, nullable=True))
     op.add_column("dead", sa.Column("place", _BIG, server_default="0", nullable=False))
     op.create_index("dead_in_order", "dead", ["place"])
+    op.create_index("dead_of_job_in_order", "dead", ["job", "place"])
     op.create_table(
         "edits",
         sa.Column("letter", _BIG, autoincrement=False, nullable=False),
