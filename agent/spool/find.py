@@ -107,6 +107,14 @@ class Found:
 
 def find(db: Database, key: str, job: str = "", limit: int = 20) -> list[Found]:
     """What waits first, then dead letters, then what has left, each from the newest on; `limit` in all."""
+    db.raw.execute("BEGIN")  # one moment: what leaves meanwhile is not found twice
+    try:
+        return _found(db, key, job, limit)
+    finally:
+        db.rollback()
+
+
+def _found(db: Database, key: str, job: str, limit: int) -> list[Found]:
     found: list[Found] = []
     seen: set[tuple[str, int]] = set()
     for kind, number, one in _all(db, key):

@@ -21,7 +21,7 @@ from agent.spool.folder import StateLock, check_machine, prepare
 from agent.spool.memory_api import MemoryApi
 from agent.spool.opening import open_database
 from agent.spool.pending import Pending
-from agent.spool.quota import ROW_BYTES, Quota
+from agent.spool.quota import Quota, weight_of
 from agent.spool.receipts_api import ReceiptsApi
 from agent.spool.thread import DatabaseThread
 from agent.spool.values import Recovered
@@ -166,7 +166,7 @@ class Spool(FilesApi, MemoryApi, ReceiptsApi, WindowsApi):
         """
         batch = tuple(drafts)
         by_chance = secrets.token_hex(16)  # one for all, so that their index entries lie side by side
-        weight = sum(len(draft.body) for draft in batch) + ROW_BYTES * len(batch)
+        weight = sum(map(weight_of, batch))
 
         def work(db: Database) -> list[str]:
             now = self._clock.now()
