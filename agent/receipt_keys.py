@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 MOST_KEYS = 16
@@ -45,8 +45,13 @@ def packed(columns: Sequence[bytes | memoryview]) -> bytes:
 
 def keys_of(blob: bytes, first: int, last: int) -> bytes:
     """The keys of the records `first` to `last` of a message, counted from 1, both included; b"" of none."""
-    columns = _columns(blob)
-    return packed([column[(first - 1) * WIDTH : last * WIDTH] for column in columns])
+    return keys_of_ranges(blob, ((first, last),))
+
+
+def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """The same of several ranges of records, in their order: what a piece of a split message takes along."""
+    spans = [slice((first - 1) * WIDTH, last * WIDTH) for first, last in ranges]
+    return packed([b"".join(column[span] for span in spans) for column in _columns(blob)])
 
 
 def marks_of(blob: bytes) -> set[int]:

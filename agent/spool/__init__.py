@@ -22,7 +22,7 @@ room for acks; `opening`, `recover` and `migrations` make any state folder usabl
 from __future__ import annotations
 
 from agent.session_row import SessionRow
-from agent.spool.find import Found
+from agent.spool.find import Trace
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
 from agent.spool.spool import Spool
@@ -47,7 +47,6 @@ __all__ = [
     "ConfigRow",
     "FileRow",
     "FileState",
-    "Found",
     "JobOverview",
     "LaneWait",
     "Pending",
@@ -58,5 +57,6 @@ __all__ = [
     "SessionRow",
     "SettledFile",
     "Spool",
+    "Trace",
     "WindowMark",
 ]
