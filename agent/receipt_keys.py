@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import sys
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 MOST_KEYS = 16
@@ -43,14 +43,15 @@ def packed(columns: Sequence[bytes | memoryview]) -> bytes:
     return b"".join((bytes([len(columns)]), *columns)) if columns else b""
 
 
-def keys_of(blob: bytes, *ranges: tuple[int, int]) -> bytes:
-    """The keys of some records of a message: ranges of numbers from 1, both ends included; b"" of none."""
-    return packed(
-        [
-            b"".join(column[(first - 1) * WIDTH : last * WIDTH] for first, last in ranges)
-            for column in _columns(blob)
-        ]
-    )
+def keys_of(blob: bytes, first: int, last: int) -> bytes:
+    """The keys of the records `first` to `last` of a message, counted from 1, both included; b"" of none."""
+    return keys_of_ranges(blob, ((first, last),))
+
+
+def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
+    """The same of several ranges of records, in their order: what a piece of a split message takes along."""
+    spans = [slice((first - 1) * WIDTH, last * WIDTH) for first, last in ranges]
+    return packed([b"".join(column[span] for span in spans) for column in _columns(blob)])
 
 
 def marks_of(blob: bytes) -> set[int]:

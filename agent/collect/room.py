@@ -16,7 +16,7 @@ from agent.collect.result import Hands
 from agent.errors import SourceError, SpoolFull
 from agent.render import Chunk
 from agent.spool import Spool
-from agent.spool.quota import ROW_BYTES
+from agent.spool.quota import weight_of
 
 # Seconds in which a disk may get room again before a file lets go of what it holds.
 _PATIENCE = 60.0
@@ -91,4 +91,4 @@ class Room:
 
 
 def _weight(chunk: Chunk) -> int:
-    return sum(len(draft.body) + ROW_BYTES for draft in chunk.drafts)
+    return sum(map(weight_of, chunk.drafts))

@@ -36,7 +36,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "history": ("agent.commands.history", "List the runs of a job, and what came of each."),
     "dead": (
         "agent.commands.dead",
-        "Messages refused for good: look at them, send again, put right, forget.",
+        "Messages refused for good: look at, send again, put right, forget.",
     ),
     "auth": ("agent.commands.auth", "Look at the sign-in of each connection; refresh, log in, forget."),
     "schema": ("agent.commands.schema", "Print a JSON Schema, for editors."),

@@ -13,7 +13,7 @@ from agent.errors import AgentError
 from agent.status import LaneStatus, counted, explain, number, rfc3339
 
 if TYPE_CHECKING:
-    from agent.spool import Found
+    from agent.spool import Trace
 
 BODY_SHOWN = 500
 
@@ -60,7 +60,7 @@ def command(  # noqa: PLR0917 - one for each option
     return 0
 
 
-def _as_json(one: Found) -> dict[str, Any]:
+def _as_json(one: Trace) -> dict[str, Any]:
     answer = one.answer
     return {
         "state": one.fate,
@@ -89,14 +89,14 @@ def _as_json(one: Found) -> dict[str, Any]:
     }
 
 
-def lane(one: Found) -> int:
+def lane(one: Trace) -> int:
     """Its number, as a job's file has it."""
     from agent.message import lane_number  # noqa: PLC0415 - beside what needs it
 
     return lane_number(one.lane)
 
 
-def why(one: Found) -> str:
+def why(one: Trace) -> str:
     """Of a message that waits, in one sentence."""
     if one.fate == "held":
         return "what it was read from is not read to its end yet"
@@ -117,7 +117,7 @@ def why(one: Found) -> str:
     return f"{counted(one.ahead, 'message')} in front of it" if one.ahead else "it is next"
 
 
-def _as_text(one: Found) -> str:
+def _as_text(one: Trace) -> str:
     lines = [
         _headline(one),
         f"  from {one.origin}, {counted(one.records, 'record')}, {size(one.size)}, run {one.run}",
@@ -134,7 +134,7 @@ def _as_text(one: Found) -> str:
     return "\n".join(lines)
 
 
-def _headline(one: Found) -> str:
+def _headline(one: Trace) -> str:
     at = "" if one.settled_at is None else moment(rfc3339(one.settled_at))
     if one.fate == "delivered":
         return good("delivered ") + f"{at} by {one.job}"

@@ -9,7 +9,7 @@ from dataclasses import replace
 from agent.bodies import gzipped
 from agent.message import Message
 from agent.parts import Apart, Form, Piece, Progress, UnfitBodyError, count, halves, key_of, origin_of
-from agent.receipt_keys import keys_of
+from agent.receipt_keys import keys_of_ranges
 from agent.spool import Left
 from agent.target import gunzip
 
@@ -86,7 +86,7 @@ class Hand:
             key=key_of(message.key, piece),
             origin=origin_of(message.origin, self._total, piece),
             progress="",
-            record_keys=keys_of(message.record_keys, *piece) if message.record_keys else b"",
+            record_keys=keys_of_ranges(message.record_keys, piece) if message.record_keys else b"",
         )
 
     def size(self, piece: Piece) -> int:

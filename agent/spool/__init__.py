@@ -26,7 +26,7 @@ from __future__ import annotations
 
 from agent.session_row import SessionRow
 from agent.spool.database import DATABASE
-from agent.spool.find import Found
+from agent.spool.find import Trace
 from agent.spool.letters import START, Before, LetterCount, Spot, Which
 from agent.spool.pending import Pending
 from agent.spool.reader import Reader
@@ -64,7 +64,6 @@ __all__ = [
     "FileRow",
     "FileState",
     "Fit",
-    "Found",
     "JobOverview",
     "LaneWait",
     "Left",
@@ -80,6 +79,7 @@ __all__ = [
     "SettledFile",
     "Spool",
     "Spot",
+    "Trace",
     "Which",
     "WindowMark",
 ]

@@ -26,7 +26,7 @@ from agent.spool.values import LaneWait
 
 Fate: TypeAlias = Literal["waiting", "held", "dead", "delivered", "superseded"]
 
-_PART = re.compile(r"(.+)\.\d+-\d+")
+_PART = re.compile(r"(.+?)\.\d+-\d+(?:\.[0-9a-f]+)?")
 
 
 def _is(column: Column[str]) -> ColumnElement[bool]:
@@ -74,7 +74,7 @@ _RECEIPT = Statement(select(receipts).where(receipts.c.id == bindparam("receipt"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Trace:
     """One message, and where it is now."""
 
     fate: Fate
@@ -105,9 +105,17 @@ class Found:
     """Why its lane waits; None: for its turn."""
 
 
-def find(db: Database, key: str, job: str = "", limit: int = 20) -> list[Found]:
+def find(db: Database, key: str, job: str = "", limit: int = 20) -> list[Trace]:
     """What waits first, then dead letters, then what has left, each from the newest on; `limit` in all."""
-    found: list[Found] = []
+    db.raw.execute("BEGIN")  # one moment: what leaves meanwhile is not found twice
+    try:
+        return _found(db, key, job, limit)
+    finally:
+        db.rollback()
+
+
+def _found(db: Database, key: str, job: str, limit: int) -> list[Trace]:
+    found: list[Trace] = []
     seen: set[tuple[str, int]] = set()
     for kind, number, one in _all(db, key):
         if (job and one.job != job) or (kind, number) in seen:
@@ -119,7 +127,7 @@ def find(db: Database, key: str, job: str = "", limit: int = 20) -> list[Found]:
     return found
 
 
-def _all(db: Database, key: str) -> Iterator[tuple[str, int, Found]]:
+def _all(db: Database, key: str) -> Iterator[tuple[str, int, Trace]]:
     key = key.encode("utf-8", "replace").decode()
     mark = mark_of(key)
     yield from _waiting_ones(db, key, mark)
@@ -137,7 +145,7 @@ def _all(db: Database, key: str) -> Iterator[tuple[str, int, Found]]:
             yield "receipt", number, _left(receipt_of(receipt))
 
 
-def _waiting_ones(db: Database, key: str, mark: int) -> Iterator[tuple[str, int, Found]]:
+def _waiting_ones(db: Database, key: str, mark: int) -> Iterator[tuple[str, int, Trace]]:
     part = _PART.fullmatch(key)
     waits = {(wait.job, wait.lane): wait for wait in memory.lane_waits(db)}
     for row in db.execute(_WAITING, key=key, whole=part[1] if part else key).fetchall():
@@ -148,10 +156,10 @@ def _waiting_ones(db: Database, key: str, mark: int) -> Iterator[tuple[str, int,
                 yield "message", row[0], _waiting(db, row, waits)
 
 
-def _waiting(db: Database, row: tuple[Any, ...], waits: dict[tuple[str, int], LaneWait]) -> Found:
+def _waiting(db: Database, row: tuple[Any, ...], waits: dict[tuple[str, int], LaneWait]) -> Trace:
     number, job, lane, key, run, records, size, origin, spooled_at, attempts, shown = row
     ahead = db.execute(_AHEAD, job=job, lane=lane, message=number).fetchone()
-    return Found(
+    return Trace(
         fate="waiting" if shown else "held",
         job=job,
         lane=lane,
@@ -168,8 +176,8 @@ def _waiting(db: Database, row: tuple[Any, ...], waits: dict[tuple[str, int], La
     )
 
 
-def _dead(letter: DeadLetter) -> Found:
-    return Found(
+def _dead(letter: DeadLetter) -> Trace:
+    return Trace(
         fate="dead",
         job=letter.job,
         lane=letter.lane,
@@ -189,8 +197,8 @@ def _dead(letter: DeadLetter) -> Found:
     )
 
 
-def _left(receipt: Receipt) -> Found:
-    return Found(
+def _left(receipt: Receipt) -> Trace:
+    return Trace(
         fate="superseded" if receipt.answer.status is None else "delivered",
         job=receipt.job,
         lane=receipt.lane,

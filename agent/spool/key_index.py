@@ -47,6 +47,26 @@ _PART_BEFORE = Statement(
     .order_by(key_pages.c.part.desc())
     .limit(1)
 )
+_NEWEST_PART = select(func.max(key_pages.c.part).label("part")).cte("parts", recursive=True)
+_BELOW = key_pages.alias("below")
+_NEXT_PART = select(func.max(_BELOW.c.part)).where(_BELOW.c.part < _NEWEST_PART.c.part).scalar_subquery()
+_PARTS = _NEWEST_PART.union_all(select(_NEXT_PART).where(_NEWEST_PART.c.part.is_not(None)))
+_IN_PART = key_pages.alias("in_part")
+_LAST_PAGE = (
+    select(_IN_PART.c.id)
+    .where(_IN_PART.c.part == _PARTS.c.part, _IN_PART.c.first <= bindparam("mark"))
+    .order_by(_IN_PART.c.first.desc(), _IN_PART.c.id.desc())
+    .limit(1)
+    .correlate(_PARTS)
+    .scalar_subquery()
+)
+# Of each part the one page that may hold the mark, if it does: the database alone looks through the others.
+_HITS = Statement(
+    select(key_pages.c.part, key_pages.c.first, key_pages.c.base, key_pages.c.marks, key_pages.c.receipts)
+    .select_from(_PARTS)
+    .join(key_pages, key_pages.c.id == _LAST_PAGE)
+    .where(func.instr(key_pages.c.marks, bindparam("mark_bytes")) > 0)
+)
 _PAGES = Statement(
     select(key_pages.c.last, key_pages.c.base, key_pages.c.marks, key_pages.c.receipts)
     .where(key_pages.c.part == bindparam("of_part"), key_pages.c.first <= bindparam("mark"))
@@ -105,10 +125,11 @@ def receipts_with(db: Database, mark: int) -> Iterator[int]:
     for receipt, blob in db.execute(_FRESH_WITH, mark_bytes=bytes_of(mark)).fetchall():
         if holds(blob, mark):  # and not the end of one mark and the beginning of the next
             yield receipt
-    part = _NEVER
-    while (row := db.execute(_PART_BEFORE, before=part).fetchone()) is not None:
-        part = row[0]
-        yield from _in_part(db, part, mark)
+    for part, first, base, marks, owners in db.execute(_HITS, mark=mark, mark_bytes=bytes_of(mark)):
+        if first < mark:
+            yield from sorted(_in_page(mark, base, marks, owners), reverse=True)
+        else:  # pages before it may end with the same mark
+            yield from _in_part(db, part, mark)
 
 
 def _in_part(db: Database, part: int, mark: int) -> list[int]:
@@ -116,10 +137,14 @@ def _in_part(db: Database, part: int, mark: int) -> list[int]:
     for last, base, marks, owners in db.execute(_PAGES, of_part=part, mark=mark):
         if last < mark:
             break
-        sorted_marks = memoryview(marks).cast("q")
-        begin, end = bisect_left(sorted_marks, mark), bisect_right(sorted_marks, mark)
-        found += [base + owner for owner in memoryview(owners).cast("I")[begin:end]]
+        found += _in_page(mark, base, marks, owners)
     return sorted(found, reverse=True)
+
+
+def _in_page(mark: int, base: int, marks: bytes, owners: bytes) -> list[int]:
+    sorted_marks = memoryview(marks).cast("q")
+    begin, end = bisect_left(sorted_marks, mark), bisect_right(sorted_marks, mark)
+    return [base + owner for owner in memoryview(owners).cast("I")[begin:end]]
 
 
 def forget(db: Database) -> int:

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import SpoolFull
+from agent.message import Draft
 from agent.spool.database import CHECKPOINT_PAGES, DATABASE, Database
 from agent.spool.limits import Limits
 
@@ -28,6 +29,11 @@ _AMPLE_DISK = 1_000_000_000  # bytes
 _AMPLE_PAGES = 3_000
 _WAL_PAGE = 4_400  # bytes: a page, its header, and its share of a transaction on top
 ROW_BYTES = 600  # of the database for a message besides its body: columns and three index entries
+
+
+def weight_of(draft: Draft) -> int:
+    """Bytes that a draft will take, about; its keys lie in an index beside the row, too."""
+    return len(draft.body) + 2 * len(draft.record_keys) + ROW_BYTES
 
 
 class Quota:

@@ -18,7 +18,7 @@ from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool import find, letters, memory, pauses, queue, windows
 from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
-from agent.spool.find import Found
+from agent.spool.find import Trace
 from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.migrations import HEAD
 from agent.spool.readonly import ReadOnly, connect_readonly
@@ -175,7 +175,7 @@ class Reader:
         """Every delivery with this idempotency key: one, or more after a repeat by hand."""
         return self._rows(receipt_of, _BY_KEY, key=key)
 
-    def find(self, key: str, *, job: str = "", limit: int = 20) -> list[Found]:
+    def find(self, key: str, *, job: str = "", limit: int = 20) -> list[Trace]:
         """What became of the messages with this Idempotency-Key, or with a record with this receipt key.
 
         What waits first, then dead letters, then what has left, each from the newest on; `limit` in all.

@@ -24,7 +24,7 @@ from agent.spool.opening import open_database
 from agent.spool.parts_api import PartsApi
 from agent.spool.pauses_api import PausesApi
 from agent.spool.pending import Pending
-from agent.spool.quota import ROW_BYTES, Quota
+from agent.spool.quota import Quota, weight_of
 from agent.spool.receipts_api import ReceiptsApi
 from agent.spool.thread import DatabaseThread
 from agent.spool.values import Recovered
@@ -169,7 +169,7 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, PausesApi, ReceiptsApi, W
         """
         batch = tuple(drafts)
         by_chance = secrets.token_hex(16)  # one for all, so that their index entries lie side by side
-        weight = sum(len(draft.body) for draft in batch) + ROW_BYTES * len(batch)
+        weight = sum(map(weight_of, batch))
 
         def work(db: Database) -> list[str]:
             now = self._clock.now()

@@ -211,3 +211,37 @@ def test_history_refuses_what_is_no_time_and_tells_when_there_is_nothing(call, f
     code, _, err = run(call, folder, "history", "trips", "--since", "yesterday")
     assert (code, "--since 'yesterday' is no time" in err) == (2, True)
     assert run(call, folder, "history", "trips")[1] == "no runs of trips\n"
+
+
+POSITIONS = """\
+job: positions
+schedule: {{watch: true, every: 1h}}
+source: {{type: csv, path: {drop}/*.csv, settle: 0s, done: {{move: done/}}}}
+body: {{format: json, per: record, map: {{plate: =plate, n: =n}}}}
+target: {{connection: platform, endpoint: ingest}}
+delivery: {{order: {{by: =plate, lanes: 2}}, latest_by: =plate}}
+receipt: {{keys: ["=plate || ' ' || n"]}}
+"""
+
+
+def test_a_position_that_a_newer_one_made_useless_is_found_as_superseded_and_its_file_is_done(
+    call, world, sandbox
+):
+    sandbox.faults({"on": "ingest", "answer": 503})
+    world.job("positions", POSITIONS.format(drop=world.drop))
+    (world.drop / "1.csv").write_text("plate,n\nA,1\n")
+    world.start()
+    world.until(lambda: world.live("positions")["lanes"], "the lane waits")
+    (world.drop / "2.csv").write_text("plate,n\nA,2\nA,3\n")
+    world.until(lambda: world.live("positions")["waiting_messages"] == 3, "all of it is spooled")
+    sandbox.no_faults()
+    world.until((world.drop / "done/1.csv").exists, "the first file is done")
+    world.until((world.drop / "done/2.csv").exists, "the second file is done")
+    job = world.live("positions")
+    assert (job["delivered_messages"] + job["superseded"], job["dead"], job["waiting_messages"]) == (3, 0, 0)
+    assert job["superseded"] >= 1
+    fates = [
+        json.loads(run(call, world, "find", f"A {n}", "--output", "json")[1])[0]["state"] for n in (1, 2, 3)
+    ]
+    assert fates.count("superseded") == job["superseded"]
+    assert fates[1:] == ["superseded", "delivered"]

@@ -53,7 +53,7 @@ def test_each_batch_has_the_keys_of_its_own_records_in_their_order(trips, order)
         assert len(blob) == 1 + 2 * 8 * len(keys)
         for at, key in [(1, keys[0]), (len(keys), keys[-1])]:
             plate = f"P{int(key[1:]) % 97}"
-            assert marks_of(keys_of(blob, (at, at))) == marks(key, f"{plate}-{key}")
+            assert marks_of(keys_of(blob, at, at)) == marks(key, f"{plate}-{key}")
 
 
 def test_each_request_of_one_record_has_its_key(trips):

@@ -1,6 +1,6 @@
 """Run as a process: uses a spool and dies by SIGKILL at the statement that it is told.
 
-    python -m tests.support.spool_child STATE KILL_AT [open|work|windows|prune]
+    python -m tests.support.spool_child STATE KILL_AT [open|work|keyed|windows|prune]
 
 Prints `appended KEY…` and `acked KEY` once the spool has said so: what stands there must have survived.
 """
@@ -16,7 +16,8 @@ from datetime import timedelta
 from pathlib import Path
 
 from agent.clock import SystemClock
-from agent.spool import Spool
+from agent.receipt_keys import bytes_of, mark_of, packed
+from agent.spool import Spool, key_index
 from agent.window import Window
 from tests.support.spool import draft, receipt
 
@@ -59,6 +60,28 @@ def work(spool: Spool) -> None:
             say("acked", message.key)
 
 
+def keyed(spool: Spool) -> None:
+    """Positions of three vehicles, each with a key of its own; what is superseded leaves, the rest is acked."""
+    key_index.PART_KEYS, key_index.PAGE_KEYS = 8, 3
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    for number in range(1, 30):
+        lot = [
+            draft(
+                b"%d" % part,
+                subject=f"{part % 3}",
+                record_keys=packed([bytes_of(mark_of(f"{number}.{part}"))]),
+            )
+            for part in range(4)
+        ]
+        say("appended", *spool.append(run, lot).result())
+        head = spool.oldest("gps", 0, limit=3).result()
+        gone = spool.supersede(head).result()
+        for message in head:
+            if message.id not in gone:
+                spool.ack(message, receipt(message)).result()
+                say("acked", message.key)
+
+
 def windows(spool: Spool) -> None:
     """Pull windows of ten seconds up to 200, each in three pieces, from wherever they are."""
     while (done := start_of_next(spool)) < 200:
@@ -91,6 +114,8 @@ def main() -> None:
     spool = Spool.open(state, max_bytes=100_000_000, clock=SystemClock())
     if what == "work":
         work(spool)
+    elif what == "keyed":
+        keyed(spool)
     elif what == "windows":
         windows(spool)
     elif what == "prune":
