@@ -162,6 +162,32 @@ def test_with_a_daemon_all_of_it_goes_through_the_daemon_and_survives_its_restar
     left = as_json(call, planning, "drain", "--timeout", "200ms", "--resume", code=75)
     assert (left["jobs"][0]["messages"], left["collecting"]) == (1, "goes on")
     assert planning.live("planning")["paused"] == []
+    limited(planning)
+    assert ask(call, planning, "reload")[0] == 0
+    (planning.drop / "five.csv").write_text("a\n5\n")
+    late = as_json(call, planning, "push", "planning", "--wait", "--timeout", "500ms", code=75)
+    assert late["waits"] == "the time is up after 0.5 s; its run goes on in the daemon"
+    assert (
+        planning.live("planning")["collecting"] == "waiting: spool is full: 1 of 1 messages of job planning"
+    )
+
+
+def limited(planning):
+    """One message of it may wait."""
+    path = planning.config / "jobs/planning.yaml"
+    planning.job("planning", path.read_text() + "spool: {max_messages: 1}\n")
+
+
+def test_a_push_without_a_daemon_ends_when_the_target_makes_no_room_for_the_rest(call, planning, sandbox):
+    limited(planning)
+    (planning.drop / "two.csv").write_text("a\n2\n")
+    sandbox.faults({"on": "planning", "answer": 503})
+    answer = as_json(call, planning, "push", "planning", code=75)
+    assert (answer["state"], answer["messages"]) == ("stopped", 1)
+    assert "503" in answer["waits"]
+    sandbox.no_faults()
+    answer = as_json(call, planning, "push", "planning")
+    assert (answer["state"], answer["messages"], answer["delivered"]) == ("done", 1, 2)
 
 
 def test_progress_tells_what_is_left_how_fast_it_goes_and_how_long_it_takes(capsys):
