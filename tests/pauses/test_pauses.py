@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import AgentError, UsageError
-from agent.pauses.wish import Wish, jobs_meant
+from agent.pauses.wish import TOLD, Wish, jobs_meant
 from agent.spool import LaneWait, Reader
+from tests.support.delivery import a_job
 from tests.support.schedules import until
 
 GPS = Wish(jobs=("gps",), reason="their release")
@@ -128,6 +129,15 @@ async def test_all_means_all_jobs_when_it_pauses_and_all_that_is_paused_when_it_
     assert set(world.delivering) == {"devices", "gps", "planning"}
     await world.pauses.resume(Wish(everything=True))
     assert (world.parts, world.delivering) == ([], {})
+
+
+async def test_of_very_many_pauses_the_log_names_the_first(world, caplog):
+    caplog.set_level("INFO", "push_agent")
+    jobs = {f"j{number:03}": a_job(f"j{number:03}") for number in range(30)}
+    world.pauses.set_plan(replace(world.plan, jobs=jobs), {})
+    await world.pauses.pause(Wish(everything=True, parts=("collecting",)))
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["paused"] * TOLD + ["paused: and more"]
 
 
 async def test_the_control_socket_is_answered_with_what_changed_and_all_that_is_paused(world):
