@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from agent.commands.waiting import Progress
+from agent.spool import Reader
 from tests.cli.conftest import PLANNING
+from tests.support.world import ROOT
 
 
 @pytest.fixture
@@ -188,6 +193,35 @@ def test_a_push_without_a_daemon_ends_when_the_target_makes_no_room_for_the_rest
     sandbox.no_faults()
     answer = as_json(call, planning, "push", "planning")
     assert (answer["state"], answer["messages"], answer["delivered"]) == ("done", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "left"),
+    [
+        (("--resume",), "collecting goes on", []),
+        (
+            ("--reason", "we move"),
+            "collecting stays paused: push-agent resume JOB or --all",
+            [("collecting", "we move")],
+        ),
+    ],
+    ids=["resume", "stay"],
+)
+def test_ctrl_c_ends_a_drain_and_says_what_it_leaves(call, planning, options, said, left):
+    path = planning.config / "connections/platform.yaml"
+    path.write_text(path.read_text().replace("/trips/insertOrUpdate", "/nowhere"))
+    assert ask(call, planning, "push", "planning")[0] == 75
+    line = [sys.executable, "-m", "agent", "drain", *options]
+    line += ["--config", str(planning.config), "--state", str(planning.state)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as drain:
+        while told := drain.stderr.readline():
+            if "1 message left" in told:  # said when its pause is stored
+                break
+        drain.send_signal(signal.SIGINT)
+        _, err = drain.communicate(timeout=30)
+    assert (drain.returncode, err.splitlines()[-1]) == (130, f"stopped: {said}")
+    with Reader.open(planning.state) as reader:
+        assert [(row.part, row.reason) for row in reader.pauses()] == left
 
 
 def test_progress_tells_what_is_left_how_fast_it_goes_and_how_long_it_takes(capsys):
