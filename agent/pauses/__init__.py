@@ -181,13 +181,22 @@ class Pauses:
             if not ends:
                 await self._news.wait()
                 continue
-            await self._clock.sleep(min(max(min(ends) - self._clock.now(), 0.05), _LOOK))
+            await self._news_or(min(max(min(ends) - self._clock.now(), 0.05), _LOOK))
             try:
                 async with self._changing:
                     await self._lift_what_is_over()
             except AgentError as error:
                 log.warning("a pause cannot be ended now", reason=error.message)
                 await self._clock.sleep(_LOOK)
+
+    async def _news_or(self, seconds: float) -> None:
+        """Another pause may end before the one that is slept for."""
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     def _spread(self) -> None:
         """Tell both halves."""

@@ -120,8 +120,9 @@ def test_a_drain_without_a_daemon_delivers_what_is_left_and_leaves_collecting_pa
     assert code == 0
     assert "nothing of 1 job is left in the spool" in out
     assert "collecting stays paused" in out
+    assert as_json(call, planning, "drain", "planning", "--resume")["state"] == "drained"
     [pause] = as_json(call, planning, "status")["jobs"][0]["paused"]
-    assert (pause["part"], pause["reason"]) == ("collecting", "drained")
+    assert (pause["part"], pause["reason"]) == ("collecting", "drained"), "it was paused before"
     assert as_json(call, planning, "resume", "--all")["paused"] == []
 
 

@@ -70,6 +70,15 @@ async def test_a_pause_for_a_while_ends_by_itself(world, caplog):
         assert reader.pauses() == []
 
 
+async def test_a_short_pause_ends_in_time_beside_a_long_one(world):
+    await world.pauses.pause(replace(GPS, seconds=7200))
+    await world.clock.advance(1)
+    await world.pauses.pause(Wish(jobs=("planning",), seconds=5))
+    await world.clock.advance(6)
+    await until(lambda: "planning" not in world.collecting)
+    assert list(world.collecting) == ["gps"]
+
+
 async def test_a_pause_that_ended_while_nothing_ran_is_over_at_the_start(world):
     await world.pauses.pause(replace(GPS, seconds=3600))
     world.clock.suspend(4000)
