@@ -45,7 +45,9 @@ class Draining:
             name = stuck[0].name if stuck[0].kind == "job" else f"--connection {stuck[0].name}"
             hint = f"push-agent resume {name} --delivering, then drain"
             raise AgentError(f"{stuck[0].said}: what is in the spool cannot leave", hint=hint)
-        wanted = Wish(jobs=jobs, parts=("collecting",), reason=wish.reason or _REASON)
+        before = {row.name for row in pauses.rows() if (row.kind, row.part) == ("job", "collecting")}
+        collecting = tuple(job for job in jobs if job not in before)  # a pause of before keeps its end
+        wanted = Wish(jobs=collecting, parts=("collecting",), reason=wish.reason or _REASON)
         fresh = await pauses.pause(wanted)
         return Drain(jobs=jobs, paused=tuple(row.name for row in fresh))
 

@@ -19,12 +19,13 @@ from agent.custody import act, rekey
 from agent.draining import Draining
 from agent.engine import Engine
 from agent.errors import ConfigError, StateError
-from agent.following import Following, Left
+from agent.following import Following, Left, Mark
 from agent.message import JsonValue
 from agent.pauses.wish import Wish
 from agent.reload import Change
 
 _GRACE = 10.0
+_FULL = ("waiting: the spool is full", "waiting: spool is full")
 # Seconds between two words on how far it is.
 _BEAT = 0.5
 
@@ -62,7 +63,7 @@ async def push_once(
     async with _engine_of([job], config=config, settings=settings, loaded=loaded, clock=clock) as engine:
         progress = asyncio.create_task(_tell(engine, job, clock, say))
         try:
-            run, mark = await Following(engine).push(job, limit)
+            run, mark = await _pushed(engine, job, limit, patience)
             waits = await _until_gone(engine, [job], patience)
             dead = (await Following(engine).since(mark)).dead
         finally:
@@ -70,6 +71,24 @@ async def push_once(
             await engine.stop(_GRACE)
         await engine.finisher.sweep()
         return Pushed(run=run, delivered=_delivered(engine, job), dead=dead, waits=waits)
+
+
+async def _pushed(
+    engine: Engine, job: str, limit: int | None, patience: float | None
+) -> tuple[RunResult, Mark]:
+    """The run; it is stopped where it waits for room in the spool that the target does not make now."""
+    pushing = asyncio.create_task(Following(engine).push(job, limit), name="push")
+    end = asyncio.get_running_loop().time() + (patience or 0.0)
+    try:
+        while not pushing.done():
+            await asyncio.wait({pushing}, timeout=_BEAT)
+            full = engine.collector.doing(job).startswith(_FULL)
+            stuck = full and any(wait.job == job for wait in engine.deliverer.snapshot().waits)
+            if stuck and asyncio.get_running_loop().time() >= end:
+                await engine.collector.stop(_GRACE)
+        return await pushing
+    finally:
+        pushing.cancel()
 
 
 async def drain_once(

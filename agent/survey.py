@@ -6,11 +6,12 @@ Live (only in the daemon) ──────────────────
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from agent import __version__
 from agent.config.model import Job, Schedule
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _FAILURE_SHOWN = 86_400.0  # seconds; the run after a bad file is a good one, and must not hide what was wrong
 _UNMOVED_SHOWN = 5
+_Paused: TypeAlias = "Mapping[tuple[str, str], Sequence[PauseRow]]"
 DATABASES = ("state.db", "state.db-wal")
 
 
@@ -65,11 +67,11 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         rows = {row.connection: row for row in reader.sessions()}
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
-        paused = reader.pauses()
+        paused = _by_name(reader.pauses())
         fits = reader.fits()
     messages = sum(one.waiting + one.held for one in overviews.values())
     names = sorted(
-        {*overviews, *(live.jobs if live else ()), *(row.name for row in paused if row.kind == "job")}
+        {*overviews, *(live.jobs if live else ()), *(name for kind, name in paused if kind == "job")}
     )
     if live is None:
         connections = tuple(
@@ -196,20 +198,24 @@ def _backfill(row: BackfillRow) -> BackfillStatus:
     )
 
 
-def _paused_job(name: str, rows: list[PauseRow], job: Job | None) -> tuple[PauseStatus, ...]:
-    if not rows:
-        return ()
-    found = _paused(rows, "job", name)
-    if job is not None:
-        places = {"collecting": read_over(job), "delivering": job.target.connection}
-        found += tuple(
-            _pause(row) for row in rows if row.kind == "connection" and places[row.part] == row.name
-        )
+def _by_name(rows: list[PauseRow]) -> _Paused:
+    found: defaultdict[tuple[str, str], list[PauseRow]] = defaultdict(list)
+    for row in rows:
+        found[row.kind, row.name].append(row)
     return found
 
 
-def _paused(rows: list[PauseRow], kind: str, name: str) -> tuple[PauseStatus, ...]:
-    return tuple(_pause(row) for row in rows if (row.kind, row.name) == (kind, name))
+def _paused_job(name: str, paused: _Paused, job: Job | None) -> tuple[PauseStatus, ...]:
+    found = _paused(paused, "job", name)
+    if job is not None and paused:
+        for part, place in (("collecting", read_over(job)), ("delivering", job.target.connection)):
+            over = paused.get(("connection", place), ()) if place else ()
+            found += tuple(_pause(row) for row in over if row.part == part)
+    return found
+
+
+def _paused(paused: _Paused, kind: str, name: str) -> tuple[PauseStatus, ...]:
+    return tuple(_pause(row) for row in paused.get((kind, name), ()))
 
 
 def _pause(row: PauseRow) -> PauseStatus:

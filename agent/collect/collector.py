@@ -86,6 +86,7 @@ class Collector:
             poll=poll,
             slots=Slots(settings.collect_concurrency, self._stop),
             databases=databases,
+            paused=self._paused,
         )
         self._pool: ThreadPoolExecutor | None = None
 
@@ -133,9 +134,9 @@ class Collector:
         if name not in self._jobs or self._stop.is_set() or self._pool is None:
             return
         wanted = Wanted(job=name, due=time, trigger=trigger)
-        if name in self._held:
+        if reason := self._paused(name):
             if trigger not in HINTS:
-                self._tally.skip(wanted, self._held[name].said)
+                self._tally.skip(wanted, reason)
         elif name in self._active:
             self._due_again(name, wanted)
         else:
@@ -159,6 +160,11 @@ class Collector:
         else:
             queue.append(wanted)
 
+    def _paused(self, name: str) -> str:
+        """Why; "" when it is not. Also called in the threads of runs."""
+        held = self._held.get(name)
+        return held.said if held is not None else ""
+
     async def run_now(self, name: str, limit: int | None = None) -> RunResult:
         """Run a job once, behind a run that is under way; what it came to.
 
@@ -179,10 +185,8 @@ class Collector:
         job = self.job(wanted.job)
         if self._stop.is_set() or self._pool is None:
             raise AgentError("the agent is stopping", hint="try again when it runs")
-        if wanted.job in self._held:
-            raise AgentError(
-                self._held[wanted.job].said, hint=f"push-agent resume {wanted.job}, then try again"
-            )
+        if reason := self._paused(wanted.job):
+            raise AgentError(reason, hint=f"push-agent resume {wanted.job}, then try again")
         wanted.result = asyncio.get_running_loop().create_future()
         if wanted.job in self._active:
             self._queues.setdefault(wanted.job, deque()).append(wanted)
@@ -246,8 +250,7 @@ class Collector:
 
     async def _run(self, job: Job, wanted: Wanted) -> RunResult:
         try:
-            held = self._held.get(job.name)
-            if reason := held.said if held is not None else await self._quarantine.reason(job):
+            if reason := self._paused(job.name) or await self._quarantine.reason(job):
                 self._tally.skip(wanted, reason)
                 return RunResult(state="skipped", reason=reason)
             # Who waits for a run by hand waits for room too; one of the schedule takes no thread for that.

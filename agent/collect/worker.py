@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -41,6 +42,8 @@ class Worker:
     poll: float
     slots: Slots
     databases: Databases | None = None
+    paused: Callable[[str], str] = lambda _: ""
+    """Job → why none of its runs begins; "" when they do."""
 
     @property
     def temp(self) -> Path:
@@ -51,6 +54,10 @@ class Worker:
         """The run itself, with its row in the spool, once there is a slot for it. Blocks."""
         try:
             with self.slots.hold():
+                if reason := self.paused(job.name):  # since it began to wait for its turn
+                    if wanted.trigger not in HINTS:
+                        self.spool.skip(job.name, wanted.due, wanted.trigger, reason).result()
+                    return RunResult(state="skipped", reason=reason)
                 return self._run(job, wanted, tools)
         except StoppedError:
             return RunResult(state="stopped", reason="the agent stopped before it began")

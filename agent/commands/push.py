@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # A run may read a very large file; the daemon goes on with it when nobody waits any more.
 PATIENCE = 3600.0
+_NOT_YET = {"state": "collecting", "reason": "", "records": 0, "messages": 0, "delivered": 0, "dead": 0}
 
 
 @click.command(
@@ -124,7 +125,14 @@ def _by_daemon(
 
     if not is_living(state):
         return None
-    result = dict(call_and_wait(state, "push", {"job": job, "limit": limit}, timeout=PATIENCE))
+    words: dict[str, JsonValue] = {"job": job, "limit": limit}
+    try:
+        result = dict(call_and_wait(state, "push", words, timeout=PATIENCE if seconds is None else seconds))
+    except ControlError as error:
+        if seconds is None or not isinstance(error.__cause__, TimeoutError):
+            raise
+        late = f"the time is up after {seconds:g} s; its run goes on in the daemon"
+        return {**_NOT_YET, "job": job, "waits": late}
     mark = result.pop("mark")
     return {**result, **_followed(state, result, mark, seconds, quiet=quiet)} if wait else result
 

@@ -126,7 +126,8 @@ class Waiting:
         self._row_may_stand = False
         if self._kind:
             seconds = round(self._house.clock.now() - self._since, 1)
-            log.info("a lane goes on", job=self._job, lane=lane_number(self._lane), after_seconds=seconds)
+            say = log.debug if self._kind == "paused" else log.info
+            say("a lane goes on", job=self._job, lane=lane_number(self._lane), after_seconds=seconds)
             self._kind = ""
         try:
             await self._house.spool.clear_wait(self._job, self._lane)
@@ -138,7 +139,9 @@ class Waiting:
         now = self._house.clock.now()
         if kind != self._kind:
             number = lane_number(self._lane)
-            log.warning("a lane waits", job=self._job, lane=number, kind=kind, reason=reason)
+            # Of a pause the log tells once, where a person began it; not again for each of 64 lanes.
+            say = log.debug if kind == "paused" else log.warning
+            say("a lane waits", job=self._job, lane=number, kind=kind, reason=reason)
             self._since = self._since if self._kind else now
             self._kind = kind
         self._row_may_stand = True

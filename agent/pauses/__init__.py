@@ -69,10 +69,7 @@ class Pauses:
     async def start(self) -> None:
         """Recall what was paused; from now on pauses end by themselves."""
         await self.recall()
-        for row in self.rows()[:TOLD]:
-            log.info("is still paused", **_words(row))
-        if len(self._rows) > TOLD:
-            log.info("more is still paused", pauses=len(self._rows))
+        _tell(log.info, "is still paused", self.rows())
         self._ending = asyncio.create_task(self._end_in_time(), name="pauses")
 
     async def recall(self) -> None:
@@ -130,8 +127,7 @@ class Pauses:
             await self._spool.put_pauses(kept)
             self._rows.update({_key(row): row for row in kept})
             self._spread()
-        for row in fresh:
-            log.warning("paused", **_words(row))
+        _tell(log.warning, "paused", fresh)
         return fresh
 
     def _renewed(self, row: PauseRow) -> PauseRow:
@@ -148,8 +144,7 @@ class Pauses:
                 if row.part in wish.parts and (wish.everything or (row.kind, row.name) in names)
             ]
             await self._lift(rows)
-        for row in rows:
-            log.info("resumed", **_words(row))
+        _tell(log.info, "resumed", rows)
         return rows
 
     async def answer(self, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
@@ -177,8 +172,7 @@ class Pauses:
         now = self._clock.now()
         over = [row for row in self.rows() if row.until is not None and row.until <= now]
         await self._lift(over)
-        for row in over:
-            log.info("a pause is over", **_words(row))
+        _tell(log.info, "a pause is over", over)
 
     async def _end_in_time(self) -> None:
         while True:
@@ -187,13 +181,22 @@ class Pauses:
             if not ends:
                 await self._news.wait()
                 continue
-            await self._clock.sleep(min(max(min(ends) - self._clock.now(), 0.05), _LOOK))
+            await self._news_or(min(max(min(ends) - self._clock.now(), 0.05), _LOOK))
             try:
                 async with self._changing:
                     await self._lift_what_is_over()
             except AgentError as error:
                 log.warning("a pause cannot be ended now", reason=error.message)
                 await self._clock.sleep(_LOOK)
+
+    async def _news_or(self, seconds: float) -> None:
+        """Another pause may end before the one that is slept for."""
+        waits = [asyncio.ensure_future(self._news.wait()), asyncio.ensure_future(self._clock.sleep(seconds))]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
 
     def _spread(self) -> None:
         """Tell both halves."""
@@ -229,6 +232,14 @@ def _delivered_over(job: Job) -> str | None:
 
 def _key(row: PauseRow) -> tuple[Kind, str, Part]:
     return row.kind, row.name, row.part
+
+
+def _tell(say: Callable[..., None], event: str, rows: Sequence[PauseRow]) -> None:
+    """Each in a line; of very many only the first, so that ten thousand lines do not hold the event loop."""
+    for row in rows[:TOLD]:
+        say(event, **_words(row))
+    if len(rows) > TOLD:
+        say(f"{event}: and more", pauses=len(rows) - TOLD)
 
 
 def _words(row: PauseRow) -> dict[str, str]:

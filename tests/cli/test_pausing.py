@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
 from agent.commands.waiting import Progress
+from agent.spool import Reader
 from tests.cli.conftest import PLANNING
+from tests.support.world import ROOT
 
 
 @pytest.fixture
@@ -115,8 +120,9 @@ def test_a_drain_without_a_daemon_delivers_what_is_left_and_leaves_collecting_pa
     assert code == 0
     assert "nothing of 1 job is left in the spool" in out
     assert "collecting stays paused" in out
+    assert as_json(call, planning, "drain", "planning", "--resume")["state"] == "drained"
     [pause] = as_json(call, planning, "status")["jobs"][0]["paused"]
-    assert (pause["part"], pause["reason"]) == ("collecting", "drained")
+    assert (pause["part"], pause["reason"]) == ("collecting", "drained"), "it was paused before"
     assert as_json(call, planning, "resume", "--all")["paused"] == []
 
 
@@ -162,6 +168,61 @@ def test_with_a_daemon_all_of_it_goes_through_the_daemon_and_survives_its_restar
     left = as_json(call, planning, "drain", "--timeout", "200ms", "--resume", code=75)
     assert (left["jobs"][0]["messages"], left["collecting"]) == (1, "goes on")
     assert planning.live("planning")["paused"] == []
+    limited(planning)
+    assert ask(call, planning, "reload")[0] == 0
+    (planning.drop / "five.csv").write_text("a\n5\n")
+    late = as_json(call, planning, "push", "planning", "--wait", "--timeout", "500ms", code=75)
+    assert late["waits"] == "the time is up after 0.5 s; its run goes on in the daemon"
+    assert (
+        planning.live("planning")["collecting"] == "waiting: spool is full: 1 of 1 messages of job planning"
+    )
+
+
+def limited(planning):
+    """One message of it may wait."""
+    path = planning.config / "jobs/planning.yaml"
+    planning.job("planning", path.read_text() + "spool: {max_messages: 1}\n")
+
+
+def test_a_push_without_a_daemon_ends_when_the_target_makes_no_room_for_the_rest(call, planning, sandbox):
+    limited(planning)
+    (planning.drop / "two.csv").write_text("a\n2\n")
+    sandbox.faults({"on": "planning", "answer": 503})
+    answer = as_json(call, planning, "push", "planning", code=75)
+    assert (answer["state"], answer["messages"]) == ("stopped", 1)
+    assert "503" in answer["waits"]
+    sandbox.no_faults()
+    answer = as_json(call, planning, "push", "planning")
+    assert (answer["state"], answer["messages"], answer["delivered"]) == ("done", 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "left"),
+    [
+        (("--resume",), "collecting goes on", []),
+        (
+            ("--reason", "we move"),
+            "collecting stays paused: push-agent resume JOB or --all",
+            [("collecting", "we move")],
+        ),
+    ],
+    ids=["resume", "stay"],
+)
+def test_ctrl_c_ends_a_drain_and_says_what_it_leaves(call, planning, options, said, left):
+    path = planning.config / "connections/platform.yaml"
+    path.write_text(path.read_text().replace("/trips/insertOrUpdate", "/nowhere"))
+    assert ask(call, planning, "push", "planning")[0] == 75
+    line = [sys.executable, "-m", "agent", "drain", *options]
+    line += ["--config", str(planning.config), "--state", str(planning.state)]
+    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as drain:
+        while told := drain.stderr.readline():
+            if "1 message left" in told:  # said when its pause is stored
+                break
+        drain.send_signal(signal.SIGINT)
+        _, err = drain.communicate(timeout=30)
+    assert (drain.returncode, err.splitlines()[-1]) == (130, f"stopped: {said}")
+    with Reader.open(planning.state) as reader:
+        assert [(row.part, row.reason) for row in reader.pauses()] == left
 
 
 def test_progress_tells_what_is_left_how_fast_it_goes_and_how_long_it_takes(capsys):

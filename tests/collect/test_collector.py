@@ -11,6 +11,9 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.collect import Collector
+from agent.collect.slots import Slots
+from agent.collect.wanted import Wanted
+from agent.collect.worker import Worker
 from agent.config.model import AgentSettings, Schedule, Where
 from agent.errors import AgentError
 from agent.spool import Fit, PauseRow, Reader, Spool
@@ -343,6 +346,26 @@ async def test_a_paused_job_is_not_run_and_what_was_due_is_recorded_with_its_rea
     assert runs(place) == [("skipped", "every", "job j is paused: their release")]
     collector.hold({})
     assert (await collector.run_now("j")).messages == 1
+
+
+def test_a_run_that_got_its_turn_after_its_job_was_paused_does_not_begin(place, tmp_path, inbox):
+    (inbox / "a.txt").write_text("a")
+    stop = threading.Event()
+    worker = Worker(
+        spool=place.spool,
+        settings=AgentSettings(state=tmp_path / "state"),
+        clock=SystemClock(),
+        stop=stop,
+        poll=0,
+        slots=Slots(1, stop),
+        paused=lambda name: f"job {name} is paused",
+    )
+    for trigger in ("every", "watch"):
+        wanted = Wanted(job="j", due=1_800_000_000.0, trigger=trigger)
+        result = worker.run(job_of("file", inbox / "*.txt"), wanted, None)
+        assert (result.state, result.reason) == ("skipped", "job j is paused")
+    assert runs(place) == [("skipped", "every", "job j is paused")]
+    assert place.visible() == []
 
 
 async def test_a_run_under_way_ends_when_its_job_is_paused_and_those_behind_it_do_not_begin(

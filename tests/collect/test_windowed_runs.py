@@ -17,7 +17,7 @@ from agent.config import SecretStore
 from agent.config.model import AgentSettings, Batch, Database, SettledRows, SqlSource
 from agent.databases import KnownDatabases
 from agent.errors import AgentError, UsageError
-from agent.spool import Reader, Spool
+from agent.spool import PauseRow, Reader, Spool
 from tests.collect.test_contract import with_contract
 from tests.support.clock import START, FakeClock
 from tests.support.collecting import job_of
@@ -628,3 +628,46 @@ def test_a_backfill_that_waits_for_room_can_be_stopped():
     wanted.cancelled = lambda: True
     assert ThreadHands(wanted, stop).pause(0)
     assert not stop.is_set()
+
+
+# ---------------------------------------------------------------------------------- pauses
+
+PAUSED = PauseRow(kind="job", name="j", part="collecting", reason="patches", since=0.0, until=None)
+
+
+async def test_a_catch_up_stops_behind_the_window_under_way_and_goes_on_there(place, collector, clock, table):
+    collector.set_jobs({"j": windowed(missed="all")})
+    await due(collector, clock)
+    clock.tick(3 * MINUTE)
+    gate = Gate(place.spool)
+    collector.due("j", clock.now(), "missed")
+    await asyncio.to_thread(gate.reached.wait, 20)
+    collector.hold({"j": PAUSED})
+    gate.open.set()
+    await idle(collector)
+    mark = await place.spool.window_mark("j")
+    assert (clock.now() - mark.done) / MINUTE == 2.0, "one of three was under way"
+    collector.hold({})
+    await due(collector, clock, "missed")
+    with Reader.open(place.temp.parent / "state") as reader:
+        found = [(run.state, run.since, run.reason) for run in reversed(reader.runs("j"))]
+    assert [since for state, since, _ in found if state == "done"] == [
+        START + n * MINUTE for n in range(-1, 3)
+    ]
+    assert [reason for state, _, reason in found if state == "skipped"] == ["job j is paused: patches"]
+
+
+async def test_a_backfill_of_a_paused_job_stops_with_the_reason_and_goes_on_when_asked(
+    place, collector, backfills, table
+):
+    collector.set_jobs({"j": windowed()})
+    table.add(-10, -9)
+    collector.hold({"j": PAUSED})
+    row = await backfills.begin("j", at(-10), at(-8), "")
+    await backfills.wait("j")
+    stopped = await row_of(place, row)
+    assert (stopped.state, stopped.reason, stopped.windows) == ("stopped", "job j is paused: patches", 0)
+    collector.hold({})
+    again = await backfills.begin("j", at(-10), at(-8), "")
+    await backfills.wait("j")
+    assert (again.id, (await row_of(place, row)).state) == (row.id, "done")

@@ -32,6 +32,18 @@ async def test_a_paused_job_sends_nothing_and_says_why_and_goes_on_at_once(still
     assert still.overview().waits == ()
 
 
+async def test_a_lane_that_waits_for_a_pause_does_not_fill_the_log(still, server, caplog):
+    caplog.set_level("INFO", "push_agent")
+    server.script("/in", [Answer(204)])
+    still.deliverer.hold({"gps": a_pause()})
+    await still.spooled("a")
+    await still.start()
+    await still.waits("paused")
+    still.deliverer.hold({})
+    await still.settled()
+    assert "a lane" not in caplog.text
+
+
 async def test_what_is_in_flight_when_the_pause_comes_ends_and_is_stored(still, server):
     asked, may_answer = asyncio.Event(), asyncio.Event()
 

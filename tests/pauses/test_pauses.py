@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from agent.errors import AgentError, UsageError
-from agent.pauses.wish import Wish, jobs_meant
+from agent.pauses.wish import TOLD, Wish, jobs_meant
 from agent.spool import LaneWait, Reader
+from tests.support.delivery import a_job
 from tests.support.schedules import until
 
 GPS = Wish(jobs=("gps",), reason="their release")
@@ -67,6 +68,15 @@ async def test_a_pause_for_a_while_ends_by_itself(world, caplog):
     assert "a pause is over" in caplog.text
     with Reader.open(world.folder) as reader:
         assert reader.pauses() == []
+
+
+async def test_a_short_pause_ends_in_time_beside_a_long_one(world):
+    await world.pauses.pause(replace(GPS, seconds=7200))
+    await world.clock.advance(1)
+    await world.pauses.pause(Wish(jobs=("planning",), seconds=5))
+    await world.clock.advance(6)
+    await until(lambda: "planning" not in world.collecting)
+    assert list(world.collecting) == ["gps"]
 
 
 async def test_a_pause_that_ended_while_nothing_ran_is_over_at_the_start(world):
@@ -128,6 +138,15 @@ async def test_all_means_all_jobs_when_it_pauses_and_all_that_is_paused_when_it_
     assert set(world.delivering) == {"devices", "gps", "planning"}
     await world.pauses.resume(Wish(everything=True))
     assert (world.parts, world.delivering) == ([], {})
+
+
+async def test_of_very_many_pauses_the_log_names_the_first(world, caplog):
+    caplog.set_level("INFO", "push_agent")
+    jobs = {f"j{number:03}": a_job(f"j{number:03}") for number in range(30)}
+    world.pauses.set_plan(replace(world.plan, jobs=jobs), {})
+    await world.pauses.pause(Wish(everything=True, parts=("collecting",)))
+    said = [record.getMessage() for record in caplog.records]
+    assert said == ["paused"] * TOLD + ["paused: and more"]
 
 
 async def test_the_control_socket_is_answered_with_what_changed_and_all_that_is_paused(world):
