@@ -23,6 +23,7 @@ from pathlib import Path
 
 from agent import __version__
 from agent.clock import Clock
+from agent.collect.known import sweep_gone
 from agent.config import load_settings
 from agent.config.model import AgentSettings, Job, Plan
 from agent.custody import act, rekey
@@ -227,8 +228,10 @@ class Daemon:
             try:
                 settings = self._settings
                 await self._engine.spool.prune(settings.receipts_keep, settings.receipts_max_bytes)
-            except AgentError as error:
-                log.warning("old receipts are not removed now", reason=error.message)
+                jobs = {*self._reloader.plan.jobs, *self._reloader.draining}
+                await asyncio.to_thread(sweep_gone, settings.state, jobs, self._clock.now())
+            except (AgentError, OSError) as error:
+                log.warning("what is old is not removed now", reason=str(error))
             await self._clock.sleep(_PRUNE_EVERY)
 
     # ------------------------------------------------------------------------------ the world of reload

@@ -17,10 +17,14 @@ from agent.collect.result import RunResult, merged
 from agent.collect.tally import Tally
 from agent.collect.wanted import Wanted
 from agent.collect.windows import Grid, next_window, one_by_one, zone_of
+from agent.collect.worker import fault
 from agent.config.model import Job, window_delay
 from agent.errors import AgentError
+from agent.logs import get_log
 from agent.spool import Spool
 from agent.window import Window
+
+log = get_log("collect")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,10 +45,16 @@ class CatchUp:
         try:
             reason = await self._all(wanted, grid, results)
         except AgentError as error:
-            results.append(RunResult(state="failed", reason=error.message))
-            self.tally.note(self.job, results[-1])
+            self._failed(results, error.message)
+        except Exception as error:  # noqa: BLE001 - whoever waits for the run is to be told
+            log.bug("windows cannot be told", error, job=self.job.name)
+            self._failed(results, fault(error))
         result = merged(results) if results else RunResult(state="skipped", reason=reason)
         return replace(result, look_again_at=self._later(grid))
+
+    def _failed(self, results: list[RunResult], reason: str) -> None:
+        results.append(RunResult(state="failed", reason=reason))
+        self.tally.note(self.job, results[-1])
 
     def _later(self, grid: Grid) -> float | None:
         """When a window that has ended may be pulled; None: there is none."""

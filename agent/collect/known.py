@@ -12,7 +12,9 @@ lie in STATE/seen/JOB; one that no cursor names is swept.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +28,9 @@ log = get_log("collect")
 
 FOLDER = "seen"
 _PIECE = 1 << 20
+_GONE = "gone"
+_KEPT = 7 * 86_400.0
+"""Seconds that the marks of a job outlive it."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -133,6 +138,26 @@ def load_known(job: Job, spool: Spool) -> Known | None:
             "what was sent before is not known any more: all records are sent", job=job.name, reason=why
         )
     return Known(folder=folder, by=only.changed_by, layers=layers)
+
+
+def sweep_gone(state: Path, jobs: Collection[str], now: float) -> None:
+    """Delete what is known for jobs that have been gone for a week. Blocks.
+
+    `jobs`: those that there are, and those whose messages still wait. A file in the folder tells since when
+    the job has been gone; the next run of one that is back removes it.
+    """
+    folders = [path for path in (state / FOLDER).glob("*") if path.is_dir() and path.name not in jobs]
+    for folder in folders:
+        gone = folder / _GONE
+        if not gone.exists():
+            gone.touch()
+            os.utime(gone, (now, now))
+        elif now - gone.stat().st_mtime > _KEPT:
+            shutil.rmtree(folder, ignore_errors=True)
+            log.info("what was known for a job that is gone is deleted", job=folder.name)
+    for folder in (state / FOLDER).glob("*"):
+        if folder.name in jobs:
+            (folder / _GONE).unlink(missing_ok=True)
 
 
 def _sha256(path: Path) -> str:

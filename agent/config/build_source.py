@@ -9,6 +9,7 @@ from typing import Literal, TypedDict, cast
 from agent.config.build_only import build_only
 from agent.config.build_pull import build_command, build_http
 from agent.config.build_sql import build_sql
+from agent.config.cells import trouble_of
 from agent.config.model import (
     CsvSource,
     ExcelSource,
@@ -52,11 +53,7 @@ def build_source(source: View) -> Source | None:  # noqa: PLR0911 - one for each
     if kind == "sql":
         return build_sql(source)
     if kind == "excel":
-        return ExcelSource(
-            **_common(source),
-            sheet=source.text("sheet"),
-            header_row=source.number("header_row", 1),
-        )
+        return _excel(source)
     kinds = {"ndjson": NdjsonSource, "parquet": ParquetSource}
     made = kinds.get(kind)
     return cast("Source", made(**_common(source))) if made else None
@@ -131,6 +128,23 @@ def _grows(source: View) -> None:
         if text.endswith((".gz", ".zst")):
             hint = "name the log itself, or write `reread: changed`"
             source.found.error(where, "a packed file cannot be read as it grows", hint)
+
+
+def _excel(source: View) -> ExcelSource:
+    cells = source.text("range")
+    if cells is not None:
+        if "header_row" in source:
+            hint = "delete it: the first row of the range holds the column names"
+            source.found.error(source.at("header_row"), "cannot stand beside `range`", hint)
+        if (wrong := trouble_of(cells)) is not None:
+            source.found.error(source.at("range"), *wrong)
+    number = source.number("sheet", 0)
+    return ExcelSource(
+        **_common(source),
+        sheet=number or source.text("sheet"),
+        range=cells,
+        header_row=source.number("header_row", 1),
+    )
 
 
 def _csv(source: View) -> CsvSource:

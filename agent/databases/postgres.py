@@ -20,9 +20,18 @@ import pyarrow as pa
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
-from agent.databases.postgres_types import bound_as, kept, known, parameter, text_of, type_of, with_casts
+from agent.databases.postgres_types import (
+    TooLateError,
+    bound_as,
+    kept,
+    known,
+    parameter,
+    text_of,
+    type_of,
+    with_casts,
+)
 from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
-from agent.errors import SourceError
+from agent.errors import RecordError, SourceError
 from agent.sources.asking import Answer, Question
 from agent.sources.interrupt import interrupted_when
 from agent.sources.relation import Opened, require
@@ -143,15 +152,27 @@ class _Answer:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """See `Answer`."""
         assert self._reader is not None
+        done = 0
         try:
             for batch in self._reader:
                 self._deadline.check(self._database.name)
                 columns = [
-                    kept(column, field.type) for column, field in zip(batch.columns, self.schema, strict=True)
+                    self._kept(batch.columns[number], number, done) for number in range(len(self.names))
                 ]
+                done += batch.num_rows
                 yield pa.record_batch(columns, schema=self.schema)
         except (ArrowException, OSError) as error:
             raise self.translated(error) from None
+
+    def _kept(self, column: pa.Array, number: int, done: int) -> pa.Array:
+        try:
+            return kept(column, self.schema.field(number).type)
+        except TooLateError as error:
+            where = f"{self._database.name} record {done + error.row + 1}: column {self.names[number]}"
+            raise RecordError(
+                f"{where}: the time is beyond the year 294246",
+                hint="leave such rows out in the query, or cast the column to text",
+            ) from None
 
     def interrupt(self) -> None:
         """See `Answer`."""

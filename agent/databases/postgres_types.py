@@ -27,6 +27,9 @@ TEXTS = frozenset(["text", "varchar", "bpchar", "citext", "name"])
 """Types in the order of letters."""
 EARLIEST = {"int32": -2_500_000, "int64": -211_000_000_000_000_000}
 """Days, microseconds: before the first that PostgreSQL has, in 4713 BC."""
+_EPOCH = {"int32": 10_957, "int64": 946_684_800_000_000}
+"""From 1970, where Arrow counts from, to 2000, where PostgreSQL does."""
+_LEAST = {"int32": -(2**31), "int64": -(2**63)}
 USUAL = {
     "integer": "int8",
     "float": "float8",
@@ -81,13 +84,28 @@ def text_of(mark: Mark, name: str, type_: str) -> str:
     return LOWEST[type_]
 
 
+class TooLateError(Exception):
+    """A time beyond what Arrow can count, at a row of a batch, from 0."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(f"row {row}")
+        self.row = row
+
+
 def _finite(times: pa.Array) -> pa.Array:
-    """NULL for an infinity, which the driver's counting wraps around to a time long ago."""
+    """NULL for an infinity, which the driver's counting wraps around to a time long ago.
+
+    Raises TooLateError for another time that it wraps around.
+    """
     bits = pa.int32() if pa.types.is_date32(times.type) else pa.int64()
     counts = times.cast(bits)
     wrapped = pc.less(counts, pa.scalar(EARLIEST[str(bits)], bits))
     if not pc.any(wrapped).as_py():
         return times
+    infinities = [_LEAST[str(bits)] + _EPOCH[str(bits)] - one for one in (0, 1)]
+    others = pc.and_(wrapped, pc.invert(pc.is_in(counts, pa.array(infinities, bits))))
+    if (row := pc.index(others, True).as_py()) >= 0:
+        raise TooLateError(row)
     return pc.if_else(wrapped, pa.scalar(None, times.type), times)
 
 

@@ -7,10 +7,11 @@ from contextlib import ExitStack, closing
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from agent.config.model import Job, Only, RawBody, RecordBody, RecordSource, only_of
 from agent.errors import Problem
+from agent.render import wide
 from agent.render.feed import Feed
 from agent.render.values import Context, UnfitError
 from agent.sources import duck, expressions
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 
+ROWS = 4096
+"""Rows that DuckDB hands over at once: two of its vectors, a few MB."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
     """A feed that is open in a connection, and what is asked of it."""
@@ -35,6 +40,10 @@ class Reading:
     dead_letter: bool
     careful: Callable[[], DuckDBPyConnection]
     """Another connection, for looking for the record that made the stream fail."""
+    scan: DuckDBPyConnection
+    """The connection that reads the feed."""
+    rows: int
+    """That it hands over at once."""
     keyed: Keyed | None = None
     """With `only: {changed_by: …}`."""
 
@@ -70,7 +79,14 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     if not problems:
         uses = expressions.uses(leaves, fillings, job.body)
         only = only_of(source)
-        relation = feed.relation(con, found, uses if only is None else wanting(uses, only))
+        uses = uses if only is None else wanting(uses, only)
+        relation = feed.relation(con, found, uses)
+        careful, scan, few = partial(connect, careful=True), con, None
+        if not feed.once and (few := wide.rows_of(con, relation, uses)) is not None:
+            careful = partial(_careful, connect, relation, few)
+            scan = connect(careful=False)
+            wide.register(con, scan, relation, few)
+            relation = wide.narrowed(relation)
         key = None
         if only is not None:  # what is picked is known only when all of it was seen
             start_row = 0
@@ -87,11 +103,24 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
                 relation=relation,
                 query=query,
                 dead_letter=dead_letter,
-                careful=partial(connect, careful=True),
+                careful=careful,
+                scan=scan,
+                rows=ROWS if few is None else few,
                 keyed=key,
             )
         problems = query
     raise UnfitError(problems, found)
+
+
+class _Connect(Protocol):
+    def __call__(self, *, careful: bool) -> DuckDBPyConnection: ...
+
+
+def _careful(connect: _Connect, relation: Relation, rows: int) -> DuckDBPyConnection:
+    """A connection that can read wide records anew."""
+    con = connect(careful=True)
+    wide.register(con, connect(careful=False), relation, rows)
+    return con
 
 
 def _connected(

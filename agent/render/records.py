@@ -26,8 +26,6 @@ from agent.sources.seen import Seen
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ROWS = 4096
-"""Rows that DuckDB hands over at once: two of its vectors, a few MB."""
 AHEAD = 4
 """Arrow batches that wait for the cutter at most."""
 
@@ -70,7 +68,7 @@ def records(
             else:
                 for table in tables:
                     yield from whole.take(table)
-            rejected = faults.rejected(reading.con, reading.file) if reading.relation.rejects else []
+            rejected = faults.rejected(reading.scan, reading.file) if reading.relation.rejects else []
             pack.reject(rejected)
             yield from changed.rest(pack, blind=bool(rejected)) if changed is not None else whole.end()
         except (duckdb.Error, OSError, ArrowException) as error:
@@ -90,7 +88,7 @@ def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:
 
 
 def _stream(reading: Reading, feed: Feed, ctx: Context) -> Generator[pa.RecordBatch, None, None]:
-    tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(ROWS)
+    tables = duck.query(reading.con, reading.query.stream).to_arrow_reader(reading.rows)
     # DuckDB computes the next texts while this thread cuts and gzips: both release the GIL
     with closing(ahead(tables, AHEAD, stop=reading.con.interrupt)) as computed:
         for table in computed:

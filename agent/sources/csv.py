@@ -36,6 +36,8 @@ USUAL_LINE = 16_000_000
 BUFFER = 4_000_000
 """Bytes of the file that DuckDB reads at once, beside the longest line."""
 _PIECE = 1 << 20
+_ESCAPED = 0xDC00
+"""Where Python puts a byte that is no UTF-8 (PEP 383)."""
 
 
 def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
@@ -176,6 +178,10 @@ def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
         try:
             first = next(reader, None)
             "".join(first or ()).encode()  # what is no UTF-8 was read as lone surrogates
+        except UnicodeEncodeError as error:
+            byte = ord(error.object[error.start]) - _ESCAPED
+            hint = "check `encoding` of the source"
+            raise RecordError(f"{file.name} line 1: the byte {byte:02x} is not utf-8", hint=hint) from None
         except (csv.Error, UnicodeError) as error:
             raise RecordError(f"{file.name} line 1: the header cannot be read: {error}") from error
     if not first:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
+from agent.config.cells import read_cells
 from agent.config.model import ExcelSource
 from agent.errors import SourceError
 from agent.sources import parquet
@@ -82,10 +83,11 @@ def _check_size(file: Opened) -> None:
 
 def _sheet(file: Opened, source: ExcelSource, book: CalamineWorkbook) -> CalamineSheet:
     names = book.sheet_names
-    if source.sheet is None and names:
-        return book.get_sheet_by_index(0)
-    if source.sheet in names:
-        return book.get_sheet_by_name(source.sheet)
+    if isinstance(source.sheet, str):
+        if source.sheet in names:
+            return book.get_sheet_by_name(source.sheet)
+    elif (source.sheet or 1) <= len(names):
+        return book.get_sheet_by_index((source.sheet or 1) - 1)
     hint = f"sheets there are: {', '.join(name[:LONGEST_NAME] for name in names[:30])}"
     raise SourceError(f"{file.name}: there is no sheet {source.sheet!r}", hint=hint, lasting=True)
 
@@ -93,20 +95,21 @@ def _sheet(file: Opened, source: ExcelSource, book: CalamineWorkbook) -> Calamin
 def _cells(
     file: Opened, source: ExcelSource, sheet: CalamineSheet
 ) -> tuple[tuple[str, ...], list[list[Cell]]]:
-    rows = sheet.to_python(skip_empty_area=False)
-    header = (
-        [str(cell).strip() for cell in rows[source.header_row - 1]] if len(rows) >= source.header_row else []
-    )
+    rows, at = sheet.to_python(skip_empty_area=False), source.header_row
+    if source.range is not None and (cells := read_cells(source.range)) is not None:
+        at = cells.top + 1
+        rows = [row[cells.left : cells.right + 1] for row in rows[: cells.bottom + 1]]
+    header = [str(cell).strip() for cell in rows[at - 1]] if len(rows) >= at else []
     while header and not header[-1]:
         header.pop()
     if not header:
-        raise SourceError(f"{file.name} row {source.header_row}: there is no header", lasting=True)
+        raise SourceError(f"{file.name} row {at}: there is no header", lasting=True)
     if "" in header:
         column = header.index("") + 1
-        raise SourceError(f"{file.name} row {source.header_row}: column {column} has no name", lasting=True)
+        raise SourceError(f"{file.name} row {at}: column {column} has no name", lasting=True)
     unique(file, tuple(header))
     width = len(header)
-    body = [row[:width] for row in rows[source.header_row :]]
+    body = [row[:width] for row in rows[at:]]
     return tuple(header), [row for row in body if any(cell != "" for cell in row)]
 
 

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 
 ABOUT_VALUES = ("Conversion Error", "Out of Range Error", "Invalid Input Error", "Mismatch Type Error")
 """By its text, because what fails in mid-stream comes as an OSError of Arrow with DuckDB's text in it."""
+_THROUGH = re.compile(r"^Invalid Input Error: reading the stream registered as '.*?' failed: (?:IOError: )?")
+"""Before what another connection said, whose result is read."""
 LONGEST = 200
 """Characters of a record or a message in an error."""
 
 
 def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 - a table
     """An error of DuckDB that is not about a value of a record. Names the file and, if known, the line."""
-    text = str(error)
+    text = _THROUGH.sub("", str(error))
     csv = re.search(r"CSV Error on Line: (\d+)\n", text)
     if csv is not None:
         return _csv(file, int(csv.group(1)) + file.lines, text)
@@ -30,7 +32,8 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
         return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
     if text.startswith("Out of Memory Error"):
         said = f"{file.name}: not enough memory"
-        return SourceError(said, hint="raise `collect.memory` in agent.yaml, or make the records smaller")
+        hint = "raise `collect.memory` in agent.yaml, or make the records smaller (of a thousand columns, "
+        return SourceError(said, hint=f"{hint}let a `map` name those that are needed)")
     if text.startswith("INTERRUPT Error"):
         return SourceError(f"{file.name}: reading was cancelled")
     broken = re.search(

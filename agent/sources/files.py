@@ -59,6 +59,8 @@ def list_files(files: Files, clock: Clock) -> Listing:
         stamp = stamp_of(path)
         if stamp is None:
             continue
+        # read anew: what was written while others were looked at is not of the future
+        now = max(now, clock.now())
         # a time in the future (a clock that was set back) must not hide the file until then
         touched = min(stamp.mtime_ns / 1e9, now)
         if stamp.mtime_ns / 1e9 <= now and touched + settle > now:

@@ -80,6 +80,16 @@ def test_values_arrive_as_json_with_all_their_digits(table, place):
     }  # fmt: skip
 
 
+def test_an_infinity_is_null_and_a_time_that_cannot_be_counted_is_told(table, place):
+    times = "('infinity'::timestamp), ('-infinity'), ('9999-12-31'), ('2026-01-01')"
+    found = place.run(sql_job(f"SELECT t FROM (VALUES {times}) v(t)"))
+    assert (found.state, found.reason) == ("done", "")
+    assert [row["t"] is None for row in place.records()] == [True, True, False, False]
+    late = place.run(sql_job("SELECT 1 AS id, t FROM (VALUES (now()), ('294276-06-30'::timestamptz)) v(t)"))
+    assert late.state == "failed"
+    assert late.reason.startswith("db record 2: column t: the time is beyond the year 294246 (")
+
+
 def test_digits_of_a_number_without_bounds_are_kept_where_it_stands_alone(table, place):
     job = sql_job("SELECT 12345678901234567890.10::numeric AS d", map={"alone": "=d", "more": "=d > 5"})
     place.run(job)

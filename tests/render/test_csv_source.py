@@ -90,6 +90,32 @@ def test_five_thousand_columns(csv_file):
     assert documents(make_job("csv", path), path, memory=2_000_000_000) == [dict.fromkeys(names, "v")]
 
 
+def test_a_thousand_columns_sent_as_they_are_fit_into_the_memory_there_is_by_default(csv_file):
+    names = [f"c{n}" for n in range(1000)]
+    lines = [",".join(names), *(",".join(f"value {row}-{n}" for n in range(1000)) for row in range(2100))]
+    path = csv_file("\n".join(lines) + "\n")
+    found = documents(make_job("csv", path), path, memory=256_000_000)
+    assert len(found) == 2100
+    assert found[2099] == {f"c{n}": f"value 2099-{n}" for n in range(1000)}
+
+
+@pytest.mark.parametrize("on_bad_row", ["fail", "dead_letter"])
+def test_a_bad_record_of_many_columns_is_named(csv_file, on_bad_row):
+    names = [f"c{n}" for n in range(400)]
+    good, bad = ",".join("1" for _ in names), ",".join("1" if n != 300 else "x" for n in range(400))
+    path = csv_file("\n".join([",".join(names), good, bad, good, good + ",2"]) + "\n")
+    job = make_job("csv", path, types={"c300": "INTEGER"}, on_bad_row=on_bad_row)
+    if on_bad_row == "fail":
+        path.write_text(path.read_text().removesuffix(",2\n"))
+        assert (
+            failure(job, path).message == 'devices.csv record 2 (line 3): column c300: "x" is not a INTEGER'
+        )
+        return
+    chunks = render(job, path)
+    assert [bad.line for chunk in chunks for bad in chunk.bad] == [3, 5]
+    assert sum(draft.records for chunk in chunks for draft in chunk.drafts) == 2
+
+
 def test_a_field_of_ten_megabytes(csv_file):
     path = csv_file("a,b\n" + "x" * 10_000_000 + ",2\n3,4\n")
     job = make_job("csv", path, map={"n": "=length(a)", "b": "=b"})
@@ -125,7 +151,7 @@ def test_a_missing_column_is_named_with_its_yaml_line_and_the_columns_there_are(
         ("a,b\n1,2\n3,4,5\n", "devices.csv line 3: 3 fields instead of 2"),
         (b"a,b\n1,2\n3,\xff\n", "devices.csv line 3: not UTF-8"),
         ('a,b\n1,2\n3,"x\n5,6\n', "devices.csv line 3: a quote that does not end, or text after it"),
-        (b"a\xff,b\n1,2\n", "devices.csv line 1: the header cannot be read"),
+        (b"a\xff,b\n1,2\n", "devices.csv line 1: the byte ff is not utf-8"),
         (
             "a,b\r\n1,2\n3,4\r\n",
             "devices.csv: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed",

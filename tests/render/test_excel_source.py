@@ -98,6 +98,27 @@ def test_a_sheet_and_the_row_of_its_header_are_chosen(path):
     assert documents(job, path) == [{"trip": "t1", "stop": "1"}]
 
 
+@pytest.mark.parametrize("sheet", ["Plan", 2])
+def test_a_range_of_cells_of_a_sheet_by_its_name_or_number_is_read(path, sheet):
+    rows = [
+        ["made by", "x"],
+        [None, "trip", "stop", "note"],
+        [1, "t1", 1, "a"],
+        [2, "t2", 2, "b"],
+        [3, "sum", 3, "c"],
+    ]
+    workbook(path, First=[["a"], [1]], Plan=rows)
+    job = make_job("excel", path, sheet=sheet, range="B2:C4")
+    assert documents(job, path) == [{"trip": "t1", "stop": 1}, {"trip": "t2", "stop": 2}]
+    for cells, told in (("B9:C20", "plan.xlsx row 9: there is no header"), ("A2:B4", "column 1 has no name")):
+        with pytest.raises(SourceError) as caught:
+            render(make_job("excel", path, sheet=sheet, range=cells), path)
+        assert told in caught.value.message
+    with pytest.raises(SourceError) as caught:
+        render(make_job("excel", path, sheet=3), path)
+    assert caught.value.message == "plan.xlsx: there is no sheet 3"
+
+
 def test_the_map_and_the_types_are_those_of_every_source(path):
     workbook(path, S=[["id", "seen"], ["007", "2026-10-27T11:00:00+02:00"]])
     job = make_job("excel", path, map={"id": "=id", "at": "=utc(seen)"})

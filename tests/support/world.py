@@ -110,6 +110,8 @@ class World:
         self.drop = folder / "drop"
         self.log = folder / "log"
         self.log_start = 0
+        self.patience = 30
+        """Seconds that `until` waits, where the test does not say."""
         self.daemon = None
         for one in ("connections", "jobs", "secrets"):
             (self.config / one).mkdir(parents=True)
@@ -210,8 +212,8 @@ class World:
                 self.daemon.kill()
                 self.daemon.wait()
 
-    def until(self, condition, what, seconds=30):
-        end = time.monotonic() + seconds
+    def until(self, condition, what, seconds=None):
+        end = time.monotonic() + (seconds or self.patience)
         while time.monotonic() < end:
             try:
                 if result := condition():

@@ -103,8 +103,10 @@ class ParquetSource(RecordFiles):
 class ExcelSource(RecordFiles):
     """A sheet of a workbook."""
 
-    sheet: str | None = None
-    """None: the first one."""
+    sheet: str | int | None = None
+    """Its name, or its number from 1; None: the first one."""
+    range: str | None = None
+    """`B3:F200`, with the row of the column names; None: the whole sheet."""
     header_row: int = 1
     """The row of the column names, from 1."""
 
