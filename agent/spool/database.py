@@ -52,8 +52,11 @@ class Statement:
         return str(self._compiled)
 
     def bind(self, values: Mapping[str, Value]) -> Row:
-        """The parameters in the order of the text. Raises KeyError for one that is missing."""
-        return self._pick({**self._fixed, **values} if self._fixed else values)
+        """The parameters in the order of the text; one that is missing is NULL."""
+        try:
+            return self._pick({**self._fixed, **values} if self._fixed else values)
+        except KeyError:
+            return tuple(values.get(name, self._fixed.get(name)) for name in self._names)
 
     @cached_property
     def _fixed(self) -> Mapping[str, Value]:
@@ -61,10 +64,12 @@ class Statement:
 
     @cached_property
     def _pick(self) -> Callable[[Mapping[str, Value]], Row]:
-        names = tuple(self._compiled.positiontup or ())
-        if len(names) > 1:
-            return itemgetter(*names)
-        return lambda values: tuple(values[name] for name in names)
+        names = self._names
+        return itemgetter(*names) if len(names) > 1 else lambda values: tuple(values[name] for name in names)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self._compiled.positiontup or ())
 
 
 def insert_all(table: Table, *, without: tuple[str, ...] = ()) -> Statement:

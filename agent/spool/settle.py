@@ -52,7 +52,7 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
     if not db.execute(_TAKE, message=message.id, key=message.key).rowcount:
         log.debug("already settled", job=message.job, key=message.key)
         return
-    receipt = None
+    receipt = 0
     for each in got:
         receipt = _keep_receipt(db, each)
     for letter in letters:
@@ -67,8 +67,9 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
         good=sum(each.records for each in got),
         dead=len(letters),
         expired=sum(letter.reason == EXPIRED for letter in letters),
-        receipt=receipt,
     )
+    if receipt:
+        counters.last_receipt(db, message.job, receipt)
     if message.file is not None:
         db.execute(
             _FILE_SETTLED,
@@ -80,14 +81,14 @@ def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequ
         )
 
 
-def _keep_receipt(db: Database, receipt: Receipt) -> int | None:
+def _keep_receipt(db: Database, receipt: Receipt) -> int:
     answer = receipt.answer
     row: Row = (
         *(receipt.job, receipt.lane, receipt.key, receipt.run, receipt.records, receipt.size),
         *(receipt.origin, receipt.spooled_at, receipt.delivered_at, receipt.attempts, receipt.method),
         *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body),
     )
-    return db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid
+    return db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
 
 
 def _keep_letter(db: Database, letter: DeadLetter, draft: Draft | None) -> int:
