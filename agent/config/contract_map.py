@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator
-
 from agent.config.model import Constant, Contract, Expr, MapList, MapNode, MapObject
 
 Steps: TypeAlias = "tuple[str | int, ...]"
@@ -132,6 +130,8 @@ class _Walk:
             # in draft 4, exclusiveMinimum is true or false
             if key in schema and not isinstance(schema[key], bool)
         }
+        from jsonschema import Draft202012Validator  # noqa: PLC0415 - a tenth of a second, for few jobs
+
         for error in Draft202012Validator(simple).iter_errors(value):
             yield Misfit(steps=steps, message=f"{self._name} refuses this: {error.message.splitlines()[0]}")
             return

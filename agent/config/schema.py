@@ -7,11 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from importlib import resources
 from pathlib import Path
-from typing import Literal, TypeAlias, cast
-
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
-from jsonschema.validators import extend
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 from agent.config.accept import Check, all_differ, compile_check
 from agent.config.document import Document, Plain, Tree, plain
@@ -19,6 +15,10 @@ from agent.config.places import Place, place_of
 from agent.config.scalars import Trap
 from agent.config.words import say
 from agent.errors import Problem
+
+if TYPE_CHECKING:
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import ValidationError
 
 Kind: TypeAlias = Literal["agent", "connection", "job"]
 JsonSchema: TypeAlias = "dict[str, Plain]"
@@ -74,7 +74,7 @@ def _of_missing(place: Place, key: str) -> str:
 @cache
 def _validator(kind: Kind) -> Draft202012Validator:
     """Compiled once per process: it holds no state."""
-    return cast("Draft202012Validator", _STRICT(inlined_schema(kind)))
+    return _strict()(cast("JsonSchema", inlined_schema(kind)))
 
 
 @cache
@@ -116,17 +116,23 @@ def _inline(schema: Plain, definitions: dict[str, JsonSchema]) -> Plain:
 _NOTES = frozenset({"description", "$schema", "$id"})
 
 
+@cache
+def _strict() -> type[Draft202012Validator]:
+    # A tenth of a second to import, and only what is refused is asked about.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema.validators import extend  # noqa: PLC0415
+
+    types = Draft202012Validator.TYPE_CHECKER.redefine("string", _is_text)
+    made = extend(Draft202012Validator, validators={"uniqueItems": _unique}, type_checker=types)  # type: ignore[no-untyped-call]
+    return cast("type[Draft202012Validator]", made)
+
+
 def _is_text(_: object, value: object) -> bool:
     return isinstance(value, str) and not isinstance(value, Trap)
 
 
 def _unique(_: object, wanted: object, value: object, __: object) -> Iterator[ValidationError]:
+    from jsonschema.exceptions import ValidationError  # noqa: PLC0415 - as above
+
     if wanted and isinstance(value, list) and not all_differ(value):
         yield ValidationError(f"{value[:3]!r} has non-unique elements")
-
-
-_STRICT = extend(  # type: ignore[no-untyped-call]
-    Draft202012Validator,
-    validators={"uniqueItems": _unique},
-    type_checker=Draft202012Validator.TYPE_CHECKER.redefine("string", _is_text),
-)

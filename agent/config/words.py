@@ -6,12 +6,13 @@ import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import NamedTuple
-
-from jsonschema.exceptions import ValidationError
+from typing import TYPE_CHECKING, NamedTuple
 
 from agent.config.scalars import Trap
 from agent.config.units import duration_hint, rate_hint, size_hint
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
 
 _LITERAL = "secrets are references, never literals"
 _LITERAL_HINT = (

@@ -1,6 +1,6 @@
 """The body of a lane's next message, decompressed in a thread while the one before it is on its way.
 
-Only for targets that take no gzip, and bodies that are too large for the event loop. One at a time.
+Only for targets that take no gzip, and bodies that the event loop would be held up by. One at a time.
 """
 
 from __future__ import annotations
@@ -10,8 +10,10 @@ from collections.abc import Awaitable
 
 from agent.deliver.house import Way
 from agent.message import Message
-from agent.target import INLINE, gunzip
+from agent.target import gunzip
 
+LEAST = 65_536
+"""Bytes of a body, decompressed: less is done sooner than handed over."""
 MOST = 4_000_000
 """Bytes of a body, decompressed: each lane may hold one more of it."""
 
@@ -27,7 +29,7 @@ class PlainAhead:
         """Decompress this message's body, unless that is under way or not worth it."""
         if message is None or message is self._message or way.route.connection.accepts_gzip:
             return
-        if len(message.body) < INLINE or message.size > MOST:
+        if message.size < LEAST or message.size > MOST:
             return
         self._message = message
         self._plain = asyncio.get_running_loop().run_in_executor(None, gunzip, message.body)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, func, update
+from sqlalchemy import bindparam, update
 
 from agent.spool.database import Database, Statement, insert_all
 from agent.spool.tables import jobs
@@ -34,14 +34,13 @@ _SETTLED = Statement(
         delivered_records=jobs.c.delivered_records + bindparam("add_delivered_records"),
         dead=jobs.c.dead + bindparam("add_dead"),
         expired=jobs.c.expired + bindparam("add_expired"),
-        last_receipt=func.coalesce(bindparam("receipt"), jobs.c.last_receipt),
     )
 )
 _SUPERSEDED = _adding("waiting", "waiting_records", "waiting_bytes", "superseded")
+_LAST_RUN = Statement(update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_run=bindparam("run")))
 _LAST_RECEIPT = Statement(
     update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_receipt=bindparam("receipt"))
 )
-_LAST_RUN = Statement(update(jobs).where(jobs.c.job == bindparam("of_job")).values(last_run=bindparam("run")))
 
 
 def _change(db: Database, statement: Statement, job: str, **values: int | None) -> None:
@@ -84,14 +83,12 @@ def settled(
     dead: int,
     expired: int,
     gone: int = 1,
-    receipt: int | None = None,
 ) -> None:
     """One waiting message left: it was delivered (0 or 1), with so many good records and dead letters.
 
     Of a message that only became smaller (`gone` is 0), `records` and `size` are what left.
 
-    `expired`: of the dead letters, those that were too old; they are counted for ever. `receipt`: the
-    newest one of it.
+    `expired`: of the dead letters, those that were too old; they are counted for ever.
     """
     _change(
         db,
@@ -104,7 +101,6 @@ def settled(
         add_delivered_records=good,
         add_dead=dead,
         add_expired=expired,
-        receipt=receipt,
     )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from operator import itemgetter
 from pathlib import Path
 from typing import TypeAlias
@@ -31,26 +32,44 @@ _DIALECT = SQLiteDialect_pysqlite(paramstyle="qmark")
 
 
 class Statement:
-    """A Core statement, compiled. Parameters that it does not name itself are given by name."""
+    """A Core statement, compiled when it is first run: a start needs a few of the many that there are.
+
+    Parameters that it does not name itself are given by name.
+    """
 
     def __init__(self, clause: ClauseElement) -> None:
-        compiled = clause.compile(dialect=_DIALECT)
+        self._clause = clause
+
+    @cached_property
+    def _compiled(self) -> SQLCompiler:
+        compiled = self._clause.compile(dialect=_DIALECT)
         assert isinstance(compiled, SQLCompiler)
-        self.text = str(compiled)
-        self.names = tuple(compiled.positiontup or ())
-        self._fixed: Mapping[str, Value] = {
-            name: bind.value for name, bind in compiled.binds.items() if not bind.required
-        }
-        self._pick: Callable[[Mapping[str, Value]], Row] = (
-            itemgetter(*self.names) if len(self.names) > 1 else self._pick_few
-        )
+        return compiled
+
+    @cached_property
+    def text(self) -> str:
+        """SQL with question marks."""
+        return str(self._compiled)
 
     def bind(self, values: Mapping[str, Value]) -> Row:
-        """The parameters in the order of the text. Raises KeyError for one that is missing."""
-        return self._pick({**self._fixed, **values} if self._fixed else values)
+        """The parameters in the order of the text; one that is missing is NULL."""
+        try:
+            return self._pick({**self._fixed, **values} if self._fixed else values)
+        except KeyError:
+            return tuple(values.get(name, self._fixed.get(name)) for name in self._names)
 
-    def _pick_few(self, values: Mapping[str, Value]) -> Row:
-        return tuple(values[name] for name in self.names)
+    @cached_property
+    def _fixed(self) -> Mapping[str, Value]:
+        return {name: bind.value for name, bind in self._compiled.binds.items() if not bind.required}
+
+    @cached_property
+    def _pick(self) -> Callable[[Mapping[str, Value]], Row]:
+        names = self._names
+        return itemgetter(*names) if len(names) > 1 else lambda values: tuple(values[name] for name in names)
+
+    @cached_property
+    def _names(self) -> tuple[str, ...]:
+        return tuple(self._compiled.positiontup or ())
 
 
 def insert_all(table: Table, *, without: tuple[str, ...] = ()) -> Statement:

@@ -23,17 +23,28 @@ _FILL = tuple(
     (_SLOTS[name], _AT[name]) for name in _SLOTS if name in _AT and name not in {"headers", "record_keys"}
 )
 _USUAL = tuple((_SLOTS[field.name], field.default) for field in fields(Message) if field.name not in _AT)
+_IF_NULL = tuple(
+    (_SLOTS[field.name], _AT[field.name], field.default)
+    for field in fields(Message)
+    if field.name in _AT and messages.columns[field.name].nullable and field.default not in {MISSING, None}
+)
 _SET_HEADERS = _SLOTS["headers"]
 _SET_KEYS, _KEYS = _SLOTS["record_keys"], _AT["record_keys"]
 
 
 def message_of(row: Row, headers: Mapping[str, str]) -> Message:
-    """The row's columns in the order of the table; `headers` are what its text says."""
+    """The row's columns in the order of the table; `headers` are what its text says.
+
+    A NULL where the field has another default is that default.
+    """
     message = object.__new__(Message)
     for fill, at in _FILL:
         fill(message, row[at])
     for fill, usual in _USUAL:
         fill(message, usual)
+    for fill, at, usual in _IF_NULL:
+        if row[at] is None:
+            fill(message, usual)
     _SET_HEADERS(message, headers)
     _SET_KEYS(message, row[_KEYS] or b"")
     return message

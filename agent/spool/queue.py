@@ -21,9 +21,9 @@ from agent.spool.filling import message_of
 from agent.spool.memory import set_cursor
 from agent.spool.tables import files, jobs, messages, runs
 
-_COLUMNS = [column.name for column in messages.columns]
-_CRC, _HEADERS = _COLUMNS.index("crc"), _COLUMNS.index("headers")
+MESSAGE_COLUMNS = tuple(column.name for column in messages.columns)
 INSERT_MESSAGE = insert_all(messages, without=("id",))
+_CRC, _HEADERS = MESSAGE_COLUMNS.index("crc"), MESSAGE_COLUMNS.index("headers")
 
 
 def visible() -> ColumnElement[bool]:

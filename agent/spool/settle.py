@@ -102,7 +102,7 @@ def _become(
     size: int,
     gone: int,
 ) -> None:
-    receipt = None
+    receipt = 0
     for each in got:
         receipt = _keep_receipt(db, each)
     for letter in letters:
@@ -118,8 +118,9 @@ def _become(
         dead=len(letters),
         expired=sum(letter.reason == EXPIRED for letter in letters),
         gone=gone,
-        receipt=receipt,
     )
+    if receipt:
+        counters.last_receipt(db, message.job, receipt)
     if message.file is not None:
         _leave_file(
             db, message.file, records=records, size=size, gone=gone, delivered=delivered, dead=len(letters)
@@ -150,15 +151,15 @@ def _leave_file(
     )
 
 
-def _keep_receipt(db: Database, receipt: Receipt) -> int | None:
+def _keep_receipt(db: Database, receipt: Receipt) -> int:
     answer = receipt.answer
     row: Row = (
         *(receipt.job, receipt.lane, receipt.key, receipt.run, receipt.records, receipt.size),
         *(receipt.origin, receipt.spooled_at, receipt.delivered_at, receipt.attempts, receipt.method),
         *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body),
     )
-    made = db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid
-    if receipt.record_keys and made:
+    made = db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
+    if receipt.record_keys:
         key_index.keep(db, made, receipt.record_keys)
     return made
 

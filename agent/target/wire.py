@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What would end a header or smuggle one in (RFC 9110, 5.5). `request.build` looks too; this is the last."""
+_JOINED = 8_192
+"""Bytes: a smaller body is copied behind its head, a larger one goes beside it."""
 _INTERIM = range(100, 200)
 _SWITCHED = 101
 
@@ -55,14 +57,17 @@ class Exchange:
         self._connection = connection
         self._late = loop.call_at(deadline, self._expire)
 
-    async def say(self, asking: ClientRequest, data: bytes, *, bodiless: bool) -> None:
+    async def say(self, asking: ClientRequest, head: bytes, body: bytes, *, bodiless: bool) -> None:
         """Write the request and read the head of the answer. Raises aiohttp.ClientError and TimeoutError."""
         connection = self._connection
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or transport.is_closing():
             raise aiohttp.ClientOSError(None, "the connection is closing")
         protocol.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False)
-        transport.write(data)
+        if len(body) < _JOINED:
+            transport.write(head + body)
+        else:
+            transport.writelines((head, body))
         try:
             while True:
                 message, content = await protocol.read()
@@ -104,7 +109,7 @@ async def exchange(
     loop = asyncio.get_running_loop()
     began = loop.time()
     asking = client.connector.asking(place.origin, client)
-    data = _head(request, place.target, asking.headers["Host"], len(body)) + body
+    head = _head(request, place.target, asking.headers["Host"], len(body))
     try:
         connection = await client.connector.connect(asking, [], terms)
     except TimeoutError as error:
@@ -114,7 +119,7 @@ async def exchange(
     assert terms.total is not None
     open_exchange = Exchange(connection, loop, began + terms.total)
     try:
-        await open_exchange.say(asking, data, bodiless=request.method == "HEAD")
+        await open_exchange.say(asking, head, body, bodiless=request.method == "HEAD")
     except BaseException:
         open_exchange.close()
         raise

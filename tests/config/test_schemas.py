@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from agent.config import build_agent, load, model
 from agent.config.accept import compile_check
 from agent.config.document import plain, scan
-from agent.config.schema import _STRICT, inlined_schema, read_schema
+from agent.config.schema import _strict, inlined_schema, read_schema
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("agent", "connection", "job")
@@ -164,7 +164,7 @@ def test_an_independent_validator_accepts_the_examples(kind):
 def test_the_short_way_and_jsonschema_agree_about_every_sample_file(kind):
     folder = {"agent": "agent", "connection": "connections", "job": "jobs"}[kind]
     files = [*EXAMPLES[kind], *(ROOT / "tests/bad_configs" / folder).glob("*.yaml")]
-    short, long = compile_check(inlined_schema(kind)), _STRICT(inlined_schema(kind))
+    short, long = compile_check(inlined_schema(kind)), _strict()(inlined_schema(kind))
     answers = set()
     for file in files:
         root = scan(file.read_bytes(), "x").root
@@ -177,7 +177,7 @@ def test_the_short_way_and_jsonschema_agree_about_every_sample_file(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_short_way_and_jsonschema_agree_about_every_example_put_wherever_it_does_not_belong(kind):
-    short, long = compile_check(inlined_schema(kind)), _STRICT(inlined_schema(kind))
+    short, long = compile_check(inlined_schema(kind)), _strict()(inlined_schema(kind))
     whole = plain(scan(EXAMPLES[kind][-1].read_bytes(), "x").root)
     samples = [None, True, 0, 1, 5.0, -3, "", "x", [], [1], ["a", "a"], {}, {"a": 1}, "30s", "1MB", 10**9]
     samples += [example for _, _, one in all_properties() for example in one["examples"]]
@@ -193,7 +193,7 @@ def test_sec_19_a_list_as_long_as_a_file_can_hold_is_checked_in_one_pass(twice):
     long = [f"c{number}" for number in range(90_000)] + (["c0"] if twice else [])
     changed = {**whole, "source": {"type": "csv", "path": "/data/*.csv", "columns": long}}
     assert compile_check(inlined_schema("job"))(changed) is not twice
-    assert _STRICT(inlined_schema("job")).is_valid(changed) is not twice
+    assert _strict()(inlined_schema("job")).is_valid(changed) is not twice
 
 
 def test_none_of_the_keys_of_later_versions_is_accepted():

@@ -6,7 +6,7 @@ import threading
 from dataclasses import FrozenInstanceError, fields
 
 import pytest
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, delete, update
 
 from agent.errors import StateError
 from agent.message import Message
@@ -170,11 +170,11 @@ def test_what_is_deleted_is_not_written_once_more(spool):
     assert spool._thread.submit(lambda db: db.number("PRAGMA secure_delete")).result() == 2
 
 
-def test_a_parameter_that_is_missing_is_a_mistake_and_a_null_is_none():
-    statement = Statement(update(waits).where(waits.c.job == bindparam("of")).values(until=None))
-    assert statement.bind({"of": "gps"}) == (None, "gps")
-    with pytest.raises(KeyError):
-        statement.bind({})
+def test_parameters_are_bound_by_name_and_those_of_the_statement_itself_are_kept():
+    statement = Statement(update(waits).where(waits.c.job == bindparam("of")).values(until=None, kind="k"))
+    assert set(statement.bind({"of": "gps"})) == {None, "k", "gps"}
+    assert set(statement.bind({})) == {None, "k"}
+    assert Statement(delete(waits)).bind({}) == ()
 
 
 def test_a_message_that_is_filled_from_its_row_is_as_one_that_was_made(spool, run):
