@@ -97,7 +97,8 @@ class Gate:
         door.turns.add(job, turn)
         self.waiting += 1
         self._calm = False
-        self._pump()
+        if self.in_flight < self.concurrency:  # else whoever leaves comes to the pump
+            self._pump()
         return turn
 
     def withdraw(self, turn: Turn) -> None:
@@ -106,9 +107,10 @@ class Gate:
             self.leave(turn.door)
             return
         turn.future.cancel()
-        turn.door.turns.remove(turn.job, turn)
-        self.waiting -= 1
-        self._pump()
+        if turn.stands:
+            turn.door.turns.remove(turn.job, turn)
+            self.waiting -= 1
+            self._pump()
 
     async def enter(self, door: Door | None = None, job: str = "", who: Hashable = None) -> None:
         """Wait until one more request may start. Whoever comes in must `leave`; cancelled, it is not in."""
@@ -116,7 +118,7 @@ class Gate:
             return
         turn = self.ask(door, job, who)
         try:
-            await asyncio.shield(turn.future)
+            await turn.future
         except asyncio.CancelledError:
             self.withdraw(turn)
             raise
@@ -201,6 +203,8 @@ class Gate:
 
     def _passes(self, door: Door, who: Hashable) -> bool:
         """The slow half of `try_enter`."""
+        if self.in_flight >= self.concurrency:
+            return False
         now = self._clock.monotonic()
         if self.waiting:
             self._pump()  # whose time has come goes first, also where the timer is late
@@ -229,12 +233,15 @@ class Gate:
             door, later = self._next_door(now)
             if door is None:
                 return self._wake_in(later, now) if later < math.inf else None
-            if self._rate is not None:
-                if (wait := self._rate.wait(now)) > 0:
-                    return self._wake_in(wait, now)
-                self._rate.start(now)
+            if self._rate is not None and (wait := self._rate.wait(now)) > 0:
+                return self._wake_in(wait, now)
             turn = door.turns.take()
+            turn.stands = False
             self.waiting -= 1
+            if turn.future.cancelled():  # it will come to withdraw
+                continue
+            if self._rate is not None:
+                self._rate.start(now)
             self.in_flight += 1
             door.enter(turn.who)
             turn.future.set_result(None)
