@@ -99,11 +99,10 @@ class Door:
         if self.circuit.open:
             self.circuit.prober = who
 
-    def leave(self) -> None:
-        """One is out again."""
-        self.in_flight -= 1
-        if self.circuit.open and not self.in_flight:
-            self.circuit.prober = None  # it may have left without having sent anything
+    def emptied(self) -> None:
+        """One is out again while the circuit is open: it may have left without having sent anything."""
+        if not self.in_flight:
+            self.circuit.prober = None
 
     # ------------------------------------------------------------------ what a request came to
 
