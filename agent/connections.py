@@ -14,7 +14,19 @@ from agent.clock import Clock
 from agent.config.model import Connection
 from agent.logs import get_log
 from agent.outcome import Delivered, Outcome, Retry
-from agent.pacing import Block, Change, Door, DoorState, Gate, Headers, Random, Turn, quota_of, verdict_of
+from agent.pacing import (
+    Block,
+    Change,
+    Door,
+    DoorState,
+    Gate,
+    Headers,
+    Random,
+    Turn,
+    quota_of,
+    tells_quota,
+    verdict_of,
+)
 from agent.target import Client, open_client, proxies_of, renew_tls
 from agent.tls import Loaded, load
 from agent.tls_files import TlsFiles, TlsState
@@ -145,11 +157,11 @@ class OpenConnection:
 
     def heed(self, headers: Headers) -> None:
         """What an answer says of the target's quota counts for all."""
-        quota = quota_of(headers, now=self._clock.now())
-        if quota is None:
-            self.gate.spent()
-        else:
+        quota = quota_of(headers, now=self._clock.now()) if tells_quota(headers) else None
+        if quota is not None:
             self.gate.grant(quota)
+        elif self.gate.quota_until:
+            self.gate.spent()
 
     def report(self, door: Door, who: Hashable, outcome: Outcome | None, began: float, ended: float) -> None:
         """What a request came to (None: all is well). To be told before it leaves; monotonic seconds."""
@@ -161,7 +173,8 @@ class OpenConnection:
             return
         verdict, reason = verdict_of(outcome), outcome.answer.reason
         if outcome.answer.status is None:
-            self.gate.spent()
+            if self.gate.quota_until:
+                self.gate.spent()
             if verdict.absent:
                 self._silent(reason)
         if self._closed:

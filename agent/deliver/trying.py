@@ -6,7 +6,6 @@ gate ─▶ sign ─▶ build ─▶ attempt ─▶ (Request, Outcome)
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable
 from typing import TypeAlias
 
@@ -69,7 +68,7 @@ class Trying:
         try:
             if not turn.granted:
                 await self._waiting.stand(lambda: connection.block(way.door))
-                waits = [asyncio.shield(turn.future), self._waiting.changed.wait()]
+                waits: list[Awaitable[object]] = [turn.future, self._waiting.changed.wait()]
                 if way.delivery.expire is not None:  # what grows too old here is not to be kept for days
                     waits.append(house.clock.sleep(LOOK_AGAIN))
                 await first_of(*waits)

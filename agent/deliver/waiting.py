@@ -37,6 +37,8 @@ class Waiting:
         self._house = house
         self._kind = ""
         self._since = 0.0
+        self._stored = ""
+        """The kind of wait that the spool knows of."""
         self._row_may_stand = True  # also one that the last process left in the spool
 
     @property
@@ -64,7 +66,8 @@ class Waiting:
         if row is not None:
             self._row_may_stand = True
             self._house.news()
-            await self._store_wait(row)
+            if row.kind != self._stored:  # once for an absence, not for each probe of it
+                await self._store_wait(row)
 
     def passed(self) -> None:
         """It stands there no more."""
@@ -102,6 +105,7 @@ class Waiting:
     async def _store_wait(self, row: LaneWait) -> None:
         try:
             await self._house.spool.set_wait(row)
+            self._stored = row.kind
         except Exception as error:  # noqa: BLE001 - only `status` without the daemon misses it
             log.debug("a wait is not stored", job=self._job, reason=str(error))
 
@@ -124,6 +128,7 @@ class Waiting:
         if not self._row_may_stand:
             return
         self._row_may_stand = False
+        self._stored = ""
         if self._kind:
             seconds = round(self._house.clock.now() - self._since, 1)
             say = log.debug if self._kind == "paused" else log.info

@@ -16,7 +16,7 @@ from __future__ import annotations
 from agent.pacing.backoff import Random, backoff, probe_after
 from agent.pacing.door import Change, Door, DoorState, Turn
 from agent.pacing.gate import Block, Gate
-from agent.pacing.hints import Headers, Quota, quota_of, retry_after
+from agent.pacing.hints import Headers, Quota, quota_of, retry_after, tells_quota
 from agent.pacing.rate import RateLimit
 from agent.pacing.verdict import Verdict, verdict_of
 
@@ -36,5 +36,6 @@ __all__ = [
     "probe_after",
     "quota_of",
     "retry_after",
+    "tells_quota",
     "verdict_of",
 ]

@@ -18,14 +18,14 @@ _FLAT = 2.0
 _FLAT_SECONDS = 0.05
 """Answers count as quick as ever up to _FLAT times the quickest and this."""
 _SMOOTH = 0.125
-_DRIFT = 0.001
-"""How fast "the quickest" forgets: a target that became slower for good is not held to its best day."""
+_DRIFT = 0.002
+"""How fast the quickest is forgotten below the ceiling: slower for good is not held to its best day."""
 
 
 class Window:
     """The number for one origin. Times are monotonic seconds."""
 
-    __slots__ = ("_base", "_cut_at", "_exact", "_late", "_to_half", "ceiling", "size", "why")
+    __slots__ = ("_cut_at", "_exact", "_recent", "_to_half", "ceiling", "quickest", "size", "why")
 
     def __init__(self, ceiling: int) -> None:
         self.ceiling = ceiling
@@ -37,20 +37,18 @@ class Window:
         self._to_half = 1.0
         """Up to here each good answer makes room for one more."""
         self._cut_at = -math.inf
-        self._base = math.inf
-        self._late = 0.0
+        self.quickest = math.inf
+        """Seconds: the shortest that an answer took."""
+        self._recent = 0.0
 
     def answered(self, seconds: float, in_flight: int, now: float) -> None:
         """A good answer took so long; `in_flight` counts it too."""
-        base = self._base
-        if seconds < base:
-            if base == math.inf:
-                self._late = seconds
-            self._base = seconds
-        else:
-            self._base = base + (seconds - base) * _DRIFT
-        self._late += (seconds - self._late) * _SMOOTH
-        if self.size < self.ceiling and now - seconds >= self._cut_at:  # what was sent before says nothing
+        self.quickest = min(self.quickest, seconds)
+        if self.size == self.ceiling:
+            return
+        self.quickest += (seconds - self.quickest) * _DRIFT
+        self._recent += (seconds - self._recent) * _SMOOTH
+        if now - seconds >= self._cut_at:  # what was sent before that says nothing
             self._grow(in_flight, now)
 
     def cut(self, began: float, now: float, why: str) -> bool:
@@ -58,6 +56,8 @@ class Window:
         if began <= self._cut_at:
             return False
         self._cut_at = now
+        if self.size == self.ceiling:
+            self._recent = 0.0
         self.why = why
         self._set(self._exact / 2.0)
         self._to_half = self._exact
@@ -67,7 +67,7 @@ class Window:
         """The target was away: begin with one, and double with each round up to the half of the ceiling."""
         self._cut_at = now
         self._to_half = max(1.0, self.ceiling / 2.0)
-        self._base, self._late = math.inf, 0.0
+        self.quickest, self._recent = math.inf, 0.0
         self.why = why
         self._set(1.0)
 
@@ -80,7 +80,7 @@ class Window:
     def _grow(self, in_flight: int, now: float) -> None:
         if in_flight < self.size and now - self._cut_at < QUIET:
             return  # it was not used up: this answer says nothing about one more
-        if self._late > self._base * _FLAT + _FLAT_SECONDS:
+        if self._recent > self.quickest * _FLAT + _FLAT_SECONDS:
             return
         self._set(self._exact + (1.0 if self._exact < self._to_half else 1.0 / self.size))
 

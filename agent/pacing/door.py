@@ -20,13 +20,15 @@ from agent.pacing.verdict import Verdict
 class Turn:
     """One that waits. `future` is done when it may go in; then it is in, and must leave."""
 
-    __slots__ = ("door", "future", "job", "who")
+    __slots__ = ("door", "future", "job", "stands", "who")
 
     def __init__(self, door: Door, job: str, who: Hashable, future: asyncio.Future[None]) -> None:
         self.door = door
         self.job = job
         self.who = who
         self.future = future
+        self.stands = True
+        """In the row."""
 
     @property
     def granted(self) -> bool:
@@ -97,23 +99,25 @@ class Door:
         if self.circuit.open:
             self.circuit.prober = who
 
-    def leave(self) -> None:
-        """One is out again."""
-        self.in_flight -= 1
-        if self.circuit.open and not self.in_flight:
-            self.circuit.prober = None  # it may have left without having sent anything
+    def emptied(self) -> None:
+        """One is out again while the circuit is open: it may have left without having sent anything."""
+        if not self.in_flight:
+            self.circuit.prober = None
 
     # ------------------------------------------------------------------ what a request came to
 
     def good(self, seconds: float, now: float) -> bool:
         """A success, after so long: `judge` for the common case. True when this closes the circuit."""
-        circuit = self.circuit
-        if circuit.failures:
+        window = self.window
+        if self.circuit.failures:
             return (
                 self.judge(Verdict.ANSWERED, who=None, began=now - seconds, now=now, why="") is Change.CLOSED
             )
-        self.window.answered(seconds, self.in_flight, now)
-        self.room = self.window.size
+        if window.size < window.ceiling:
+            window.answered(seconds, self.in_flight, now)
+            self.room = window.size
+        elif seconds < window.quickest:
+            window.quickest = seconds
         return False
 
     def judge(self, verdict: Verdict, *, who: Hashable, began: float, now: float, why: str) -> Change | None:

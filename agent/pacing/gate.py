@@ -58,7 +58,8 @@ class Gate:
         self._rate = RateLimit(limits.rate) if limits.rate is not None else None
         self._paused_since = self._paused_until = 0.0
         self._quota_left = 0
-        self._quota_until = 0.0
+        self.quota_until = 0.0
+        """Until when a quota of the target is counted; 0.0: none is."""
         self._timer: asyncio.Task[None] | None = None
         self._timer_at = math.inf
         self._calm = self._rate is None
@@ -97,7 +98,8 @@ class Gate:
         door.turns.add(job, turn)
         self.waiting += 1
         self._calm = False
-        self._pump()
+        if self.in_flight < self.concurrency:  # else whoever leaves comes to the pump
+            self._pump()
         return turn
 
     def withdraw(self, turn: Turn) -> None:
@@ -106,9 +108,10 @@ class Gate:
             self.leave(turn.door)
             return
         turn.future.cancel()
-        turn.door.turns.remove(turn.job, turn)
-        self.waiting -= 1
-        self._pump()
+        if turn.stands:
+            turn.door.turns.remove(turn.job, turn)
+            self.waiting -= 1
+            self._pump()
 
     async def enter(self, door: Door | None = None, job: str = "", who: Hashable = None) -> None:
         """Wait until one more request may start. Whoever comes in must `leave`; cancelled, it is not in."""
@@ -116,24 +119,27 @@ class Gate:
             return
         turn = self.ask(door, job, who)
         try:
-            await asyncio.shield(turn.future)
+            await turn.future
         except asyncio.CancelledError:
             self.withdraw(turn)
             raise
 
     def leave(self, door: Door | None = None) -> None:
         """The answer is there, or there will be none."""
+        door = door or self._plain
         self.in_flight -= 1
-        (door or self._plain).leave()
+        door.in_flight -= 1
+        if not door.room:
+            door.emptied()
         if self.waiting:
             self._pump()
 
     # ------------------------------------------------------------------ what it is told
 
     def pause(self, seconds: float, reason: str = "") -> None:
-        """Let nobody start for so long. A shorter pause never ends a longer one.
+        """Let nobody start for so long, and a little more: several agents may have been told the same.
 
-        A little is added, so that several agents that were told the same do not come back at one moment.
+        A shorter pause never ends a longer one.
         """
         now = self._clock.monotonic()
         until = now + seconds + self._random() * min(1.0, seconds / 10)
@@ -144,24 +150,23 @@ class Gate:
 
     def grant(self, quota: Quota) -> None:
         """The target said how many requests it still takes, and until when."""
-        if quota.remaining > 2 * self.concurrency and not self._quota_until:
+        if quota.remaining > 2 * self.concurrency and not self.quota_until:
             return  # far from the end: the next answers will say more
-        now = self._clock.monotonic()
+        now, left = self._clock.monotonic(), quota.remaining
         until = now + quota.seconds
-        left = quota.remaining
-        if now < self._quota_until and until <= self._quota_until + _SAME:
+        if now < self.quota_until and until <= self.quota_until + _SAME:
             # Of the same window: answers overtake each other, and it only ever becomes less.
-            left, until = min(left, self._quota_left), max(until, self._quota_until)
-        self._quota_left, self._quota_until, self._calm = left, until, False
+            left, until = min(left, self._quota_left), max(until, self.quota_until)
+        self._quota_left, self.quota_until, self._calm = left, until, False
         if not left:
             self.pause(until - now, _USED_UP)
 
     def spent(self) -> None:
         """A request ended that told nothing of the quota: it may have cost one."""
-        if self._quota_until and self._quota_left:
+        if self._quota_left:
             self._quota_left -= 1
             if not self._quota_left:
-                self.pause(self._quota_until - self._clock.monotonic(), _USED_UP)
+                self.pause(self.quota_until - self._clock.monotonic(), _USED_UP)
 
     def set_limits(self, limits: Limits) -> None:
         """Another config. What is in flight, and what was started in the last second, goes on to count."""
@@ -185,8 +190,7 @@ class Gate:
 
     def block(self, door: Door) -> Block | None:
         """Why nobody goes in by this door; None: it is a matter of turns, concurrency and rate."""
-        now = self._clock.monotonic()
-        if self._paused_until > now:
+        if self._paused_until > (now := self._clock.monotonic()):
             return Block(
                 kind="paused", reason=self.pause_reason, since=self._paused_since, until=self._paused_until
             )
@@ -201,6 +205,8 @@ class Gate:
 
     def _passes(self, door: Door, who: Hashable) -> bool:
         """The slow half of `try_enter`."""
+        if self.in_flight >= self.concurrency:
+            return False
         now = self._clock.monotonic()
         if self.waiting:
             self._pump()  # whose time has come goes first, also where the timer is late
@@ -225,16 +231,19 @@ class Gate:
             if (shut := self._shut_for(now)) > 0:
                 return self._wake_in(shut, now)
             if self.in_flight >= self._most():  # whoever leaves comes here
-                return self._wake_in(self._quota_until - now, now) if self._quota_until else None
+                return self._wake_in(self.quota_until - now, now) if self.quota_until else None
             door, later = self._next_door(now)
             if door is None:
                 return self._wake_in(later, now) if later < math.inf else None
-            if self._rate is not None:
-                if (wait := self._rate.wait(now)) > 0:
-                    return self._wake_in(wait, now)
-                self._rate.start(now)
+            if self._rate is not None and (wait := self._rate.wait(now)) > 0:
+                return self._wake_in(wait, now)
             turn = door.turns.take()
+            turn.stands = False
             self.waiting -= 1
+            if turn.future.cancelled():  # it will come to withdraw
+                continue
+            if self._rate is not None:
+                self._rate.start(now)
             self.in_flight += 1
             door.enter(turn.who)
             turn.future.set_result(None)
@@ -256,8 +265,8 @@ class Gate:
 
     def _shut_for(self, now: float) -> float:
         """Seconds that nobody at all goes in; 0 or less: it is open. What has run out is forgotten."""
-        if self._quota_until and self._quota_until <= now:
-            self._quota_until = 0.0
+        if self.quota_until and self.quota_until <= now:
+            self.quota_until = 0.0
         left = self._paused_until - now if self._paused_until else 0.0
         if left <= 0:
             self._paused_until = 0.0
@@ -265,7 +274,7 @@ class Gate:
 
     def _most(self) -> int:
         """What may be in flight: of a quota no more than is left, as if nothing of it was counted yet."""
-        if not self._quota_until:
+        if not self.quota_until:
             return self.concurrency
         return min(self.concurrency, self._quota_left)
 
@@ -275,7 +284,7 @@ class Gate:
             self._timer.cancel()
             self._timer, self._timer_at = None, math.inf
         self._shut_for(now)
-        self._calm = self._rate is None and not self._paused_until and not self._quota_until
+        self._calm = self._rate is None and not self._paused_until and not self.quota_until
 
     def _wake_in(self, seconds: float, now: float) -> None:
         if self._timer is not None:

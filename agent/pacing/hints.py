@@ -70,12 +70,21 @@ def retry_after(values: Sequence[str], *, date: str | None, now: float) -> float
     return min(max(waits), LONGEST_PAUSE) if waits else None
 
 
+def tells_quota(headers: Headers) -> bool:
+    """Whether there is anything to read at all: asked of every answer, and most have nothing."""
+    return (
+        "RateLimit-Remaining" in headers
+        or "X-RateLimit-Remaining" in headers
+        or "RateLimit" in headers
+        or "X-Rate-Limit-Remaining" in headers
+    )
+
+
 def quota_of(headers: Headers, *, now: float) -> Quota | None:
     """The narrowest quota that an answer tells of; None when it tells of none that can be read.
 
     `now`: wall clock seconds, for a reset that is a moment and an answer without `Date`.
     """
-    # One look at each name: most answers have none, and this is asked of every one.
     found = list(_listed(headers)) if "RateLimit" in headers else []
     for remaining, reset in _FORMS:
         if remaining in headers:
