@@ -7,7 +7,9 @@ them meets it, is up to the machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import random
 import signal
 import sys
@@ -43,6 +45,8 @@ class Settings:
     """Begin with every named crash point once."""
     settle: float = 240.0
     """Seconds in which all must have arrived when the faults are over."""
+    disk: bool = False
+    """The state lies on a small disk of its own, which may be filled to its end."""
 
 
 @dataclass(kw_only=True)
@@ -58,7 +62,11 @@ class Outcome:
 
     @property
     def kills(self) -> int:
-        return sum(count for how, count in self.ends.items() if how != "SIGTERM")
+        return kills_of(self.ends)
+
+
+def kills_of(ends: Counter[str]) -> int:
+    return sum(count for how, count in ends.items() if not how.startswith(("SIGTERM", "exit")))
 
 
 class Campaign:
@@ -72,6 +80,7 @@ class Campaign:
         self._say = say
         self._world = World(settings.folder / "world", "http://127.0.0.1:9")
         self._log_size = 0
+        self._full = False
         self._nursery = Nursery(self._world.log)
         self._process: Life
 
@@ -112,7 +121,7 @@ class Campaign:
             if self.settings.seconds is not None and time.monotonic() - began > self.settings.seconds:
                 break
             await self._live(points.pop() if points else None)
-            kills = sum(self.ends.values()) - self.ends["SIGTERM"]
+            kills = kills_of(self.ends)
             if kills >= told + 25:
                 told = kills
                 rate = 60 * kills / (time.monotonic() - began)
@@ -158,12 +167,27 @@ class Campaign:
             self._sources.feed_plates(bad=True)
         if strike == "half":
             self._sources.feed_plans(1_500_000)
+        if self.settings.disk:
+            self._fill_disk(dice.choice(["", "", "", "0", "50000", "400000"]))
         if self.history.life % 10 == 0:
             size = dice.choice(["10GB", "10GB", "4MB"])
             (self._world.config / "agent.yaml").write_text(
                 f"web: {{listen: off}}\nspool: {{max_bytes: {size}}}\n"
             )
             self.other["spool limit changed"] += 1
+
+    def _fill_disk(self, left: str) -> None:
+        """So many bytes are left on it; "" for all that there were."""
+        ballast = self._world.state / "ballast"
+        ballast.unlink(missing_ok=True)
+        self._full = bool(left)
+        if not left:
+            return
+        self.history.step(f"the disk is full but for {left} bytes")
+        self.other["disk filled"] += 1
+        room = os.statvfs(self._world.state)
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - int(left), 1))
 
     def _expire(self) -> None:
         if self.dice.random() < 0.25:
@@ -322,8 +346,10 @@ class Campaign:
     def _ended(self, how: str) -> None:
         code = self._process.returncode
         assert code is not None
-        good = {0} if how == "SIGTERM" else {-signal.SIGKILL}
-        if code not in good:
+        if code == os.EX_TEMPFAIL and self._full:
+            how = "exit 75, the disk is full"  # the service would start it again and again
+        good = {"SIGTERM": 0, "exit 75, the disk is full": 75}.get(how, -signal.SIGKILL)
+        if code != good:
             self.violations.append(f"life {self.history.life} ended with {code} instead of by {how}")
         self.ends[how] += 1
         self.history.step(f"ended: {how}")
@@ -346,6 +372,8 @@ class Campaign:
         """The faults are over: everything arrives, files are put aside. The keys of the dead letters."""
         self._target.weather, self._proxy.rate = CALM, 0.0
         (self._world.config / "agent.yaml").write_text("web: {listen: off}\n")
+        if self.settings.disk:
+            self._fill_disk("")
         self._sources.finish_log()
         self._mend()
         await self._start(None, 0)
