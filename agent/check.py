@@ -21,6 +21,7 @@ from agent.config.model import (
 )
 from agent.errors import Problem, SourceError
 from agent.render.values import Context, UnfitError
+from agent.sources import libraries
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, list_files, opened
 
@@ -78,6 +79,7 @@ def _whole(job: Job, source: FileSource, file: SourceFile) -> list[Problem]:
 
 
 def _syntax(job: Job, source: RecordSource, body: RecordBody, ctx: Context) -> list[Problem]:
+    libraries.load()
     from agent.sources import duck  # noqa: PLC0415 - whole-file jobs never load DuckDB
     from agent.sources.expressions import wrong_types  # noqa: PLC0415
 
@@ -103,6 +105,7 @@ def _parsed(con: DuckDBPyConnection, job: Job, source: RecordSource, body: Recor
 
 
 def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> list[Problem]:
+    libraries.load()
     import duckdb  # noqa: PLC0415
 
     from agent.render.feed import file_feed  # noqa: PLC0415

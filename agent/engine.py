@@ -8,6 +8,7 @@ due ─▶ collector ─▶ spool ─▶ deliverer ─▶ target
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Mapping
@@ -237,7 +238,8 @@ class Engine:
 
     def _check(self, jobs: list[Job]) -> list[JobRejected]:
         temp = self.settings.state / "tmp"
-        temp.mkdir(mode=0o700, exist_ok=True)
+        with contextlib.suppress(OSError):  # a full disk: those that need the folder say so
+            temp.mkdir(mode=0o700, exist_ok=True)
         context = Context(
             temp=temp,
             memory=self.settings.collect_memory,
@@ -249,10 +251,9 @@ class Engine:
         for job in jobs:
             try:
                 problems = check_job(job, context)
-            except AgentError as error:
-                log.warning(
-                    "a job could not be checked against its source", job=job.name, reason=error.message
-                )
+            except (AgentError, OSError) as error:
+                reason = error.message if isinstance(error, AgentError) else str(error)
+                log.warning("a job could not be checked against its source", job=job.name, reason=reason)
                 continue
             wrong = next((problem for problem in problems if problem.severity == "error"), None)
             if wrong is not None:

@@ -24,6 +24,7 @@ from agent.keys import seed_of_log
 from agent.logs import get_log
 from agent.message import Cursor
 from agent.render import Chunk, Context, render_feed
+from agent.sources import libraries
 from agent.sources.files import stamp_of
 from agent.sources.log_mark import Mark, to_cursor
 from agent.sources.log_part import Part, cut, waits
@@ -232,6 +233,7 @@ class _Place:
 
 
 def _rendering(job: Job, each: Log, part: Part, ctx: Context, start_row: int) -> Iterator[Chunk]:
+    libraries.load()
     from agent.render.log_feed import LogFeed  # noqa: PLC0415 - DuckDB, when a job needs it
 
     feed = LogFeed(name=each.file.path.name, path=str(each.file.path), part=part)

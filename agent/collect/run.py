@@ -10,6 +10,7 @@ from agent.collect.whole import let_go
 from agent.config.model import CommandSource, HttpSource, Job, SqlSource, files_of, log_of
 from agent.pull.tools import Tools
 from agent.render import Context
+from agent.sources import libraries
 from agent.spool import Spool
 
 
@@ -34,6 +35,7 @@ def collect_job(
         assert tools is not None
         return PageRun(job, run, spool, ctx, tools, hands=hands, poll=poll).go(limit)
     if isinstance(job.source, SqlSource):
+        libraries.load()
         from agent.collect.by_query import QueryRun  # noqa: PLC0415 - Arrow, when a job needs it
 
         return QueryRun(job, job.source, run, spool, ctx, hands=hands, poll=poll).go(limit)

@@ -21,7 +21,8 @@ Examples:
   push-agent run --config ./config --state ./state       from a checkout
 
 Signals: SIGTERM and SIGINT stop (requests in flight end first), SIGHUP reloads.
-Exit codes: 0 stopped as asked, 75 another process owns the state, 78 config or state cannot be used.
+Exit codes: 0 stopped as asked, 75 another process owns the state or its disk is full,
+78 config or state cannot be used.
 """
 )
 @config_option

@@ -15,6 +15,7 @@ from agent.bodies import Gzip
 from agent.config.model import FileSource, Job, RecordSource, reading_of
 from agent.message import Draft
 from agent.render.values import BadRecord, Chunk, Context
+from agent.sources import libraries
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, opened
 from agent.sources.seen import NOTHING, Seen
@@ -37,7 +38,7 @@ def render_file(
     if isinstance(job.source, FileSource):
         yield from _whole(job, job.source, file, start_row)
         return
-    # DuckDB and Arrow cost 40 MB and 200 ms: only jobs that read records pay for them
+    libraries.load()  # only jobs that read records pay for them
     from agent.render.feed import file_feed  # noqa: PLC0415
 
     reading = reading_of(job.source)
@@ -55,6 +56,7 @@ def render_feed(
     seen: Seen = NOTHING,
 ) -> Iterator[Chunk]:
     """Read a feed and give its drafts in order. Raises as `render_file` does."""
+    libraries.load()
     from agent.render.records import records  # noqa: PLC0415
 
     yield from records(job, source, feed, ctx, start_row=start_row, seen=seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import hashlib
@@ -9,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from agent.errors import StateError, StateLocked
+from agent.errors import SpoolFull, StateError, StateLocked
 
 LOCK = "lock"
 MACHINE = "machine"
@@ -31,8 +32,9 @@ class StateLock:
         fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             self._flock(fd)
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, f"{os.getpid()} {self._owner}\n".encode(), 0)
+            with contextlib.suppress(OSError):  # a full disk: it is ours all the same
+                words = f"{os.getpid()} {self._owner}\n".encode()
+                os.ftruncate(fd, os.pwrite(fd, words, 0))
         except BaseException:
             os.close(fd)
             raise
@@ -91,10 +93,19 @@ def prepare(folder: Path) -> None:
 
 def unusable(folder: Path, error: OSError) -> StateError:
     """The one clear line for a folder that cannot be written."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return full(folder)
     reason = (error.strerror or str(error)).lower()
     return StateError(
         f"the state folder {folder} cannot be written: {reason}",
         hint="it must be a folder of the user that runs push-agent, on a file system that is not read-only",
+    )
+
+
+def full(folder: Path) -> SpoolFull:
+    """The same where only room is missing: that passes, and a later start succeeds."""
+    return SpoolFull(
+        f"the disk of the state folder {folder} is full", hint="free space on it; push-agent starts then"
     )
 
 

@@ -9,13 +9,13 @@ import os
 import re
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.spool.database import DATABASE, Database, code_of, connect, is_damage
-from agent.spool.folder import sync_folder, unusable
+from agent.spool.folder import full, sync_folder, unusable
 from agent.spool.migrations import HEAD, upgrade
 from agent.spool.readonly import connect_readonly
 from agent.spool.recover import finish_interrupted_recovery, recover
@@ -73,10 +73,19 @@ def _translated(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise unusable(folder, error) from None
     except sqlite3.Error as error:
+        if code_of(error) == sqlite3.SQLITE_FULL or _no_room(folder):
+            raise full(folder) from error
         raise StateError(
             f"the state database in {folder} cannot be opened ({error})",
             hint="look at the disk and its rights",
         ) from error
+
+
+def _no_room(folder: Path) -> bool:
+    """A full disk makes errors of input and output too, where SQLite maps its shared memory."""
+    with suppress(OSError):
+        return os.statvfs(folder).f_bavail == 0
+    return False
 
 
 def _create(path: Path) -> None:

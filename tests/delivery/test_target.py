@@ -413,7 +413,9 @@ def black_hole(host, port):
 async def test_del_42_an_ipv6_address_that_nobody_answers_does_not_hold_the_ipv4_one(server):
     server.script("/in", Answer(200))
     with suppress(OSError), black_hole("::1", server.port):
-        first, _ = await through(Names(["::1", "127.0.0.1"]), f"http://platform.example:{server.port}")
+        first, _ = await through(
+            Names(["::1", "127.0.0.1"]), f"http://platform.example:{server.port}", connect=15.0
+        )
         assert isinstance(first, Delivered)
         return
     pytest.skip("this machine has no IPv6")

@@ -51,6 +51,19 @@ def test_del_15_a_read_only_state_folder_is_exit_78_with_one_clear_line(scene):
     assert "Traceback" not in done.stderr
 
 
+@needs_mounts
+def test_del_12_a_start_on_a_full_disk_is_exit_75_with_one_clear_line(scene):
+    """The unit starts it again until there is room: with 78 it would not."""
+    scene.connection().records()
+    scene.world.state.mkdir()
+    place = scene.world.state
+    full = f"mount -t tmpfs -o size=64k,mode=0700 tmpfs {place} && (cat /dev/zero > {place}/ballast 2>/dev/null; true)"
+    done = run_once(scene.world, prefix=("unshare", "-m", "sh", "-c", f'{full} && exec "$@"', "sh"))
+    assert done.returncode == 75, done.stderr
+    assert f"the disk of the state folder {place} is full" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_sig_04_a_second_daemon_on_the_same_state_is_exit_75_and_names_the_first(living, stage):
     stage.connection().records().load()
     done = run_once(living)

@@ -7,7 +7,9 @@ them meets it, is up to the machine.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
 import random
 import signal
 import sys
@@ -29,6 +31,7 @@ from tests.support.world import ROOT, World
 BACKLOG = 400  # records on their way; more are not put in
 PATIENCE = 30.0  # seconds until a life that should end by itself is ended
 WHOLE_STARTS = 0.2  # of the lives without a point: started as a service does, all others are forked
+TRIES = 3  # more lives for a point that a slow machine has not reached in time
 STRIKES = ("arrived", "half", "processed")
 
 
@@ -43,6 +46,8 @@ class Settings:
     """Begin with every named crash point once."""
     settle: float = 240.0
     """Seconds in which all must have arrived when the faults are over."""
+    disk: bool = False
+    """The state lies on a small disk of its own, which may be filled to its end."""
 
 
 @dataclass(kw_only=True)
@@ -58,7 +63,11 @@ class Outcome:
 
     @property
     def kills(self) -> int:
-        return sum(count for how, count in self.ends.items() if how != "SIGTERM")
+        return kills_of(self.ends)
+
+
+def kills_of(ends: Counter[str]) -> int:
+    return sum(count for how, count in ends.items() if not how.startswith(("SIGTERM", "exit")))
 
 
 class Campaign:
@@ -72,6 +81,7 @@ class Campaign:
         self._say = say
         self._world = World(settings.folder / "world", "http://127.0.0.1:9")
         self._log_size = 0
+        self._full = False
         self._nursery = Nursery(self._world.log)
         self._process: Life
 
@@ -107,12 +117,15 @@ class Campaign:
     async def _lives(self, began: float) -> None:
         points = list(POINTS) if self.settings.each_point else []
         self.dice.shuffle(points)
-        kills, told = 0, 0
+        kills, told, tries = 0, 0, Counter[Point]()
         while kills < self.settings.kills:
             if self.settings.seconds is not None and time.monotonic() - began > self.settings.seconds:
                 break
-            await self._live(points.pop() if points else None)
-            kills = sum(self.ends.values()) - self.ends["SIGTERM"]
+            point = points.pop() if points else None
+            if not await self._live(point) and point is not None and tries[point] < TRIES:
+                tries[point] += 1
+                points.insert(0, point)
+            kills = kills_of(self.ends)
             if kills >= told + 25:
                 told = kills
                 rate = 60 * kills / (time.monotonic() - began)
@@ -121,25 +134,28 @@ class Campaign:
                     f"{kills} kills ({rate:.0f} a minute), {len(self._target.arrived)} records, {left} on their way"
                 )
 
-    async def _live(self, point: Point | None) -> None:
-        """One life, from its start to its end."""
+    async def _live(self, point: Point | None) -> bool:
+        """One life, from its start to its end; whether it ended where it should."""
         dice = self.dice
-        if point is None and dice.random() < 0.4:
+        full = self.settings.disk and point is None and dice.random() < 0.4  # then little is reached
+        if point is None and not full and dice.random() < 0.4:
             point = dice.choice(POINTS)
-        strike = dice.choice(STRIKES) if point is None and dice.random() < 0.35 else ""
+        strike = dice.choice(STRIKES) if point is None and not full and dice.random() < 0.35 else ""
+        if self.settings.disk:
+            self._fill_disk(dice.choice(["0", "50000", "400000"]) if full else "")
         self._prepare(point, strike)
         passes = 1 if point is None or point.wants else dice.choice([1, 1, 2, 5, 12])
         await self._start(point, passes)
         if strike:
             self._target.strike = Strike(when=strike, requests=dice.choice([0, 1, 4, 10]), act=self._kill)
-        try:
-            if point is not None or strike:
-                await self._await_end(point.name if point else f"request {strike} at the target")
-            else:
-                await self._live_a_while()
-        finally:
-            self._target.strike = None
+        there = True
+        if point is not None or strike:
+            there = await self._await_end(point.name if point else f"request {strike} at the target")
+        else:
+            await self._live_a_while()
+        self._target.strike = None
         self._look_at_log()
+        return there
 
     def _prepare(self, point: Point | None, strike: str) -> None:
         dice = self.dice
@@ -164,6 +180,19 @@ class Campaign:
                 f"web: {{listen: off}}\nspool: {{max_bytes: {size}}}\n"
             )
             self.other["spool limit changed"] += 1
+
+    def _fill_disk(self, left: str) -> None:
+        """So many bytes are left on it; "" for all that there were."""
+        ballast = self._world.state / "ballast"
+        ballast.unlink(missing_ok=True)
+        self._full = bool(left)
+        if not left:
+            return
+        self.history.step(f"the disk is full but for {left} bytes")
+        self.other["disk filled"] += 1
+        room = os.statvfs(self._world.state)
+        with contextlib.suppress(OSError), ballast.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(room.f_bavail * room.f_frsize - int(left), 1))
 
     def _expire(self) -> None:
         if self.dice.random() < 0.25:
@@ -201,8 +230,8 @@ class Campaign:
         else:
             self._process = await self._nursery.bear(arguments, point, passes)
 
-    async def _await_end(self, how: str) -> None:
-        """Until it died where it should; reloads and data go on meanwhile."""
+    async def _await_end(self, how: str) -> bool:
+        """Until it died where it should, or for long enough; reloads and data go on meanwhile."""
         loop = asyncio.get_running_loop()
         end = loop.time() + PATIENCE
         ended = asyncio.create_task(self._process.wait())
@@ -214,12 +243,13 @@ class Campaign:
                 self._go_on(turn)
         if ended.done():
             self._ended(how)
-        else:
-            self.history.step(f"{how} was not reached")
-            self.other["points not reached"] += 1
-            self._kill()
-            await ended
-            self._ended("SIGKILL at random")
+            return True
+        self.history.step(f"{how} was not reached")
+        self.other["points not reached"] += 1
+        self._kill()
+        await ended
+        self._ended("SIGKILL at random")
+        return False
 
     def _go_on(self, turn: int) -> None:
         """What a point may wait for."""
@@ -322,8 +352,10 @@ class Campaign:
     def _ended(self, how: str) -> None:
         code = self._process.returncode
         assert code is not None
-        good = {0} if how == "SIGTERM" else {-signal.SIGKILL}
-        if code not in good:
+        if code == os.EX_TEMPFAIL and self._full:
+            how = "exit 75, the disk is full"  # the service would start it again and again
+        good = {"SIGTERM": 0, "exit 75, the disk is full": 75}.get(how, -signal.SIGKILL)
+        if code != good:
             self.violations.append(f"life {self.history.life} ended with {code} instead of by {how}")
         self.ends[how] += 1
         self.history.step(f"ended: {how}")
@@ -346,6 +378,8 @@ class Campaign:
         """The faults are over: everything arrives, files are put aside. The keys of the dead letters."""
         self._target.weather, self._proxy.rate = CALM, 0.0
         (self._world.config / "agent.yaml").write_text("web: {listen: off}\n")
+        if self.settings.disk:
+            self._fill_disk("")
         self._sources.finish_log()
         self._mend()
         await self._start(None, 0)

@@ -109,11 +109,12 @@ class Target:
         port = request.transport.get_extra_info("peername")[1]
         life = self._life_of(port)
         await self._struck("arrived", request)
+        body = b""
         try:
             if self.strike is not None and self.strike.when == "half":
-                await request.content.readany()
+                body = await request.content.readany()
                 await self._struck("half", request)
-            body = await request.content.read()
+            body += await request.content.read()
         except (ConnectionError, web.RequestPayloadError):
             raise asyncio.CancelledError from None  # cut off: nothing was asked
         if len(body) != request.content_length:
