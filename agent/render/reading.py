@@ -60,7 +60,6 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     start_row: int,
 ) -> Reading:
     """Open a connection on an open feed and bind the job to it. Raises SourceError where they do not fit."""
-    assert not isinstance(job.body, RawBody)
     dead_letter = source.on_bad_row == "dead_letter"
     connect = partial(_connected, job, found, ctx, stack, temp)
     explained = dead_letter or feed.once
@@ -68,16 +67,10 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
-    wanted = Wanted(
-        body=job.body,
-        target=job.target,
-        dead_letter=explained,
-        delivery=job.delivery,
-        keys=job.receipt_keys,
-    )
+    wanted = _wanted(job, explained=explained)
     leaves, fillings, problems = parsed(con, wanted)
     if not problems:
-        uses = expressions.uses(leaves, fillings, job.body)
+        uses = expressions.uses(leaves, fillings, wanted.body)
         only = only_of(source)
         uses = uses if only is None else wanting(uses, only)
         relation = feed.relation(con, found, uses)
@@ -110,6 +103,17 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
             )
         problems = query
     raise UnfitError(problems, found)
+
+
+def _wanted(job: Job, *, explained: bool) -> Wanted:
+    assert not isinstance(job.body, RawBody)
+    return Wanted(
+        body=job.body,
+        target=job.target,
+        dead_letter=explained,
+        delivery=job.delivery,
+        keys=job.receipt_keys,
+    )
 
 
 class _Connect(Protocol):

@@ -128,20 +128,7 @@ async def _once(
     now: Now,
     heed: Heed,
 ) -> Outcome:
-    url = url_as_written(request.url)
-    place = way_of(client, url) if len(body) <= _AS_BYTES else None
-    response: Heard
-    if place is not None:
-        response = await exchange(client, place, request, body, terms.timeout)
-    else:
-        response = await client.request(
-            request.method,
-            url,
-            data=body if len(body) <= _AS_BYTES else io.BytesIO(body),
-            headers=request.headers,
-            allow_redirects=False,
-            timeout=terms.timeout,
-        )
+    response = await _asked(client, request, body, terms)
     status = response.status
     heed(response.headers)
     good = status in terms.success
@@ -182,6 +169,21 @@ async def _once(
     waits = headers.getall("Retry-After", ())
     after = retry_after(waits, date=headers.get("Date"), now=now()) if waits else None
     return outcome_of(answer, status=status, success=terms.success, generation=generation, after=after)
+
+
+async def _asked(client: Client, request: Request, body: bytes, terms: Terms) -> Heard:
+    url = url_as_written(request.url)
+    place = way_of(client, url) if len(body) <= _AS_BYTES else None
+    if place is not None:
+        return await exchange(client, place, request, body, terms.timeout)
+    return await client.request(
+        request.method,
+        url,
+        data=body if len(body) <= _AS_BYTES else io.BytesIO(body),
+        headers=request.headers,
+        allow_redirects=False,
+        timeout=terms.timeout,
+    )
 
 
 async def told_by(
