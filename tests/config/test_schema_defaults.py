@@ -67,6 +67,14 @@ PLACES = {
         },
         ["tests", 0],
     ),
+    ("job", "reply"): (
+        {
+            **JOB,
+            "source": {"type": "json", "path": "/a"},
+            "target": {**JOB["target"], "reply": {"items": "/results", "error": "/error"}},
+        },
+        ["target", "reply"],
+    ),
     ("job", "schedule"): ({**JOB, "source": {"type": "json", "path": "/a"}}, ["schedule"]),
     ("job", "only"): (
         {**JOB, "source": {"type": "json", "path": "/a", "only": {"changed_by": ["id"]}}},

@@ -182,7 +182,7 @@ def test_a_recovery_that_was_killed_is_finished_at_the_next_start(sound, tmp_pat
     assert not (state / "state.db.saved").exists()
 
 
-@pytest.fixture(params=["0001", "0002", "0003"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004"])
 def older(request, state):
     """A state of an older version, with a message and a run."""
     state.mkdir(mode=0o700)
