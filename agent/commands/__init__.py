@@ -29,7 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "plan": ("agent.commands.plan", "Show what a reload would change."),
     "reload": ("agent.commands.reload", "Make the daemon load changed files now."),
     "status": ("agent.commands.status", "Show what each job and connection is doing, and why."),
-    "dead": ("agent.commands.dead", "Look at messages that a target refused for good."),
+    "dead": ("agent.commands.dead", "Messages refused for good: look, send again, put right, forget."),
     "auth": ("agent.commands.auth", "Look at the sign-in of each connection; refresh, log in, forget."),
     "schema": ("agent.commands.schema", "Print a JSON Schema, for editors."),
     "sandbox": ("agent.commands.sandbox", "Serve a local stand-in of the platform to try things on."),
