@@ -34,10 +34,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "status": ("agent.commands.status", "Show what each job and connection is doing, and why."),
     "find": ("agent.commands.find", "Find a message by a key of its records: when sent, with what answer."),
     "history": ("agent.commands.history", "List the runs of a job, and what came of each."),
-    "dead": (
-        "agent.commands.dead",
-        "Messages refused for good: look at, send again, put right, forget.",
-    ),
+    "dead": ("agent.commands.dead", "Messages refused for good: look, send again, put right, forget."),
     "auth": ("agent.commands.auth", "Look at the sign-in of each connection; refresh, log in, forget."),
     "schema": ("agent.commands.schema", "Print a JSON Schema, for editors."),
     "sandbox": ("agent.commands.sandbox", "Serve a local stand-in of the platform to try things on."),
