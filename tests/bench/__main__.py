@@ -1,6 +1,6 @@
 """`python -m tests.bench`: how fast, measured side by side with what others do, in the same run.
 
-    python -m tests.bench all --out docs/performance       everything, in about a quarter of an hour
+    python -m tests.bench all --out docs/performance       everything, in ten minutes
     python -m tests.bench w1 --rounds 3                    one workload; also w2, w3, life, memory, jobs, waiting
     python -m tests.bench all --quick                      small sizes: does the harness still work?
 
@@ -27,15 +27,20 @@ from tests.bench.table import machine, markdown
 
 WORKS = ("w1", "w2", "w3", "life", "memory", "jobs", "waiting")
 FILES = "results.md", "results.svg", "results.json"
+ALONE = {"w1": 3, "w2": 2, "w3": 2}
+"""Rounds of a workload by itself."""
+TOGETHER = {"w1": 2, "w2": 2, "w3": 1}
+"""Rounds with all the others, which are to take ten minutes."""
 
 
 def run(work, options):
     """The results of one workload."""
-    quick = options.quick
-    rounds = options.rounds or (1 if quick else 3 if work == "w1" else 2)
+    quick, alone = options.quick, options.work != "all"
+    usual = ALONE if alone else TOGETHER
+    rounds = options.rounds or (1 if quick else usual.get(work, 1))
     size = options.records or (20_000 if quick else 1_000_000)
-    # all cases of 100,000 take four minutes: `all` is content with a third of that
-    fewer = options.records or (2_000 if quick else 30_000 if options.work == "all" else 100_000)
+    # all cases of 100,000 take four minutes: `all` is content with a fifth of that
+    fewer = options.records or (2_000 if quick else 100_000 if alone else 20_000)
     works = {
         "w1": lambda: w1.measure(size, rounds, with_peers=options.peers),
         "w2": lambda: w2.measure(fewer, rounds),
