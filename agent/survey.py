@@ -6,20 +6,18 @@ Live (only in the daemon) ──────────────────
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from agent import __version__
 from agent.config.model import Job, Schedule
 from agent.connection_status import connection_status, stored_connection
-from agent.limit import Limit
 from agent.message import lane_number
-from agent.pauses.wish import read_over
-from agent.spool import BackfillRow, JobOverview, LaneWait, PauseRow, Reader, RunRow
+from agent.spool import BackfillRow, JobOverview, LaneWait, Reader, RunRow
+from agent.standing import by_name, filled, paused_job, paused_of
 from agent.status import (
     JobStatus,
     LaneStatus,
@@ -28,7 +26,7 @@ from agent.status import (
     SpoolStatus,
     explain,
 )
-from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
+from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus
 from agent.unmoved import UnmovedFile
 
 if TYPE_CHECKING:
@@ -36,7 +34,6 @@ if TYPE_CHECKING:
 
 _FAILURE_SHOWN = 86_400.0  # seconds; the run after a bad file is a good one, and must not hide what was wrong
 _UNMOVED_SHOWN = 5
-_Paused: TypeAlias = "Mapping[tuple[str, str], Sequence[PauseRow]]"
 DATABASES = ("state.db", "state.db-wal")
 
 
@@ -67,7 +64,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         rows = {row.connection: row for row in reader.sessions()}
         marks = {mark.job: mark.done for mark in reader.window_marks()}
         backfills = reader.backfills()
-        paused = _by_name(reader.pauses())
+        paused = by_name(reader.pauses())
         fits = reader.fits()
     messages = sum(one.waiting + one.held for one in overviews.values())
     names = sorted(
@@ -75,13 +72,13 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
     )
     if live is None:
         connections = tuple(
-            replace(stored_connection(row, now), paused=_paused(paused, "connection", row.connection))
+            replace(stored_connection(row, now), paused=paused_of(paused, "connection", row.connection))
             for row in rows.values()
         )
         spool = SpoolStatus(bytes=sum(_size(state / name) for name in DATABASES))
     else:
         connections = tuple(
-            replace(connection_status(one), paused=_paused(paused, "connection", name))
+            replace(connection_status(one), paused=paused_of(paused, "connection", name))
             for name, one in live.connections.items()
         )
         spool = _spool(live)
@@ -91,14 +88,14 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         state=str(state),
         started_at=live.started_at if live else None,
         config=live.config if live else ConfigStatus(),
-        spool=replace(spool, messages=messages, used_ratio=_ratio(spool, messages)),
+        spool=replace(spool, messages=messages, used_ratio=filled(spool, messages)),
         jobs=tuple(
             replace(
                 _job(name, overviews.get(name), now, live),
                 windows_done_at=marks.get(name),
                 body_limit_bytes=fits[name].size if name in fits else None,
                 backfills=tuple(_backfill(row) for row in backfills if row.job == name),
-                paused=_paused_job(name, paused, live.jobs.get(name) if live else None),
+                paused=paused_job(name, paused, live.jobs.get(name) if live else None),
             )
             for name in names
         ),
@@ -113,11 +110,6 @@ def _spool(live: Live) -> SpoolStatus:
         max_messages=live.max_messages,
         recovered=live.recovered,
     )
-
-
-def _ratio(spool: SpoolStatus, messages: int) -> float:
-    by_bytes = spool.bytes / spool.max_bytes if spool.max_bytes else 0.0
-    return round(max(by_bytes, Limit(max_messages=spool.max_messages).share(messages, 0)), 4)
 
 
 def _size(path: Path) -> int:
@@ -195,36 +187,6 @@ def _backfill(row: BackfillRow) -> BackfillStatus:
         windows=row.windows,
         records=row.records,
         messages=row.messages,
-    )
-
-
-def _by_name(rows: list[PauseRow]) -> _Paused:
-    found: defaultdict[tuple[str, str], list[PauseRow]] = defaultdict(list)
-    for row in rows:
-        found[row.kind, row.name].append(row)
-    return found
-
-
-def _paused_job(name: str, paused: _Paused, job: Job | None) -> tuple[PauseStatus, ...]:
-    found = _paused(paused, "job", name)
-    if job is not None and paused:
-        for part, place in (("collecting", read_over(job)), ("delivering", job.target.connection)):
-            over = paused.get(("connection", place), ()) if place else ()
-            found += tuple(_pause(row) for row in over if row.part == part)
-    return found
-
-
-def _paused(paused: _Paused, kind: str, name: str) -> tuple[PauseStatus, ...]:
-    return tuple(_pause(row) for row in paused.get((kind, name), ()))
-
-
-def _pause(row: PauseRow) -> PauseStatus:
-    return PauseStatus(
-        part=row.part,
-        connection=row.name if row.kind == "connection" else "",
-        reason=row.reason,
-        since_at=row.since,
-        until_at=row.until,
     )
 
 
