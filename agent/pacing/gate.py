@@ -33,7 +33,7 @@ class Block:
     """Why nobody of a door goes in, but for its turn. Times are monotonic seconds."""
 
     kind: str
-    """`paused` or `circuit`."""
+    """`silence` or `circuit`."""
     reason: str
     since: float
     until: float | None
@@ -191,9 +191,8 @@ class Gate:
     def block(self, door: Door) -> Block | None:
         """Why nobody goes in by this door; None: it is a matter of turns, concurrency and rate."""
         if self._paused_until > (now := self._clock.monotonic()):
-            return Block(
-                kind="paused", reason=self.pause_reason, since=self._paused_since, until=self._paused_until
-            )
+            reason = f"the target asked for a pause: {self.pause_reason or 'Retry-After'}"
+            return Block(kind="silence", reason=reason, since=self._paused_since, until=self._paused_until)
         circuit = door.circuit
         if not circuit.open:
             return None

@@ -243,7 +243,7 @@ async def test_a_quota_that_is_used_up_holds_everybody_until_its_reset():
     gate.grant(Quota(remaining=0, seconds=30))
     door = gate.door("https://a.example.com/")
     assert not gate.try_enter(door)
-    assert gate.block(door).reason == "its quota is used up (RateLimit)"
+    assert gate.block(door).reason == "the target asked for a pause: its quota is used up (RateLimit)"
     turn = gate.ask(door, "a")
     await clock.advance(29)
     assert not turn.granted

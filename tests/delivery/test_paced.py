@@ -41,13 +41,13 @@ class Patience:
 def noted(connection, clock):
     """When each request of a connection starts."""
     starts = []
-    request = connection.client.request
+    sign = connection.sign
 
-    def noting(*args, **more):
+    async def noting():
         starts.append(clock.monotonic())
-        return request(*args, **more)
+        return await sign()
 
-    connection.client.request = noting
+    connection.sign = noting  # the first that is done behind the gate
     return starts
 
 
@@ -244,8 +244,10 @@ async def test_del_21_a_quota_of_the_target_is_never_exceeded_and_always_used(sl
     patience = Patience(slow)
     await patience.until(lambda: len(server.requests) >= 10)
     await patience.until(lambda: slow.deliverer.snapshot().waits)
-    waits = slow.deliverer.snapshot().waits
-    assert {(wait.kind, wait.reason) for wait in waits} == {("paused", "its quota is used up (RateLimit)")}
+    waits, used_up = slow.deliverer.snapshot().waits, "its quota is used up (RateLimit)"
+    assert {(wait.kind, wait.reason) for wait in waits} == {
+        ("silence", f"the target asked for a pause: {used_up}")
+    }
     await patience.until(lambda: not slow.deliverer._lanes)
     assert refused == []
     assert slow.clock.monotonic() - begin <= 4 * 61
