@@ -42,10 +42,10 @@ Examples:
 @click.option(
     "--since", default="", help="Only runs due since then: 2h or 7d ago, a date, or a date and time."
 )
-@click.option("--only", default="", type=click.Choice(("", *STATES)), help="Only runs that ended so.")
+@click.option("--only", default=None, type=click.Choice(STATES), help="Only runs that ended so.")
 @click.argument("job")
 def command(  # noqa: PLR0917 - one for each option
-    config: Path, state: Path | None, output: str, limit: int, since: str, only: str, job: str
+    config: Path, state: Path | None, output: str, limit: int, since: str, only: str | None, job: str
 ) -> int:
     """List the runs of a job, the newest first: when due, why started, what was read, how it ended.
 
@@ -55,7 +55,7 @@ def command(  # noqa: PLR0917 - one for each option
 
     begin = moment_of("--since", since, time.time()) if since else -math.inf
     with Reader.open(state_folder(config, state)) as reader:
-        runs = reader.runs(job, limit, since=begin, state=only)
+        runs = reader.runs(job, limit, since=begin, state=only or "")
     if output == "json":
         print_json([_as_json(run) for run in runs])
     elif not runs:
