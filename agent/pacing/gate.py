@@ -67,10 +67,12 @@ class Gate:
 
     def door(self, url: str) -> Door:
         """That of an URL's origin; "" for requests that are no matter of any."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        origin = f"{parts.scheme}://{host}{port}" if url else ""
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # no URL, as the attempt will say
+            parts = urlsplit("")
+        host = parts.netloc.rpartition("@")[2].lower()
+        origin = f"{parts.scheme}://{host}" if host else ""
         door = self.doors.get(origin)
         if door is None:
             door = Door(origin, self.concurrency, place=self._place, random=self._random)
