@@ -139,13 +139,10 @@ class Gate:
     # ------------------------------------------------------------------ what it is told
 
     def pause(self, seconds: float, reason: str = "") -> None:
-        """Let nobody start for so long, and a little more: several agents may have been told the same.
-
-        A shorter pause never ends a longer one.
-        """
+        """Nobody starts for so long, and a little more: several agents may have been told the same."""
         now = self._clock.monotonic()
         until = now + seconds + self._random() * min(1.0, seconds / 10)
-        if until > max(self._paused_until, now):
+        if until > max(self._paused_until, now):  # a shorter pause never ends a longer one
             if self._paused_until <= now:
                 self._paused_since = now
             self._paused_until, self.pause_reason, self._calm = until, reason, False
