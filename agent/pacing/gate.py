@@ -67,10 +67,12 @@ class Gate:
 
     def door(self, url: str) -> Door:
         """That of an URL's origin; "" for requests that are no matter of any."""
-        parts = urlsplit(url)
-        host = parts.hostname or ""
-        port = f":{parts.port}" if parts.port else ""
-        origin = f"{parts.scheme}://{host}{port}" if url else ""
+        try:
+            parts = urlsplit(url)
+        except ValueError:  # no URL, as the attempt will say
+            parts = urlsplit("")
+        host = parts.netloc.rpartition("@")[2].lower()
+        origin = f"{parts.scheme}://{host}" if host else ""
         door = self.doors.get(origin)
         if door is None:
             door = Door(origin, self.concurrency, place=self._place, random=self._random)
@@ -137,13 +139,10 @@ class Gate:
     # ------------------------------------------------------------------ what it is told
 
     def pause(self, seconds: float, reason: str = "") -> None:
-        """Let nobody start for so long, and a little more: several agents may have been told the same.
-
-        A shorter pause never ends a longer one.
-        """
+        """Nobody starts for so long, and a little more: several agents may have been told the same."""
         now = self._clock.monotonic()
         until = now + seconds + self._random() * min(1.0, seconds / 10)
-        if until > max(self._paused_until, now):
+        if until > max(self._paused_until, now):  # a shorter pause never ends a longer one
             if self._paused_until <= now:
                 self._paused_since = now
             self._paused_until, self.pause_reason, self._calm = until, reason, False

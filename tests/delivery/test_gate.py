@@ -345,3 +345,20 @@ async def test_a_reload_forgets_hosts_that_nobody_goes_to_any_more_and_no_others
     assert gate.door("https://c.example.com") is strained
     assert gate.door("https://d.example.com") is not idle
     assert (used.room, strained.room) == (6, 4)
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        ("https://A.example.com/x?y=1", "https://a.example.com"),
+        ("https://me:secret@a.example.com:8443/x", "https://a.example.com:8443"),
+        ("http://[::1]:8080/x", "http://[::1]:8080"),
+        ("https://a.example.com:99999/x", "https://a.example.com:99999"),
+        ("https://[::1/x", ""),
+        ("", ""),
+    ],
+)
+def test_a_door_is_named_after_its_origin_and_nothing_more_of_the_url(url, origin):
+    gate = Gate(Limits(), clock=FakeClock(), random=zero)
+    assert gate.door(url).origin == origin
+    assert gate.door(url) is gate.door(url)
