@@ -26,6 +26,8 @@ class Retry:
     """Seconds that the target asked for (Retry-After), for the whole connection; None: our backoff."""
     late: bool = False
     """There was no answer in time."""
+    ours: bool = False
+    """It never left: says nothing of the target."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,7 +37,7 @@ def verdict_of(outcome: Outcome) -> Verdict:
     if isinstance(outcome, Delivered):
         return Verdict.ANSWERED
     status = outcome.answer.status
-    if not isinstance(outcome, Retry):
+    if not isinstance(outcome, Retry) or outcome.ours:
         return Verdict.UNCLEAR if status is None else Verdict.ANSWERED
     if status is None:
         return Verdict.STRAINED if outcome.late else Verdict.AWAY

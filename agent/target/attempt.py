@@ -75,7 +75,8 @@ async def attempt(
     except (igzip.BadGzipFile, EOFError, ValueError) as error:
         return Refused(answer=Answer(status=None, reason=f"the body in the spool is damaged: {error}"))
     except MemoryError:  # it may well be there later, and for smaller ones now
-        return Retry(answer=Answer(status=None, reason="there is not enough memory to unpack the body"))
+        answer = Answer(status=None, reason="there is not enough memory to unpack the body")
+        return Retry(answer=answer, ours=True)
     once = partial(_once, client, request, body, terms=terms, generation=generation, now=now, heed=heed)
     return await sent(client, once)
 

@@ -48,6 +48,7 @@ def retry(status=None, **more):
         (retry(502), Verdict.AWAY),
         (retry(521), Verdict.AWAY),
         (retry(), Verdict.AWAY),
+        (retry(ours=True), Verdict.UNCLEAR),
     ],
 )
 def test_what_an_outcome_says_about_the_host(outcome, verdict):
