@@ -48,8 +48,13 @@ def keys_of(blob: bytes, first: int, last: int) -> bytes:
     return keys_of_ranges(blob, ((first, last),))
 
 
-def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
-    """The same of several ranges of records, in their order: what a piece of a split message takes along."""
+def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]], *, records: int | None = None) -> bytes:
+    """The same of several ranges of records, in their order: what a piece of a split message takes along.
+
+    All keys when the message has another number of `records` than they are of: somebody has edited it.
+    """
+    if records is not None and any(len(column) != records * WIDTH for column in _columns(blob)):
+        return blob
     spans = [slice((first - 1) * WIDTH, last * WIDTH) for first, last in ranges]
     return packed([b"".join(column[span] for span in spans) for column in _columns(blob)])
 

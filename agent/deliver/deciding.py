@@ -130,7 +130,8 @@ class Deciding:
             gone = await self._leave(hand, receipts=found.receipts, letters=found.letters, again=found.again)
             for one in found.receipts:
                 house.tally.delivered(hand.part, records=one.records, size=one.size)
-                await house.fits.delivered(self._job, hand.part.size)
+                if one.records > 1:
+                    await house.fits.delivered(self._job, hand.part.size)
             if found.again:  # the row counts this attempt already
                 hand.message = replace(hand.message, attempts=before)
                 self.failures = failures + 1
