@@ -17,6 +17,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from agent.parts import Progress
+
 MOST_KEYS = 16
 """Expressions of a job."""
 WIDTH = 8
@@ -57,6 +59,17 @@ def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]], *, records: i
         return blob
     spans = [slice((first - 1) * WIDTH, last * WIDTH) for first, last in ranges]
     return packed([b"".join(column[span] for span in spans) for column in _columns(blob)])
+
+
+def keys_left(blob: bytes, progress: str) -> bytes:
+    """The keys of what is not settled yet of a message with this `progress`."""
+    if not progress:
+        return blob
+    try:
+        whole = Progress.read(progress)
+    except ValueError:  # damaged: nobody knows which those are
+        return blob
+    return keys_of_ranges(blob, whole.rest, records=whole.records)
 
 
 def marks_of(blob: bytes) -> set[int]:

@@ -16,8 +16,7 @@ from sqlalchemy import Column, and_, bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from agent.message import Answer, DeadLetter, Receipt
-from agent.parts import Progress
-from agent.receipt_keys import bytes_of, holds, keys_of_ranges, mark_of
+from agent.receipt_keys import bytes_of, holds, keys_left, mark_of
 from agent.spool import key_index, layouts, memory
 from agent.spool.database import Database, Statement, rows_of
 from agent.spool.queue import is_open, visible
@@ -163,13 +162,7 @@ def _waiting_ones(db: Database, key: str, mark: int) -> Iterator[tuple[str, int,
 def _left_of(db: Database, message: int, blob: bytes) -> bytes:
     """The keys of those records of a message that are not settled yet."""
     (progress,) = db.execute(_PROGRESS, message=message).fetchone() or ("",)
-    if not progress:
-        return blob
-    try:
-        whole = Progress.read(progress)
-        return keys_of_ranges(blob, whole.rest, records=whole.records)
-    except ValueError:  # damaged: nobody knows which
-        return blob
+    return keys_left(blob, progress)
 
 
 def _waiting(db: Database, row: tuple[Any, ...], waits: dict[tuple[str, int], LaneWait]) -> Trace:

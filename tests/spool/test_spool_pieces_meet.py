@@ -120,6 +120,26 @@ def test_the_same_content_refused_and_edited_again_is_another_request_each_time(
         spool.ack(message, receipt(message)).result()
 
 
+def test_a_body_damaged_in_the_middle_of_its_pieces_is_a_letter_of_the_rest_alone(state):
+    spool = open_spool(state)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    [message] = appended(spool, run, draft(b"[1,2,3,4]", records=4, form="json 1 1", record_keys=KEYS))
+    part = replace(message, key=f"{message.key}.1-3", records=3, record_keys=keys_of_ranges(KEYS, [(1, 3)]))
+    spool.part(message, left(((4, 4),)), receipts=[receipt(part)]).result()
+    spool.close()
+    with closing(sqlite3.connect(state / "state.db")) as db, db:
+        db.execute("UPDATE messages SET body = x'00'")
+    again = open_spool(state)
+    assert again.oldest("gps", 0).result() == []
+    again.used_bytes().result()
+    with Reader.open(state) as reader:
+        [one], [overview] = reader.dead(), reader.overview()
+    assert (one.reason, one.records, overview.waiting, overview.delivered_records) == ("damaged", 1, 0, 3)
+    assert found(state, "c") == [("delivered", part.key)]
+    assert found(state, "d") == [("dead", message.key)]
+    again.close()
+
+
 def test_a_damaged_database_is_saved_with_pieces_pauses_fits_and_edits(state):
     spool = open_spool(state)
     run = spool.start_run("gps", 1.0, "every", "sha").result()
