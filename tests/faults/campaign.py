@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.faults.checker import Verdict, judge
 from tests.faults.lives import Life, Nursery, environment
-from tests.faults.points import DIED, POINTS, Point
+from tests.faults.points import DIED, POINTS, SPLITS, Point
 from tests.faults.proxy import Proxy
 from tests.faults.record import Death, History
 from tests.faults.sources import JOBS, Sources
@@ -172,6 +172,8 @@ class Campaign:
             self._sources.feed_plans()
         if wants == "refusal":
             self._sources.feed_plates(bad=True)
+        if wants == "batches":
+            self._sources.feed_rows(bad=True)
         if strike == "half":
             self._sources.feed_plans(1_500_000)
         if self.history.life % 10 == 0:
@@ -258,6 +260,7 @@ class Campaign:
         if turn % 24 == 0:
             self._target.weather, self._proxy.rate = CALM, 0.0
             self._sources.feed_plates(bad=True)
+            self._sources.feed_rows(bad=SPLITS)
             self._mend()
             self._target.expire()
 

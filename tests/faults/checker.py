@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -52,7 +52,7 @@ def judge(history: History, dead_keys: frozenset[str]) -> Verdict:
     return verdict
 
 
-def _firsts(rows: list[Row]) -> Iterator[Row]:
+def _firsts(rows: Iterable[Row]) -> Iterator[Row]:
     """Without repeats."""
     seen = set()
     for row in rows:
@@ -76,28 +76,31 @@ def _judge_presence(
 ) -> None:
     put = history.sources[path]
     keys_of: dict[Record, set[str]] = defaultdict(set)
+    buried: set[Record] = set()
     for row in rows:
-        for record in row.records:
-            keys_of[record].add(row.key)
-        if row.status == 400 and row.key not in dead_keys:
+        if row.processed:
+            for record in row.records:
+                keys_of[record].add(row.key)
+        elif row.key in dead_keys:
+            buried.update(row.records)
+        elif len(row.records) == 1:  # several may have been taken apart
             verdict.add(f"{path}: {row.key} was refused at {row.tick} and is no dead letter")
-    good = {record for row in rows if row.processed for record in row.records}
-    refused = {record for row in rows if row.status == 400 for record in row.records}
+    seen = {record for row in rows for record in row.records}
     for record in put:
-        wanted = refused if (path, record[1]) in history.bad else good
+        wanted = buried if (path, record[1]) in history.bad else keys_of
         if record not in wanted:
             verdict.lost += 1
             verdict.add(f"{path}: {record} is lost")
         elif len(keys_of[record]) > 1:
             verdict.unjustified += 1
             verdict.add(f"{path}: {record} came under several keys: {sorted(keys_of[record])}")
-    for record in (good | refused) - set(put):
+    for record in seen - set(put):
         verdict.add(f"{path}: {record} was never put in")
 
 
 def _judge_order(verdict: Verdict, history: History, path: str, rows: list[Row]) -> None:
     arrived: dict[str, list[int]] = defaultdict(list)
-    for row in _firsts(rows):
+    for row in _firsts(row for row in rows if row.processed):
         for key, number in row.records:
             arrived[key].append(number)
     for key, numbers in arrived.items():

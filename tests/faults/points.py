@@ -29,7 +29,7 @@ class Point:
     """`after`: the call has ended; for what works inside a transaction, its commit has not begun then.
     `committed`: the commit that follows has ended."""
     wants: str = ""
-    """What the harness must do so that it is reached: `token`, `files`, `reload` or `refusal`."""
+    """What the harness must do so that it is reached: `token`, `files`, `reload`, `refusal` or `batches`."""
 
 
 def _written(name: str, module: str, attribute: str, wants: str = "") -> tuple[Point, ...]:
@@ -64,6 +64,8 @@ POINTS: tuple[Point, ...] = (
     *_called("swap", "agent.engine", "Engine.swap", "reload"),
     # A message that is taken apart: the call that stores its progress, as `_written("split", …, "batches")`.
 )
+SPLITS = any(point.name.startswith("split") for point in POINTS)
+"""Whether batches may hold records that the target refuses: not as long as such a batch is buried whole."""
 
 
 def named(name: str) -> Point:

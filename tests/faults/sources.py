@@ -10,6 +10,7 @@ import sqlite3
 import zlib
 from collections.abc import Callable
 
+from tests.faults.points import SPLITS
 from tests.faults.record import History
 from tests.support.world import World
 
@@ -158,9 +159,11 @@ class Sources:
         part.write_bytes(content)
         part.rename(place)
 
-    def feed_rows(self) -> None:
+    def feed_rows(self, *, bad: bool = False) -> None:
         numbers = self._next("rows", self._dice.randint(1, 40))
         self._history.put("/rows", [("", n) for n in numbers])
+        if bad or (SPLITS and self._dice.random() < 0.1):
+            self._history.bad.add(("/rows", self._dice.choice(numbers)))
         lines = "".join(f"{n}\n" for n in numbers)
         self._file("rows", numbers[0], f"n\n{lines}".encode())
 

@@ -115,7 +115,19 @@ def test_a_kill_may_cost_one_repeat_for_each_lane_and_no_more():
 def test_a_refused_record_must_be_a_dead_letter():
     rows = [row(1, "a", 1), row(2, "b", 2, status=400, processed=False), row(3, "c", 3)]
     assert verdict(*rows, bad=[2], dead=["b"]).violations == []
-    assert verdict(*rows, bad=[2]).violations == ["/rows: b was refused at 2 and is no dead letter"]
+    assert verdict(*rows, bad=[2]).violations == [
+        "/rows: b was refused at 2 and is no dead letter",
+        "/rows: ('P', 2) is lost",
+    ]
+
+
+def test_a_batch_that_is_taken_apart_delivers_the_good_and_buries_the_bad():
+    no = {"status": 400, "processed": False}
+    rows = [row(1, "a", 1, 2, 3, **no), row(2, "a.0-0", 1), row(3, "a.1-2", 2, 3, **no)]
+    parts = [row(4, "a.1-1", 2, **no), row(5, "a.2-2", 3)]
+    assert verdict(*rows, *parts, bad=[2], dead=["a.1-1"]).violations == []
+    assert verdict(*rows, *parts[::-1], bad=[2], dead=["a.1-1"]).violations == []
+    assert verdict(*rows, bad=[2], dead=["a.1-2"]).violations == ["/rows: ('P', 3) is lost"]
 
 
 def test_a_login_needs_a_reason():
