@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import signal
 import sys
 from typing import Any
 
@@ -33,7 +34,10 @@ def main() -> None:
                     _say(ended=key.data, code=os.waitstatus_to_exitcode(status))
                     continue
                 piece = os.read(0, 65_536)
-                if not piece:
+                if not piece:  # whoever asked for them is gone: they go too
+                    for each in list(selector.get_map().values()):
+                        if each.data is not None:
+                            os.kill(each.data, signal.SIGKILL)
                     return
                 lines += piece
                 while b"\n" in lines:

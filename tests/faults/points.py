@@ -62,7 +62,7 @@ POINTS: tuple[Point, ...] = (
     *_called("refresh", "agent.auth.exchange", "AuthApi.call", "token"),
     *_written("store", "agent.spool.memory", "store_session", "token"),
     *_called("swap", "agent.engine", "Engine.swap", "reload"),
-    # A message that is taken apart: the call that stores its progress, as `_written("split", …, "batches")`.
+    *_written("split", "agent.spool.settle", "part", "batches"),
 )
 SPLITS = any(point.name.startswith("split") for point in POINTS)
 """Whether batches may hold records that the target refuses: not as long as such a batch is buried whole."""
