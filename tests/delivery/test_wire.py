@@ -106,7 +106,7 @@ async def test_connections_are_let_go_when_the_answer_was_too_long(client):
 
 
 @pytest.mark.parametrize("way", ["short", "long"])
-async def test_an_answer_that_comes_twice_is_not_taken_for_that_of_the_next_message(client, way):
+async def test_del_35_an_answer_that_comes_twice_is_not_taken_for_that_of_the_next_message(client, way):
     """Between two messages: what then lies on the connection was never asked for."""
     again = asyncio.Event()
     seen: list[bytes] = []
