@@ -254,7 +254,9 @@ def _job_overview(
         last_run=run_of(run) if run else None,
         last_failed=failed,
         last_receipt=receipt_of(receipt) if receipt else None,
-        waits=waits,
+        waits=waits
+        if row["waiting"]
+        else (),  # one of a lane that was killed behind its last ack says nothing
     )
 
 
