@@ -16,7 +16,7 @@ import re
 import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Select, Table, and_, bindparam, case, delete, func, or_, select, union_all, update
 
@@ -90,8 +90,8 @@ def revive(db: Database, letter: int, now: float) -> str:
         raise LookupError(f"dead letter {letter} waits to be sent already: its content was read again")
     names = ("body", "size", "records", "content_type", "path", "lane", "origin")
     headers, form = str(row["draft_headers"]), str(row["form"])
-    if (first := before(db, letter)) is not None and not _framed_alike(form, first.body, row["body"]):
-        form = ""
+    if (first := before(db, letter)) is not None:
+        form = _form_of(form, first.body, row["body"])
     draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers), form=form)  # type: ignore[arg-type]
     lane = layouts.lane_now(db, job, draft.lane)
     new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "form": form, "progress": ""}
@@ -107,23 +107,24 @@ def revive(db: Database, letter: int, now: float) -> str:
     return job
 
 
-def _framed_alike(text: str, before_: Value, now: Value) -> bool:
-    """Whether an edited body still begins and ends as its form says.
+def _form_of(text: str, before_: Value, now: Value) -> str:
+    """How the records stand in an edited body: as its form says, if it begins and ends as before.
 
-    Else nobody knows where its records are, and what is cut at a wrong place would be sent as if it were one
-    of them: such a body is sent whole, or not at all.
+    Else nobody knows where they are (""), and what is cut at a wrong place would be sent as if it were one of
+    them: such a body is sent whole, or not at all. Line breaks at its end, which editors add, do no harm.
     """
     form = Form.read(text)
     if form is None:
-        return False
+        return ""
     try:
         old, new = gzip.decompress(bytes(before_)), gzip.decompress(bytes(now))  # type: ignore[arg-type]
     except (OSError, EOFError, zlib.error):
-        return False
-    longest = form.head + form.tail
-    same_head = old[: form.head] == new[: form.head]
-    same_tail = old[len(old) - form.tail :] == new[len(new) - form.tail :]
-    return len(new) >= longest and same_head and same_tail
+        return ""
+    breaks = b"\r\n"
+    end, content = old[len(old) - form.tail :].rstrip(breaks), new.rstrip(breaks)
+    tail = len(end) + len(new) - len(content)
+    same = old[: form.head] == new[: form.head] and content.endswith(end) and form.head + tail <= len(new)
+    return str(replace(form, tail=tail)) if same else ""
 
 
 def revive_all(db: Database, letters: Sequence[int], now: float) -> Revived:

@@ -67,7 +67,8 @@ def test_a_part_that_is_sent_again_is_found_by_the_key_of_its_message(spool, run
     [
         ("csv", b"nr;note\r\n1;a\r\n2;b\r\n"),
         ("csv", b"n;not\r\n0001;a\r\n0002;b\r\n"),
-        ("ndjson", b'{"n":1}\n{"n":2}'),
+        ("json", b'{"n":1},{"n":2}]'),
+        ("wrapped", b'{"source":"acme","events":[{"n":1},{"n":2}],"sent":"then"}'),
         ("xml", b"<all>\n<r>1</r>\n<r>2</r>\n</all>\n"),
         ("json", b""),
     ],
@@ -96,6 +97,21 @@ async def test_an_edited_body_that_begins_and_ends_as_before_is_taken_apart_as_b
     part = await hand.made(((2, 2),))
     assert gzip.decompress(part.body) == joined("csv", [3])
     assert part.record_keys == keys
+
+
+@pytest.mark.parametrize(("form", "end"), [("json", b"\n"), ("ndjson", b"\n"), ("ndjson", b""), ("xml", b"")])
+async def test_line_breaks_at_the_end_of_an_edited_body_do_not_keep_it_whole(spool, run, state, form, end):
+    [message] = appended(spool, run, batch(form, 3))
+    spool.bury(message, letter(message)).result()
+    new = joined(form, [1, 2, 4]).rstrip(b"\n") + end
+    edit(spool, state, new, records=3)
+    spool.revive(1).result()
+    [again] = spool.oldest("gps", 0).result()
+    hand = Hand(again)
+    assert await hand.divisible()
+    ends = len(new) - len(new.rstrip(b"\n"))
+    part = await hand.made(((3, 3),))
+    assert gzip.decompress(part.body) == joined(form, [4]).rstrip(b"\n") + b"\n" * ends
 
 
 def test_an_undone_edit_has_its_form_again(spool, run, state):
