@@ -312,3 +312,12 @@ async def test_sec_03_what_cannot_be_matched_is_told_without_what_signed_the_req
         assert wait.reason == "200 OK, but a result is of no record: \\x1b[2J******** at /at"
         await still.deliverer.stop(0)
         await auth.close()
+
+
+@pytest.mark.parametrize("format_", ["json", "wrapped", "ndjson"])
+async def test_a_batch_of_one_record_has_its_key_like_any_other(still, server, format_):
+    form = reply(match="key", key="/n", record="/n")
+    server.script("/in", Answer(200, json={"results": [{"n": 7}]}))
+    await begin(still, form, batch(format_, 1, first=7))
+    await still.settled()
+    assert still.overview().delivered_records == 1
