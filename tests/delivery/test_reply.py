@@ -321,3 +321,10 @@ async def test_a_batch_of_one_record_has_its_key_like_any_other(still, server, f
     await begin(still, form, batch(format_, 1, first=7))
     await still.settled()
     assert still.overview().delivered_records == 1
+
+
+async def test_keys_of_records_that_were_spooled_before_the_job_made_json_are_not_guessed_at(still, server):
+    server.script("/in", Answer(200, json={"results": [{"n": 1}, {"n": 2}]}))
+    await begin(still, reply(match="key", key="/n", record="/n"), batch("xml", 2))
+    wait = await still.waits("reply")
+    assert wait.reason == "200 OK, but record 1 is no JSON that a key could be in"
