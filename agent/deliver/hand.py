@@ -117,7 +117,7 @@ class Hand:
         assert self._apart is not None
         behind = self.progress.pieces[1:] if self.progress else ()
         pieces = [fit for piece in (self.records, *behind) for fit in self._apart.fitting(piece, most)]
-        return self._left(Progress(records=self._total, pieces=tuple(pieces)))
+        return replace(self._left(Progress(records=self._total, pieces=tuple(pieces))), durable=True)
 
     def instead(self, *pieces: Piece, attempts: int = 0) -> Left | None:
         """What is left once the part is replaced by these pieces; None: nothing."""
