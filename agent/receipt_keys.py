@@ -17,6 +17,8 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+from agent.parts import Progress
+
 MOST_KEYS = 16
 """Expressions of a job."""
 WIDTH = 8
@@ -48,10 +50,26 @@ def keys_of(blob: bytes, first: int, last: int) -> bytes:
     return keys_of_ranges(blob, ((first, last),))
 
 
-def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]]) -> bytes:
-    """The same of several ranges of records, in their order: what a piece of a split message takes along."""
+def keys_of_ranges(blob: bytes, ranges: Iterable[tuple[int, int]], *, records: int | None = None) -> bytes:
+    """The same of several ranges of records, in their order: what a piece of a split message takes along.
+
+    All keys when the message has another number of `records` than they are of: somebody has edited it.
+    """
+    if records is not None and any(len(column) != records * WIDTH for column in _columns(blob)):
+        return blob
     spans = [slice((first - 1) * WIDTH, last * WIDTH) for first, last in ranges]
     return packed([b"".join(column[span] for span in spans) for column in _columns(blob)])
+
+
+def keys_left(blob: bytes, progress: str) -> bytes:
+    """The keys of what is not settled yet of a message with this `progress`."""
+    if not progress:
+        return blob
+    try:
+        whole = Progress.read(progress)
+    except ValueError:  # damaged: nobody knows which those are
+        return blob
+    return keys_of_ranges(blob, whole.rest, records=whole.records)
 
 
 def marks_of(blob: bytes) -> set[int]:

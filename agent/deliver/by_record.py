@@ -51,7 +51,10 @@ async def became(
     apart = await hand.divisible()
     if hand.part.records > 1 and not apart:
         raise UnreadableReplyError("the batch cannot be taken apart")
-    verdict = await _judged(reply, hand, said)
+    try:
+        verdict = await _judged(reply, hand, said)
+    except UnreadableReplyError as error:  # what it quotes is the target's
+        raise UnreadableReplyError(_blotted(answer, printable(str(error)), request)) from None
     receipts: list[Receipt] = []
     if verdict.good:
         part = hand.part

@@ -130,7 +130,8 @@ class Deciding:
             gone = await self._leave(hand, receipts=found.receipts, letters=found.letters, again=found.again)
             for one in found.receipts:
                 house.tally.delivered(hand.part, records=one.records, size=one.size)
-                await house.fits.delivered(self._job, hand.part.size)
+                if one.records > 1:
+                    await house.fits.delivered(self._job, hand.part.size)
             if found.again:  # the row counts this attempt already
                 hand.message = replace(hand.message, attempts=before)
                 self.failures = failures + 1
@@ -198,10 +199,13 @@ class Deciding:
         """A message that is larger than what its target takes is cut before it is sent.
 
         Not one that may have been sent already: its parts have other keys. So neither one that failed, nor
-        the first that a lane has in hand since the start: the last process may have died over it.
+        the first that a lane has in hand since the start: the last process may have died over it. Nor a dead
+        letter that is sent again.
         """
         message, fits = hand.message, self._house.fits
         if not message.form or hand.progress is not None or message.attempts or self.failures:
+            return
+        if message.place is not None:
             return
         if (message.job, message.lane) not in fits.begun:
             return

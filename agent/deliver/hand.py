@@ -86,7 +86,7 @@ class Hand:
             key=key_of(message.key, piece),
             origin=origin_of(message.origin, self._total, piece),
             progress="",
-            record_keys=keys_of_ranges(message.record_keys, piece) if message.record_keys else b"",
+            record_keys=keys_of_ranges(message.record_keys, piece, records=self._total),
         )
 
     def size(self, piece: Piece) -> int:

@@ -16,7 +16,7 @@ from sqlalchemy import Column, and_, bindparam, func, or_, select
 from sqlalchemy.sql.elements import ColumnElement
 
 from agent.message import Answer, DeadLetter, Receipt
-from agent.receipt_keys import bytes_of, holds, mark_of
+from agent.receipt_keys import bytes_of, holds, keys_left, mark_of
 from agent.spool import key_index, layouts, memory
 from agent.spool.database import Database, Statement, rows_of
 from agent.spool.queue import is_open, visible
@@ -48,13 +48,15 @@ _MESSAGE = (
     messages.c.attempts,
     visible().label("visible"),
 )
-_WAITING = Statement(select(*_MESSAGE).where(messages.c.key.in_((bindparam("key"), bindparam("whole")))))
+# Also the message whose part is asked for, and parts that died and were sent again.
+_WAITING = Statement(select(*_MESSAGE).where(or_(messages.c.key == bindparam("whole"), _is(messages.c.key))))
 _WAITING_ID = Statement(select(*_MESSAGE).where(messages.c.id == bindparam("message")))
 _WAITING_WITH = Statement(
     select(messages.c.id, messages.c.record_keys)
     .where(messages.c.record_keys.is_not(None), func.instr(messages.c.record_keys, bindparam("mark")) > 0)
     .order_by(messages.c.id)
 )
+_PROGRESS = Statement(select(messages.c.progress).where(messages.c.id == bindparam("message")))
 _AHEAD = Statement(
     select(func.count()).where(
         messages.c.job == bindparam("job"),
@@ -148,12 +150,19 @@ def _all(db: Database, key: str) -> Iterator[tuple[str, int, Trace]]:
 def _waiting_ones(db: Database, key: str, mark: int) -> Iterator[tuple[str, int, Trace]]:
     part = _PART.fullmatch(key)
     waits = {(wait.job, wait.lane): wait for wait in memory.lane_waits(db)}
-    for row in db.execute(_WAITING, key=key, whole=part[1] if part else key).fetchall():
+    named = {"key": key, "part": f"{key}.", "behind": f"{key}/", "whole": part[1] if part else key}
+    for row in db.execute(_WAITING, **named).fetchall():
         yield "message", row[0], _waiting(db, row, waits)
     for number, blob in db.execute(_WAITING_WITH, mark=bytes_of(mark)).fetchall():
-        if holds(blob, mark):
+        if holds(_left_of(db, number, blob), mark):
             for row in db.execute(_WAITING_ID, message=number).fetchall():
                 yield "message", row[0], _waiting(db, row, waits)
+
+
+def _left_of(db: Database, message: int, blob: bytes) -> bytes:
+    """The keys of those records of a message that are not settled yet."""
+    (progress,) = db.execute(_PROGRESS, message=message).fetchone() or ("",)
+    return keys_left(blob, progress)
 
 
 def _waiting(db: Database, row: tuple[Any, ...], waits: dict[tuple[str, int], LaneWait]) -> Trace:

@@ -36,6 +36,8 @@ _SMALL_TABLES = (
     "windows",
     "backfills",
     "layouts",
+    "fits",
+    "pauses",
 )
 
 

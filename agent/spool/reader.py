@@ -90,10 +90,12 @@ class Reader:
             raise StateError(f"the state in {state} cannot be read: {error}") from error
         if version not in {"", HEAD}:
             reader.close()
-            age = "a newer" if version > HEAD else "an older"
+            age, way = "an older", "the daemon brings it up to date when it starts"
+            if version > HEAD:
+                age, way = "a newer", "install the newer version"
             raise StateError(
                 f"the state in {state} was made by {age} version of push-agent (schema {version})",
-                hint=f"this version reads schema {HEAD}",
+                hint=f"this version reads schema {HEAD}: {way}",
             )
         return reader
 
@@ -252,7 +254,9 @@ def _job_overview(
         last_run=run_of(run) if run else None,
         last_failed=failed,
         last_receipt=receipt_of(receipt) if receipt else None,
-        waits=waits,
+        waits=waits
+        if row["waiting"]
+        else (),  # one of a lane that was killed behind its last ack says nothing
     )
 
 

@@ -10,21 +10,24 @@ Each letter in one transaction: it is a letter or a message, never both and neve
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import re
+import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sqlalchemy import bindparam, case, delete, func, select, update
+from sqlalchemy import Select, Table, and_, bindparam, case, delete, func, or_, select, union_all, update
 
 from agent.message import DAMAGED, Draft
+from agent.parts import Form
 from agent.spool import counters, layouts
-from agent.spool.database import Database, Statement, insert_all, rows_of
+from agent.spool.database import Database, Statement, Value, insert_all, rows_of
 from agent.spool.letters import before
 from agent.spool.queue import INSERT_MESSAGE, change_file, check_sum
 from agent.spool.rows import RowDict, load_headers
-from agent.spool.tables import dead, edits, files, messages
+from agent.spool.tables import dead, edits, files, messages, receipts
 
 _ROW = Statement(select(dead).where(dead.c.id == bindparam("letter")))
 _DROP = Statement(delete(dead).where(dead.c.id == bindparam("letter")))
@@ -50,6 +53,16 @@ _FILE_REVIVED = Statement(
     .where(files.c.id == bindparam("file"), files.c.settled_at.is_(None))
     .values(dead=case((files.c.dead > 0, files.c.dead - 1), else_=func.coalesce(files.c.dead, 0)))
 )
+
+
+def _known(table: Table) -> Select[tuple[str]]:
+    """Also by one of its parts: KEY.1-2 lies between `KEY.` and `KEY/`."""
+    key = table.c.key
+    parts = and_(key >= bindparam("part"), key < bindparam("behind"))
+    return select(key).where(or_(key == bindparam("key"), parts))
+
+
+_KNOWN = Statement(union_all(*map(_known, (messages, receipts, dead))))
 _EDIT_MARK = re.compile(r"(.*)\.e([1-9][0-9]{0,8})", re.DOTALL)
 
 
@@ -75,11 +88,13 @@ def revive(db: Database, letter: int, now: float) -> str:
     job, key = str(row["job"]), str(row["key"])
     if db.execute(_WAITS, key=key).fetchone() is not None:
         raise LookupError(f"dead letter {letter} waits to be sent already: its content was read again")
-    names = ("body", "size", "records", "content_type", "path", "lane", "origin", "form")
-    headers = str(row["draft_headers"])
-    draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers))  # type: ignore[arg-type]
+    names = ("body", "size", "records", "content_type", "path", "lane", "origin")
+    headers, form = str(row["draft_headers"]), str(row["form"])
+    if (first := before(db, letter)) is not None:
+        form = _form_of(form, first.body, row["body"])
+    draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers), form=form)  # type: ignore[arg-type]
     lane = layouts.lane_now(db, job, draft.lane)
-    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "progress": ""}
+    new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "form": form, "progress": ""}
     new["subject"] = None  # it is old, whatever its place in the lane says
     new["crc"] = check_sum(draft, job, key, headers, lane)
     drop(db, letter)  # first: a full spool has room for what leaves it
@@ -90,6 +105,26 @@ def revive(db: Database, letter: int, now: float) -> str:
         db.execute(_FILE_REVIVED, file=row["file"])
     db.appended.append(job)
     return job
+
+
+def _form_of(text: str, before_: Value, now: Value) -> str:
+    """How the records stand in an edited body: as its form says, if it begins and ends as before.
+
+    Else nobody knows where they are (""), and what is cut at a wrong place would be sent as if it were one of
+    them: such a body is sent whole, or not at all. Line breaks at its end, which editors add, do no harm.
+    """
+    form = Form.read(text)
+    if form is None:
+        return ""
+    try:
+        old, new = gzip.decompress(bytes(before_)), gzip.decompress(bytes(now))  # type: ignore[arg-type]
+    except (OSError, EOFError, zlib.error):
+        return ""
+    breaks = b"\r\n"
+    end, content = old[len(old) - form.tail :].rstrip(breaks), new.rstrip(breaks)
+    tail = len(end) + len(new) - len(content)
+    same = old[: form.head] == new[: form.head] and content.endswith(end) and form.head + tail <= len(new)
+    return str(replace(form, tail=tail)) if same else ""
 
 
 def revive_all(db: Database, letters: Sequence[int], now: float) -> Revived:
@@ -147,10 +182,17 @@ def edit(  # noqa: PLR0917
         kept = {name: row[name] for name in ("key", "records", "size", "body")}
         db.execute(_INSERT_EDIT, **kept, letter=letter, edited_at=now)
         key = edited_key(key)
+        while _is_known(db, key):
+            key = edited_key(key)
     else:
         db.execute(_EDITED_AGAIN, of_letter=letter, now=now)
     db.execute(_CHANGE, of_letter=letter, new_key=key, new_records=records, new_size=size, new_body=body)
     return key
+
+
+def _is_known(db: Database, key: str) -> bool:
+    """Whether there is, or was, another request with it: the same content was refused and edited before."""
+    return db.execute(_KNOWN, key=key, part=f"{key}.", behind=f"{key}/").fetchone() is not None
 
 
 def undo(db: Database, letter: int) -> str:

@@ -9,6 +9,7 @@ from sqlalchemy import bindparam, delete, select, update
 
 from agent.logs import get_log
 from agent.message import DAMAGED, EXPIRED, Answer, DeadLetter, Message, Receipt
+from agent.receipt_keys import keys_left
 from agent.spool import counters, key_index
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.queue import dump_headers, read_message
@@ -198,7 +199,7 @@ def bury_damaged(db: Database, ids: Sequence[int], now: float) -> None:
         values = {
             **values,
             "headers": load_headers(values["headers"]),
-            "record_keys": values["record_keys"] or b"",
+            "record_keys": keys_left(values["record_keys"] or b"", str(values["progress"])),
         }
         message = Message(**{f.name: values[f.name] for f in fields(Message) if f.name in values})
         settle(db, message, (), (_letter_for_damage(message, now),))

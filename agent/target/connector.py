@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.client_reqrep import ClientRequest
+from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from yarl import URL
 
@@ -116,6 +116,18 @@ class Connector(aiohttp.TCPConnector):
             req.headers.update(through.headers)
         with _told_of_the_proxy(req, through.url):
             return await super().connect(req, traces, timeout)
+
+    async def _get(self, key: ConnectionKey, traces: list[aiohttp.tracing.Trace]) -> Connection | None:
+        """A kept connection. Not one on which something came since its last answer was read.
+
+        The library would take that for the answer to the next request: a message that was never answered
+        would count as delivered.
+        """
+        while (found := await super()._get(key, traces)) is not None:
+            if found.protocol is not None and not found.protocol.should_close:
+                return found
+            found.close()
+        return None
 
 
 @contextlib.contextmanager

@@ -10,6 +10,8 @@ import pytest
 from agent.config.model import Delivery, Reply, Told
 from agent.deliver.replies import UnreadableReplyError, judge
 from agent.target.attempt import REPLY_LIMIT
+from tests.support.auth_world import World as AuthWorld
+from tests.support.auth_world import auth_client
 from tests.support.batches import batch, joined
 from tests.support.delivery import WHERE, a_draft, sent
 from tests.support.scripted import Answer
@@ -289,3 +291,24 @@ async def test_what_a_result_says_can_be_shown(world, server):
     (one,) = letters(world)
     assert one.answer.reason.isprintable()
     assert "\x1b" not in one.answer.body
+
+
+async def test_sec_03_what_cannot_be_matched_is_told_without_what_signed_the_request(still, server, tmp_path):
+    """Some targets say the token again, in whatever place."""
+
+    def echo(request):
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        return Answer(200, json={"results": [{"at": f"\x1b[2J{token}"}]})
+
+    server.script("/in", echo)
+    async with auth_client() as client:
+        auth = AuthWorld(tmp_path, server, client, clock=still.clock)
+        run = await still.spool.start_run("gps", 0.0, "test", "sha")
+        await still.spool.append(run, [batch("json", 2)])
+        connection = await still.connect(session=auth.start())
+        still.route(connection, reply=INDEX)
+        await still.deliverer.start()
+        wait = await still.waits("reply")
+        assert wait.reason == "200 OK, but a result is of no record: \\x1b[2J******** at /at"
+        await still.deliverer.stop(0)
+        await auth.close()

@@ -20,7 +20,7 @@ from agent.web.metrics import render
 from tests.support.batches import FRAMES, Picky, batch, joined
 from tests.support.delivery import sent
 from tests.support.scripted import DROP, Answer
-from tests.support.spool import stamp
+from tests.support.spool import letter, stamp
 
 STOP = Delivery(on_refusal="stop")
 
@@ -393,6 +393,21 @@ async def test_what_may_have_been_sent_whole_is_not_cut(world, server):
     found = keys(server)
     assert found[:3] == [first, f"{first}.1-20", f"{first}.21-40"]
     assert second in found[3:] or f"{second}.1-20" in found[:4]
+
+
+async def test_a_dead_letter_is_sent_again_whole_before_it_is_cut(world, server):
+    """It may have arrived before it grew too old, and its target then knows its key."""
+    server.script("/in", Narrow(2_000))
+    (key,) = await spooled(world, batch("ndjson", 100))
+    (message,) = await world.spool.oldest("gps", 0)
+    await world.spool.bury(message, letter(message, EXPIRED))
+    await spooled(world, batch("ndjson", 100))
+    await begin(world)
+    await world.settled()
+    learned = len(server.requests)
+    await world.spool.revive(letters(world)[0].id)
+    await world.settled()
+    assert keys(server)[learned : learned + 2] == [key, f"{key}.1-50"]
 
 
 async def test_a_size_that_was_learned_grows_again_and_is_forgotten(world, server):

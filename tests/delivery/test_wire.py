@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import aiohttp
@@ -13,6 +14,7 @@ from agent.request import Request
 from agent.target import Terms, attempt, open_client
 from agent.target.connector import Connector
 from agent.tls import ssl_context
+from tests.support.schedules import until
 from tests.support.scripted import Answer, RawServer
 
 SUCCESS = frozenset(range(200, 300))
@@ -101,3 +103,34 @@ async def test_connections_are_let_go_when_the_answer_was_too_long(client):
     assert isinstance(client.connector, Connector)
     assert not client.connector._conns
     assert not client.connector._acquired
+
+
+@pytest.mark.parametrize("way", ["short", "long"])
+async def test_del_35_an_answer_that_comes_twice_is_not_taken_for_that_of_the_next_message(client, way):
+    """Between two messages: what then lies on the connection was never asked for."""
+    again = asyncio.Event()
+    seen: list[bytes] = []
+
+    async def talk(reader, writer):
+        first = not seen
+        seen.append(await reader.readuntil(b"\r\n\r\n"))
+        if first:
+            writer.write(OK)
+            await again.wait()
+            writer.write(OK)
+            await reader.read()
+        else:
+            writer.write(b"HTTP/1.1 422 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(talk, "127.0.0.1", 0)
+    async with server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        bodies = (b"zipped", b"x" * 600_000 if way == "long" else b"zipped")
+        assert isinstance(await send(client, a_request(url, body=bodies[0])), Delivered)
+        [[(idle, _)]] = client.connector._conns.values()
+        again.set()
+        await until(lambda: idle.should_close)
+        outcome = await send(client, a_request(url, body=bodies[1]))
+        assert isinstance(outcome, Refused)
+        assert len(seen) == 2

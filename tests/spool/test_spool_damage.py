@@ -182,7 +182,7 @@ def test_a_recovery_that_was_killed_is_finished_at_the_next_start(sound, tmp_pat
     assert not (state / "state.db.saved").exists()
 
 
-@pytest.fixture(params=["0001", "0002", "0003", "0004"])
+@pytest.fixture(params=["0001", "0002", "0003", "0004", "0005", "0006", "0007"])
 def older(request, state):
     """A state of an older version, with a message and a run."""
     state.mkdir(mode=0o700)
@@ -220,4 +220,11 @@ def test_what_reads_of_a_damaged_state_of_an_older_version_is_saved(older):
     assert db.raw.execute("SELECT as_of FROM messages").fetchone() == (None,)
     db.close()
     assert dict(recovered.rows)["messages"] == 1
+    assert kept(older) == [1, 1]
+
+
+def test_who_only_reads_a_state_of_an_older_version_is_told_what_brings_it_up_to_date(older):
+    with pytest.raises(StateError, match="an older version") as refused:
+        Reader.open(older)
+    assert "the daemon brings it up to date" in refused.value.hint
     assert kept(older) == [1, 1]

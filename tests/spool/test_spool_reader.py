@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from agent.errors import StateError
-from agent.spool import Reader
-from tests.support.spool import draft, open_spool
+from agent.spool import LaneWait, Reader
+from tests.support.spool import draft, open_spool, receipt
 
 ROOT = Path(__file__).parents[2]
 
@@ -102,3 +102,15 @@ def test_the_oldest_waiting_time_is_that_of_the_head_of_any_lane(state, clock):
     with Reader.open(state) as reader:
         assert reader.overview()[0].oldest_at == first
     spool.close()
+
+
+def test_a_wait_that_a_kill_left_behind_the_last_ack_is_not_told(spool, run, state):
+    spool.append(run, [draft()]).result()
+    [message] = spool.oldest("gps", 0).result()
+    wait = LaneWait(job="gps", lane=0, kind="retry", reason="503", since=1.0, until=2.0, attempts=1)
+    spool.set_wait(wait).result()
+    with Reader.open(state) as reader:
+        assert reader.overview()[0].waits == (wait,)
+    spool.ack(message, receipt(message)).result()
+    with Reader.open(state) as reader:
+        assert reader.overview()[0].waits == ()
