@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.server
 import json
 import socket
@@ -217,6 +218,10 @@ class Scripted:
                 self.send_header("Content-Length", str(len(text)))
                 self.end_headers()
                 self.wfile.write(text)
+
+            def handle(self):
+                with contextlib.suppress(OSError):  # whoever asked was killed
+                    super().handle()
 
             def log_message(self, *_):
                 pass
