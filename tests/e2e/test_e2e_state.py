@@ -209,7 +209,9 @@ def test_del_12_a_full_disk_holds_up_a_table_and_a_feed_and_nobody_else_and_heal
         ),
         "the table's run waits",
     )
-    assert scene.status("table")["collecting"].startswith("waiting: the spool is full")
+    world.until(
+        lambda: scene.status("table")["collecting"].startswith("waiting: the spool is full"), "and says so"
+    )
     world.until(
         lambda: "the disk has only" in (scene.status("page")["last_failed_run"] or {"reason": ""})["reason"],
         "the feed's run says why it failed",
