@@ -1,4 +1,7 @@
-"""Bytes that come in, into a file: never more than allowed, whatever they are packed in."""
+"""Bytes that come in, into a file: never more than allowed, whatever they are packed in.
+
+Nor more than the disk can spare: a file that takes its last byte would stop the acks of all jobs.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
+from agent.disk import disk_of
 from agent.errors import SourceError
 
 _GZIP = 31
@@ -30,6 +34,8 @@ class Landing:
     max_bytes: int
     size: int = 0
     _packed: int = 0
+    _look_at: int = 0
+    """The size from which on the disk is looked at again."""
     _file: IO[bytes] | None = None
     _inflate: zlib._Decompress | None = None
     _digest: hashlib._Hash = field(default_factory=hashlib.sha256)
@@ -86,7 +92,19 @@ class Landing:
         self._digest.update(piece)
         assert self._file is not None
         with self._written():
+            if self.size > self._look_at:
+                self._look_at = self.size + _STEP
+                self._spare(len(piece) + _STEP)
             self._file.write(piece)
+
+    def _spare(self, size: int) -> None:
+        """Half of the reserve will do: the spool looks at the rest, and a small page should get as far."""
+        disk = disk_of(self.path.parent)
+        if disk.free - size < disk.reserve // 2:
+            said = (
+                f"{self.path.name}: cannot be kept while it is read: the disk has only {disk.free} bytes left"
+            )
+            raise SourceError(said, hint="free space on the disk; it goes on by itself then")
 
     @contextlib.contextmanager
     def _written(self) -> Iterator[None]:

@@ -9,11 +9,11 @@ the disk: deliveries can then always be recorded, and make room.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.disk import disk_of
 from agent.errors import SpoolFull
 from agent.message import Draft
 from agent.spool.database import CHECKPOINT_PAGES, DATABASE, Database
@@ -21,8 +21,6 @@ from agent.spool.limits import Limits
 
 _RESERVE_SHARE = 10  # one tenth of max_bytes, but …
 _RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
-_DISK_SHARE = 20  # one twentieth of the disk, but …
-_DISK_LEAST, _DISK_MOST = 2_000_000, 200_000_000  # bytes
 # A checkpoint waits twice for the disk (3 ms each): where there is room for a longer WAL, that falls on 400
 # acks and not on 130.
 _AMPLE_DISK = 1_000_000_000  # bytes
@@ -44,8 +42,7 @@ class Quota:
         self.max_bytes = max_bytes
         self.limits = Limits()
         self._reserve = min(max(max_bytes // _RESERVE_SHARE, _RESERVE_LEAST), _RESERVE_MOST)
-        disk = os.statvfs(state)
-        ample = disk.f_blocks * disk.f_frsize >= _AMPLE_DISK
+        ample = disk_of(state).total >= _AMPLE_DISK
         self._wal_pages = _AMPLE_PAGES if ample else CHECKPOINT_PAGES
 
     def install(self, db: Database) -> None:
@@ -93,13 +90,11 @@ class Quota:
         A database full of free pages needs the WAL only, and may take half of the reserve for it: the
         reserve would otherwise lock an empty spool on a full disk.
         """
-        disk = os.statvfs(self._state)
-        total, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
-        free -= to_come
-        reserve = min(max(total // _DISK_SHARE, _DISK_LEAST), _DISK_MOST)
+        disk = disk_of(self._state)
+        free, reserve = disk.free - to_come, disk.reserve
         if (need + growth > free - reserve) if growth else (need > free - reserve // 2):
             raise SpoolFull(
-                f"the disk under {self._state} has only {free} bytes left",
+                f"the disk under {self._state} has only {max(free, 0)} bytes left",
                 hint="free space on the disk; collecting goes on by itself then",
             )
 

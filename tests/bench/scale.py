@@ -116,11 +116,9 @@ def waiting(count=1_000_000, few=1_000):
                 else:
                     rate = _rate(daemon)
                 facts.rows.append((f"{name}: rate", f"{rate:,.0f} requests/s", "as with 1,000"))
-                if number == count:
-                    facts.rows.append(
-                        (f"{name}: `push-agent status`", f"{daemon.command('status'):.2f} s", "")
-                    )
-                facts.rows.append((f"{name}: peak memory", f"{daemon.memory():.0f} MB", ""))
+                took = statistics.median(daemon.command("status") for _ in range(5))
+                facts.rows.append((f"{name}: `push-agent status` (median of 5)", f"{took:.2f} s", "≤ 0.5 s"))
+                facts.rows.append((f"{name}: peak memory", f"{daemon.memory():.0f} MB", "as with 1,000"))
     return facts
 
 

@@ -214,7 +214,11 @@ def test_ctrl_c_ends_a_drain_and_says_what_it_leaves(call, planning, options, sa
     assert ask(call, planning, "push", "planning")[0] == 75
     line = [sys.executable, "-m", "agent", "drain", *options]
     line += ["--config", str(planning.config), "--state", str(planning.state)]
-    with subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT) as drain:
+    # Ctrl-C must reach it also where this run was begun in the background, with SIGINT ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    drain = subprocess.Popen(line, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    signal.signal(signal.SIGINT, before)
+    with drain:
         while told := drain.stderr.readline():
             if "1 message left" in told:  # said when its pause is stored
                 break

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import urllib.parse
 import urllib.request
 from pathlib import Path
@@ -185,3 +186,113 @@ def test_sec_03_04_06_no_secret_is_in_state_logs_pages_or_what_commands_say(tmp_
     assert bad_platform.asked["refresh"] >= 4
     assert bad_platform.asked["logout"] >= 2
     assert scan.found(bad_platform.secrets) == []
+
+
+RECEIPT = "receipt: {keys: [=n]}\n"
+REPLY = ", reply: {items: /results, match: position, error: /error}"
+BAD = {"2", "5"}
+
+
+class Parrot(Platform):
+    """Refuses some records, by a no to their batch or within a success; whatever it says holds the token."""
+
+    def answer(self, path, body, number):
+        if "/auth/" in path:
+            return super().answer(path, body, number)
+        self.asked["ingest"] += 1
+        said = f"you came with {self.server.seen[number - 1][1].get('Authorization', '')}"
+        numbers = [record["n"] for record in json.loads(body)]
+        if self.asked["ingest"] == 2:
+            return 401, {"error": said}, {}
+        if path.endswith("-items"):
+            results = [{"error": said} if n in BAD else {"said": said} for n in numbers]
+            return 200, {"results": results, "said": said}, {"X-Said": said}
+        if BAD & set(numbers):
+            return 422, {"error": said}, {"X-Said": said}
+        return 200, {"said": said}, {"X-Said": said}
+
+
+@pytest.fixture
+def parrot():
+    platform = Parrot()
+    yield platform
+    platform.server.close()
+
+
+def letter_of(stage):
+    """The number of the newest one."""
+    letters = stage.world.run("dead", "list", "--job", stage.name, "--output", "json").stdout
+    return str(json.loads(letters)[0]["id"])
+
+
+def read(scan, stage, *form):
+    """What tells of what was sent and of what was refused."""
+    scan.run("find", "3", *form, told="200")
+    scan.run("find", "2", *form, told="422")
+    scan.run("history", stage.name, *form, told="done")
+    scan.run("status", *form, told=stage.name)
+    scan.run("dead", "list", *form, told="422")
+    scan.run("dead", "show", letter_of(stage), *form, told="you came with")
+
+
+def acted(scan, stage, folder):
+    """The letters stay, and so does what waits."""
+    assert scan.run("dead", "export", "--all", "--to", str(folder)) == 0
+    scan.files(folder, "exported")
+    assert scan.run("dead", "export", "--all", "--output", "ndjson", told="you came with") == 0
+    assert scan.run("pause", stage.name, "--delivering", "--reason", "a look") == 0
+    assert scan.run("resume", stage.name) == 0
+    assert scan.run("drain", "--resume", "--output", "json") == 0
+
+
+@pytest.mark.timeout(150)  # some thirty processes, one after the other
+def test_sec_03_no_secret_is_in_dead_letters_receipts_and_what_is_told_of_them(tmp_path, parrot):
+    world = World(tmp_path / "world", parrot.server.url)
+    (world.config / "connections/platform.yaml").unlink()
+    world.secret("password", PASSWORD)
+    port = free_port()
+    (world.config / "agent.yaml").write_text(f'log: {{level: debug}}\nweb: {{listen: "127.0.0.1:{port}"}}\n')
+
+    class Nowhere:
+        url = parrot.server.url
+
+    stage = Stage(world, Nowhere, "letters")
+    items = f"{stage.name}-items"
+    stage.connection(endpoints={"items": f"{parrot.server.url}/ingest/{items}"})
+    stage.records().records(items, endpoint="items", folder="items", target=REPLY)
+    for job in (stage.name, items):
+        path = world.config / f"jobs/{job}.yaml"
+        path.write_text(path.read_text() + RECEIPT)
+    stage.numbers(8)
+    stage.put("1.csv", "n\n" + "".join(f"{n}\n" for n in range(8)), folder="items")
+    scan = Scan(world)
+    try:
+        world.start()
+        for job in (stage.name, items):
+            world.until(lambda job=job: stage.status(job)["dead"] == 2, "two of each are refused")
+            world.until(
+                lambda job=job: stage.status(job)["waiting_messages"] == 0, "all others are delivered"
+            )
+        read(scan, stage)
+        acted(scan, stage, tmp_path / "letters")
+        letter = letter_of(stage)
+        body = world.folder / "body.json"
+        body.write_text('[{"n":"20"}]')
+        assert scan.run("dead", "edit", letter, "--body", str(body)) == 0
+        assert scan.run("dead", "retry", "--all", "--yes") == 0
+        world.until(lambda: stage.status()["dead"] == 1, "the edited one is delivered")
+        for page in ("", "status", "metrics", "readyz"):
+            scan.page(port, page)
+        scan.processes("at work")
+        world.kill()
+        scan.files(world.state, "after a kill")
+        read(scan, stage, "--output", "json")
+        assert scan.run("drain", "--resume") == 0
+        assert scan.run("dead", "drop", "--all", "--yes") == 0
+    finally:
+        world.close()
+    scan.files(world.state, "at the end")
+    scan.files(stage.drop, "at the end")
+    scan.said["log"] = world.log.read_bytes()
+    assert parrot.pairs >= 2
+    assert scan.found(parrot.secrets) == []

@@ -8,9 +8,11 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
+from tests.support.stage import Scripted
 from tests.support.world import ROOT
 
 MOUNTS = os.geteuid() == 0 and shutil.which("unshare") is not None
@@ -91,29 +93,38 @@ def test_del_20_a_database_of_a_newer_version_is_exit_78_and_left_as_it_is(scene
     }
 
 
-@needs_mounts
-def test_del_12_13_a_disk_that_fills_up_pauses_collecting_while_deliveries_go_on(scene):
-    world = scene.world
-    scene.connection().files()
+def start_on_small_disk(world, size):
+    """The daemon in a mount namespace that lives as long as it does; the state folder as it sees it."""
     world.state.mkdir()
-    # A mount namespace that lives as long as the daemon; the ballast fills the small disk from inside.
-    disk = f"mount -t tmpfs -o size=24m tmpfs {world.state}"
+    disk = f"mount -t tmpfs -o size={size} tmpfs {world.state}"
     line = ["unshare", "-m", "sh", "-c", f'{disk} && exec "$@"', "sh", sys.executable, "-m", "agent", "run"]
     line += ["--config", str(world.config), "--state", str(world.state)]
     with world.log.open("a") as log:
         world.daemon = subprocess.Popen(line, stdout=log, stderr=log, cwd=ROOT)
-    inside = f"/proc/{world.daemon.pid}/root{world.state}"
     world.until(world.ready, "the daemon is ready")
-    world.state = type(world.state)(inside)
+    world.state = Path(f"/proc/{world.daemon.pid}/root{world.state}")
+
+
+def fill(folder, *, left):
+    """A file that takes the room of the disk but for so many bytes."""
+    ballast = folder / "ballast"
+    free = os.statvfs(folder)
+    with ballast.open("wb") as file:
+        file.write(bytes(free.f_bavail * free.f_frsize - left))
+    return ballast
+
+
+@needs_mounts
+def test_del_12_13_a_disk_that_fills_up_pauses_collecting_while_deliveries_go_on(scene):
+    world = scene.world
+    scene.connection().files()
+    start_on_small_disk(world, "24m")
     scene.put("0.csv", "n\n0\n")
     world.until(lambda: len(scene.requests()) == 1, "it delivers")
     scene.sandbox.faults({"on": f"ingest/{scene.name}", "answer": 503})
     scene.put("1.csv", "n\n1\n")
     scene.until_waits("503")
-    ballast = world.state / "ballast"
-    free = os.statvfs(world.state)
-    with ballast.open("wb") as file:
-        file.write(bytes(free.f_bavail * free.f_frsize - 300_000))
+    ballast = fill(world.state, left=300_000)
     scene.put("2.csv", "n\n" + os.urandom(1_000_000).hex() + "\n")
     why = world.until(
         lambda: scene.status()["collecting"] or world.events("collecting waits: the spool is full"),
@@ -125,6 +136,95 @@ def test_del_12_13_a_disk_that_fills_up_pauses_collecting_while_deliveries_go_on
     assert not (scene.drop / "done/2.csv").exists()
     ballast.unlink()
     world.until((scene.drop / "done/2.csv").exists, "collecting goes on by itself", 15)
+    assert scene.sandbox.state()["repeats"] == 0
+    world.daemon.terminate()
+    assert world.daemon.wait(timeout=20) == 0
+
+
+PULLED = """\
+job: {name}
+schedule: {{every: 1s}}
+source: {source}
+body: {{format: json, map: {{n: =n, text: =text}}}}
+batch: {{records: 2}}
+target: {{connection: {connection}, endpoint: {name}}}
+"""
+TABLE = '{type: sql, connection: fleet, query: "SELECT id, id AS n, text FROM t WHERE id > :id ORDER BY id", cursor: [id]}'
+PAGE = "{{type: http, connection: {connection}, endpoint: items}}"
+
+
+class Feed:
+    """Gives one document, under a tag that changes with it: who knows it is told that it is the same."""
+
+    def __init__(self):
+        self.rows = []
+        self._server = Scripted(self._answer)
+        self.url = self._server.url
+        self.close = self._server.close
+
+    def _answer(self, _, __, number):
+        tag = f'"{self.rows[0]["n"]}"'
+        known = self._server.seen[number - 1][1].get("If-None-Match")
+        return (304, {}, {}) if known == tag else (200, self.rows, {"ETag": tag})
+
+
+@pytest.fixture
+def feed():
+    one = Feed()
+    yield one
+    one.close()
+
+
+@needs_mounts
+def test_del_12_a_full_disk_holds_up_a_table_and_a_feed_and_nobody_else_and_heals_by_itself(scene, feed):
+    world, places = scene.world, ("table", "page")
+    fleet = world.folder / "fleet.db"
+
+    def add(numbers, size):
+        feed.rows = [{"n": n, "text": os.urandom(size // 2).hex()} for n in numbers]
+        with closing(sqlite3.connect(fleet)) as database, database:
+            database.execute("CREATE TABLE IF NOT EXISTS t (id INTEGER PRIMARY KEY, text TEXT)")
+            database.executemany("INSERT INTO t VALUES (:n, :text)", feed.rows)
+
+    def arrived(name):
+        return scene.arrived(f"{scene.name}-{name}")
+
+    urls = {name: f"{scene.sandbox.url}/ingest/{scene.name}-{name}" for name in places}
+    scene.connection(endpoints={**urls, "items": f"{feed.url}/items"}).files()
+    scene.write("connections/fleet.yaml", f"connection: fleet\ntype: database\nurl: sqlite:///{fleet}\n")
+    for name, source in zip(places, (TABLE, PAGE.format(connection=scene.name)), strict=True):
+        scene.write(f"jobs/{name}.yaml", PULLED.format(name=name, source=source, connection=scene.name))
+    add([1], 10)
+    start_on_small_disk(world, "24m")
+    world.until(lambda: all(arrived(name) == [1] for name in places), "both are read")
+    scene.sandbox.faults({"on": f"ingest/{scene.name}", "answer": 503})
+    scene.put("1.csv", "n\n1\n")
+    scene.until_waits("503")
+    ballast = fill(world.state, left=2_500_000)
+    wanted = list(range(2, 12))
+    add(wanted, 400_000)
+    world.until(
+        lambda: any(
+            "the disk under" in one["reason"] for one in world.events("collecting waits: the spool is full")
+        ),
+        "the table's run waits",
+    )
+    world.until(
+        lambda: scene.status("table")["collecting"].startswith("waiting: the spool is full"), "and says so"
+    )
+    world.until(
+        lambda: "the disk has only" in (scene.status("page")["last_failed_run"] or {"reason": ""})["reason"],
+        "the feed's run says why it failed",
+    )
+    scene.sandbox.no_faults()
+    world.until((scene.drop / "done/1.csv").exists, "what was spooled before is delivered and acknowledged")
+    assert all(arrived(name) != [1, *wanted] for name in places)
+    ballast.unlink()
+    world.until(lambda: all(len(arrived(name)) > len(wanted) for name in places), "both go on by themselves")
+    world.until(
+        lambda: all(scene.status(name)["waiting_messages"] == 0 for name in places), "all of it is acked"
+    )
+    assert [arrived(name) for name in places] == [[1, *wanted]] * 2
     assert scene.sandbox.state()["repeats"] == 0
     world.daemon.terminate()
     assert world.daemon.wait(timeout=20) == 0

@@ -16,10 +16,12 @@ class PositionsTarget:
     """Every request that it takes is processed, also when its answer is lost on the way (`drop`)."""
 
     def __init__(self, *, seed=0, fail=0.0, drop=0.0, slow_down=0.0):
+        """Shares of all requests, from 0 to 1. `slow_down`: 429, with Retry-After 0 and 1 in turn."""
         self.order = []
         """(key, positions) of every request that was processed, repeats too."""
-        self.faults = 0
         self.drops = 0
+        self.fails = 0
+        self.slowed = 0
         self._shares = (("fail", fail), ("drop", drop), ("slow_down", slow_down))
         self._chance = random.Random(seed)
         self._lock = threading.Lock()
@@ -78,7 +80,8 @@ class PositionsTarget:
             if word in ("good", "drop"):
                 self.order.append((key, positions if isinstance(positions, list) else [positions]))
             self.drops += word == "drop"
-            self.faults += word != "good"
+            self.fails += word == "fail"
+            self.slowed += word == "slow_down"
             return word
 
     def _handler(self):
@@ -100,7 +103,7 @@ class PositionsTarget:
                 status = {"good": 204, "fail": 503, "slow_down": 429}[word]
                 self.send_response(status)
                 if word == "slow_down":
-                    self.send_header("Retry-After", "1")
+                    self.send_header("Retry-After", str(target.slowed % 2))
                 if status != 204:
                     self.send_header("Content-Length", "0")
                 self.end_headers()
