@@ -52,15 +52,18 @@ class Hand:
             self.part = await self.made(top)
 
     async def divisible(self) -> bool:
-        """Whether the part has several records and its body can be taken apart."""
-        if self._whole or not self.message.form or self.part.records < 2:  # noqa: PLR2004 - several
+        """Whether the part has several records and its body can be taken apart.
+
+        A batch of one is taken apart too: its record alone is not its body.
+        """
+        if self._whole or not self.message.form:
             return False
         try:
             await self._take_apart()
         except UnfitBodyError:
             self._whole = True
             return False
-        return True
+        return self.part.records > 1
 
     async def made(self, piece: Piece) -> Message:
         """A piece as a message of its own: its body, its key, its place in the source."""
@@ -95,7 +98,7 @@ class Hand:
         return self._apart.size(piece)
 
     def record(self, number: int) -> bytes:
-        """The text of one record; of a message of one, its body."""
+        """The text of one record; of a message that is no batch, its body."""
         if self._apart is None:
             return gunzip(self.message.body)
         return self._apart.record(number)
@@ -114,7 +117,7 @@ class Hand:
         assert self._apart is not None
         behind = self.progress.pieces[1:] if self.progress else ()
         pieces = [fit for piece in (self.records, *behind) for fit in self._apart.fitting(piece, most)]
-        return self._left(Progress(records=self._total, pieces=tuple(pieces)))
+        return replace(self._left(Progress(records=self._total, pieces=tuple(pieces))), durable=True)
 
     def instead(self, *pieces: Piece, attempts: int = 0) -> Left | None:
         """What is left once the part is replaced by these pieces; None: nothing."""

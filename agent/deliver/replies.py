@@ -108,7 +108,11 @@ def _by_key(
     """The n-th result with a key is of the n-th record with it, where there are as many of both."""
     records: dict[str, list[int]] = {}
     for number in numbers:
-        records.setdefault(_text(pick(json.loads(text_of(number)), reply.record)), []).append(number)
+        try:
+            record = json.loads(text_of(number))
+        except (ValueError, RecursionError):  # of before, when the job's bodies were no JSON
+            raise UnreadableReplyError(f"record {number} is no JSON that a key could be in") from None
+        records.setdefault(_text(pick(record, reply.record)), []).append(number)
     results: dict[str, list[object]] = {}
     for item in items:
         results.setdefault(_text(pick(item, reply.key)), []).append(item)

@@ -24,12 +24,15 @@ class PartsApi(Desk):
     ) -> Pending[None]:
         """Some records of a message become these, and `left` stays of it where it lies: in one step.
 
-        Durable with dead letters. Again from the same `message.progress`: no effect.
+        Durable with dead letters, and where `left` says so. Again from the same `message.progress`: no
+        effect.
         """
         got, dead = tuple(receipts), tuple(letters)
         weight = sum(len(letter.body) for letter in dead)
         return self._thread.submit(
-            lambda db: settle.part(db, message, left, got, dead), durable=bool(dead), weight=weight
+            lambda db: settle.part(db, message, left, got, dead),
+            durable=bool(dead) or left.durable,
+            weight=weight,
         )
 
     def fits(self) -> Pending[dict[str, Fit]]:

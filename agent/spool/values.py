@@ -140,6 +140,9 @@ class Left:
     """Bytes before gzip, as if it were one body."""
     attempts: int = 0
     """Those of what is sent next that failed."""
+    durable: bool = False
+    """Survives a power cut. A message that a learned size has cut would not be cut in the same way
+    again: what was delivered of it would be so twice, with other keys."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

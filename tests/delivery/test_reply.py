@@ -312,3 +312,19 @@ async def test_sec_03_what_cannot_be_matched_is_told_without_what_signed_the_req
         assert wait.reason == "200 OK, but a result is of no record: \\x1b[2J******** at /at"
         await still.deliverer.stop(0)
         await auth.close()
+
+
+@pytest.mark.parametrize("format_", ["json", "wrapped", "ndjson"])
+async def test_a_batch_of_one_record_has_its_key_like_any_other(still, server, format_):
+    form = reply(match="key", key="/n", record="/n")
+    server.script("/in", Answer(200, json={"results": [{"n": 7}]}))
+    await begin(still, form, batch(format_, 1, first=7))
+    await still.settled()
+    assert still.overview().delivered_records == 1
+
+
+async def test_keys_of_records_that_were_spooled_before_the_job_made_json_are_not_guessed_at(still, server):
+    server.script("/in", Answer(200, json={"results": [{"n": 1}, {"n": 2}]}))
+    await begin(still, reply(match="key", key="/n", record="/n"), batch("xml", 2))
+    wait = await still.waits("reply")
+    assert wait.reason == "200 OK, but record 1 is no JSON that a key could be in"

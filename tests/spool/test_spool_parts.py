@@ -129,3 +129,17 @@ def test_what_a_version_without_parts_had_spooled_is_there(state):
     (message,) = spool.oldest("gps", 0).result()
     assert (message.key, message.form, message.progress, message.body) == ("k", "", "", b"body")
     spool.close()
+
+
+def test_a_cut_by_a_size_that_was_learned_waits_for_the_disk_and_a_halving_does_not(spool):
+    """Halves come out the same again; where a size cut, only what is written says so."""
+    (message,) = appended(spool, draft(records=4))
+    statements = []
+    spool._read(lambda db: db.raw.set_trace_callback(statements.append)).result()
+    halved = left(4, ((1, 2),), ((3, 4),))
+    spool.part(message, halved).result()
+    assert "PRAGMA synchronous=NORMAL" in statements
+    assert "PRAGMA synchronous=FULL" not in statements
+    fitted = replace(left(4, ((1, 1),), ((2, 4),)), durable=True)
+    spool.part(replace(message, progress=halved.progress), fitted).result()
+    assert "PRAGMA synchronous=FULL" in statements
