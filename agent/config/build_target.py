@@ -125,12 +125,12 @@ def _check_reply(view: View, reply: Reply) -> None:
 
 def _path(target: View, path: str) -> Template:
     template = build_template(path, target.at("path"), target.found)
-    check_path(target, "".join(part for part in template.parts if isinstance(part, str)))
+    check_path(target, "".join(part if isinstance(part, str) else "x" for part in template.parts))
     return template
 
 
 def check_path(target: View, fixed: str) -> None:
-    """Whether a URL can hold the path; `fixed`: what of it is no {expression}."""
+    """Whether a URL can hold the path; `fixed`: with a letter for each {expression}."""
     where = target.at("path")
     if any(not "!" <= char <= "~" for char in fixed) or "\\" in fixed:
         target.found.error(where, "the path holds a character that cannot be in it", "write %20 for a space")

@@ -268,6 +268,12 @@ def test_a_map_may_be_one_expression_or_a_list(config):
     assert isinstance(job_of(config, body='{format: json, per: record, map: ["=x"]}').body.map, MapList)
 
 
+def test_a_path_may_begin_with_what_a_record_says(config):
+    target = '{connection: stg, endpoint: planning, path: "/{id}/position"}'
+    path = job_of(config, target=target, body="{format: json, per: record}").target.path
+    assert [part.sql if isinstance(part, Expr) else part for part in path.parts] == ["/", "id", "/position"]
+
+
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
