@@ -125,6 +125,8 @@ def test_the_examples_pass_without_a_warning():
         "tracking-devices",
         "devices-api",
         "trips-command",
+        "stops-batch",
+        "positions-latest",
     }
     assert set(loaded.plan.connections) == {
         "fleet-api",
