@@ -81,7 +81,8 @@ def csv_source(path):
 
 
 def lanes_of(count):
-    return f"delivery:\n  order: {{by: =plate, lanes: {count}}}\n"
+    """As many messages in each: the bare loop beside it deals them out evenly too."""
+    return f"delivery:\n  order: {{by: =id, lanes: {count}}}\n"
 
 
 def file_job(folder, schedule):
