@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from agent.commands.moments import seconds_of
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def which_of(  # noqa: PLR0917 - one for each option
     now = time.time()
     ends = [_moment("--until", until, now)] if until else []
     if older_than:
-        ends.append(now - _seconds("--older-than", older_than))
+        ends.append(now - seconds_of("--older-than", older_than))
     which = Which(
         job=job,
         reason=reason,
@@ -97,13 +98,4 @@ def _moment(option: str, text: str, now: float) -> float:
     try:
         return datetime.fromisoformat(text).timestamp()
     except (ValueError, OverflowError):
-        return now - _seconds(option, text, " and no time such as 2026-01-31 or 2026-01-31T08:00")
-
-
-def _seconds(option: str, text: str, more: str = "") -> float:
-    from agent.config.units import UnitError, parse_duration  # noqa: PLC0415 - beside its use
-
-    try:
-        return parse_duration(text).total_seconds()
-    except UnitError as error:
-        raise UsageError(f"{option}: {error.message}{more}", hint=error.hint) from None
+        return now - seconds_of(option, text, " and no time such as 2026-01-31 or 2026-01-31T08:00")

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.commands.moments import seconds_of
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
-from agent.commands.pause import seconds_of
 from agent.commands.screen import good, note
 from agent.commands.waiting import Progress, wait_for
 from agent.errors import EXIT_TEMPORARY, ConfigError, StateLocked, UsageError
@@ -58,7 +58,8 @@ def command(  # noqa: PLR0917 - one for each option
     Exit code 0: nothing is left; 75: something is, with its reason. With a running daemon the daemon
     delivers; without one this command takes the state folder and delivers by itself.
     """
-    seconds, folder = seconds_of(span, "--timeout"), state_folder(config, state)
+    seconds = None if span is None else seconds_of("--timeout", span)
+    folder = state_folder(config, state)
     progress = Progress(quiet=output == "json")
     words: dict[str, Any] = {"jobs": list(jobs), "connections": list(connections), "reason": reason}
     words["everything"] = not jobs and not connections

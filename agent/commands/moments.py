@@ -1,4 +1,4 @@
-"""Moments as people write them on the command line: `2h` ago, a date, a date and time."""
+"""Spans and moments as people write them on the command line: `2h`, `2h` ago, a date, a date and time."""
 
 from __future__ import annotations
 
@@ -20,3 +20,13 @@ def moment_of(option: str, text: str, now: float) -> float:
     except (ValueError, OverflowError, OSError):
         hint = "write 2h or 7d (so long ago), 2026-11-26, or 2026-11-26T06:00:00+01:00"
         raise UsageError(f"{option} {text!r} is no time", hint=hint) from None
+
+
+def seconds_of(option: str, text: str, more: str = "") -> float:
+    """A duration as it is written in YAML. Raises UsageError, with `more` behind its words."""
+    from agent.config.units import UnitError, parse_duration  # noqa: PLC0415 - the config costs 150 ms
+
+    try:
+        return parse_duration(text).total_seconds()
+    except UnitError as error:
+        raise UsageError(f"{option}: {error.message}{more}", hint=error.hint) from None

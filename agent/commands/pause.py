@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
+from agent.commands.moments import seconds_of
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.pausing import ask, parts_of, tell, wish
-from agent.errors import UsageError
 
 
 @click.command(
@@ -60,7 +60,7 @@ def command(  # noqa: PLR0917 - one for each option
         everything=everything,
         parts=parts_of(collecting=collecting, delivering=delivering),
         reason=reason,
-        seconds=seconds_of(span, "--for"),
+        seconds=None if span is None else seconds_of("--for", span),
     )
     answer = ask("pause", wanted, config, state)
     if output == "json":
@@ -68,15 +68,3 @@ def command(  # noqa: PLR0917 - one for each option
     else:
         tell(answer, wanted)
     return 0
-
-
-def seconds_of(span: str | None, option: str) -> float | None:
-    """A duration as it is written in YAML. Raises UsageError."""
-    if span is None:
-        return None
-    from agent.config.units import UnitError, parse_duration  # noqa: PLC0415 - beside its use
-
-    try:
-        return parse_duration(span).total_seconds()
-    except UnitError as error:
-        raise UsageError(f"{option}: {error}", hint=error.hint) from error

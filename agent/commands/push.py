@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from agent.commands.moments import seconds_of
 from agent.commands.options import config_option, must_know, output_option, print_json, state_option
-from agent.commands.pause import seconds_of
 from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_TEMPORARY, ControlError, StateLocked, UsageError
 from agent.status import counted
@@ -72,7 +72,7 @@ def command(  # noqa: PLR0917 - one for each option
     those of the past, in order: dates count in the job's time zone. Killed or stopped with Ctrl-C, the same
     command goes on where it was; the job's schedule goes on in between.
     """
-    seconds = seconds_of(span, "--timeout")
+    seconds = None if span is None else seconds_of("--timeout", span)
     if seconds is not None and not wait:
         raise UsageError("--timeout is for --wait", hint="add --wait")
     windows = _span(job, since, until, step, limit)
