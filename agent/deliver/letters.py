@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from agent.message import Answer, DeadLetter, Message, Receipt
+from agent.message import Answer, DeadLetter, Message, Receipt, receipt_for
 from agent.request import Request, kept
 
 
 def receipt_of(message: Message, request: Request, answer: Answer, *, at: float, failures: int) -> Receipt:
     """Of a delivered message. `failures` are those of this process that the message does not know of."""
-    return Receipt(
-        job=message.job,
-        lane=message.lane,
-        key=message.key,
-        run=message.run,
-        records=message.records,
-        size=message.size,
-        origin=message.origin,
-        spooled_at=message.spooled_at,
-        delivered_at=at,
-        attempts=message.attempts + failures + 1,
-        method=request.method,
-        url=request.url,
-        answer=answer,
-        record_keys=message.record_keys,
-    )
+    attempts = message.attempts + failures + 1
+    return receipt_for(message, at, attempts, request.method, request.url, answer)
 
 
 def letter_of(

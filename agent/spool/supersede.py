@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import bindparam, select
 
-from agent.message import Answer, Message, Receipt
+from agent.message import Answer, Message, Receipt, receipt_for
 from agent.spool.database import Database, Statement
 from agent.spool.queue import visible
 from agent.spool.settle import leave
@@ -49,19 +49,5 @@ def supersede(db: Database, waiting: Sequence[Message], now: float, failures: in
 
 
 def _receipt(message: Message, newer: str, now: float, failures: int) -> Receipt:
-    return Receipt(
-        job=message.job,
-        lane=message.lane,
-        key=message.key,
-        run=message.run,
-        records=message.records,
-        size=message.size,
-        origin=message.origin,
-        spooled_at=message.spooled_at,
-        delivered_at=now,
-        attempts=message.attempts + failures,
-        method="",
-        url="",
-        answer=Answer(status=None, reason=SUPERSEDED_BY + newer),
-        record_keys=message.record_keys,
-    )
+    answer = Answer(status=None, reason=SUPERSEDED_BY + newer)
+    return receipt_for(message, now, message.attempts + failures, "", "", answer)
