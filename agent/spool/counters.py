@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import bindparam, update
+from sqlalchemy import bindparam, func, update
 
 from agent.spool.database import Database, Statement, insert_all
-from agent.spool.tables import jobs
+from agent.spool.tables import files, jobs
 
 _COUNTED = tuple(
     column.name for column in jobs.columns if column.name not in {"job", "last_run", "last_receipt"}
@@ -23,17 +23,30 @@ _APPENDED = _adding("waiting", "waiting_records", "waiting_bytes")
 _HELD = _adding("held", "held_records", "held_bytes")
 _RELEASED = _adding("waiting", "waiting_records", "waiting_bytes", "held", "held_records", "held_bytes")
 _DEAD = _adding("dead")
+# In the order in which `settled` and `left_file` give their parameters: each ack runs them.
 _SETTLED = Statement(
     update(jobs)
     .where(jobs.c.job == bindparam("of_job"))
-    .values(
-        waiting=jobs.c.waiting - bindparam("gone"),
-        waiting_records=jobs.c.waiting_records - bindparam("records"),
-        waiting_bytes=jobs.c.waiting_bytes - bindparam("size"),
-        delivered=jobs.c.delivered + bindparam("add_delivered"),
-        delivered_records=jobs.c.delivered_records + bindparam("add_delivered_records"),
-        dead=jobs.c.dead + bindparam("add_dead"),
-        expired=jobs.c.expired + bindparam("add_expired"),
+    .ordered_values(
+        (jobs.c.waiting, jobs.c.waiting - bindparam("gone")),
+        (jobs.c.waiting_records, jobs.c.waiting_records - bindparam("records")),
+        (jobs.c.waiting_bytes, jobs.c.waiting_bytes - bindparam("size")),
+        (jobs.c.delivered, jobs.c.delivered + bindparam("add_delivered")),
+        (jobs.c.delivered_records, jobs.c.delivered_records + bindparam("add_delivered_records")),
+        (jobs.c.dead, jobs.c.dead + bindparam("add_dead")),
+        (jobs.c.expired, jobs.c.expired + bindparam("add_expired")),
+        (jobs.c.last_receipt, func.coalesce(bindparam("receipt"), jobs.c.last_receipt)),
+    )
+)
+_LEFT_FILE = Statement(
+    update(files)
+    .where(files.c.id == bindparam("file"))
+    .ordered_values(
+        (files.c.waiting, files.c.waiting - bindparam("gone")),
+        (files.c.waiting_records, files.c.waiting_records - bindparam("records_less")),
+        (files.c.waiting_bytes, files.c.waiting_bytes - bindparam("bytes_less")),
+        (files.c.delivered, files.c.delivered + bindparam("add_delivered")),
+        (files.c.dead, files.c.dead + bindparam("add_dead")),
     )
 )
 _SUPERSEDED = _adding("waiting", "waiting_records", "waiting_bytes", "superseded")
@@ -80,28 +93,27 @@ def settled(
     size: int,
     delivered: int,
     good: int,
-    dead: int,
-    expired: int,
+    dead: int = 0,
+    expired: int = 0,
     gone: int = 1,
+    receipt: int | None = None,
 ) -> None:
-    """One waiting message left: it was delivered (0 or 1), with so many good records and dead letters.
+    """Waiting messages left: so many were delivered, with so many good records and dead letters.
 
-    Of a message that only became smaller (`gone` is 0), `records` and `size` are what left.
-
-    `expired`: of the dead letters, those that were too old; they are counted for ever.
+    Of a message that only became smaller (`gone` is 0), `records` and `size` are what left. `expired`: of
+    the dead letters, those that were too old; they are counted for ever. `receipt`: the newest one, if any.
     """
-    _change(
-        db,
-        _SETTLED,
-        job,
-        records=records,
-        size=size,
-        gone=gone,
-        add_delivered=delivered,
-        add_delivered_records=good,
-        add_dead=dead,
-        add_expired=expired,
-    )
+    row = (gone, records, size, delivered, good, dead, expired, receipt, job)
+    if not db.run(_SETTLED, row).rowcount:
+        db.execute(_INSERT, job=job, last_run=None, last_receipt=None, **_NOTHING)
+        db.run(_SETTLED, row)
+
+
+def left_file(
+    db: Database, file: int, *, records: int, size: int, gone: int, delivered: int, dead: int = 0
+) -> None:
+    """The same of a source file whose messages they were."""
+    db.run(_LEFT_FILE, (gone, records, size, delivered, dead, file))
 
 
 def superseded(db: Database, job: str, *, records: int, size: int) -> None:

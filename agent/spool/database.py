@@ -107,12 +107,20 @@ class Database:
         """Jobs whose messages became visible in this transaction."""
         self.fresh_keys: int | None = None
         """Keys of receipts that are not sorted yet (see `key_index`); None: nobody has counted them."""
+        self.owed_to_jobs: dict[str, list[int]] = {}
+        """Of this transaction (see `owed`): messages, records, bytes, good records, the last receipt."""
+        self.owed_to_files: dict[int, list[int]] = {}
+        """The same: messages, records, bytes."""
         self._synchronous = ""
         self._page_limit = 0
 
     def execute(self, statement: Statement, **values: Value) -> sqlite3.Cursor:
         """Run one statement; rows come as tuples in the order of its columns."""
         return self.raw.execute(statement.text, statement.bind(values))
+
+    def run(self, statement: Statement, row: Row) -> sqlite3.Cursor:
+        """The same with its parameters in the order of its text: a quarter of the cost."""
+        return self.raw.execute(statement.text, row)
 
     def many(self, statement: Statement, rows: Iterable[Row]) -> None:
         """Run one statement for many rows, given in the order of its parameters."""

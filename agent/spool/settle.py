@@ -12,6 +12,7 @@ from agent.message import DAMAGED, EXPIRED, Answer, DeadLetter, Message, Receipt
 from agent.receipt_keys import keys_left
 from agent.spool import counters, key_index
 from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.owed import owe
 from agent.spool.queue import dump_headers, read_message
 from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
@@ -25,17 +26,6 @@ _TAKE = Statement(
 _BY_ID = Statement(select(messages).where(messages.c.id == bindparam("message")))
 _INSERT_RECEIPT = insert_all(receipts, without=("id",))
 _INSERT_DEAD = insert_all(dead, without=("id",))
-_FILE_SETTLED = Statement(
-    update(files)
-    .where(files.c.id == bindparam("file"))
-    .values(
-        waiting=files.c.waiting - bindparam("gone"),
-        waiting_records=files.c.waiting_records - bindparam("records_less"),
-        waiting_bytes=files.c.waiting_bytes - bindparam("bytes_less"),
-        delivered=files.c.delivered + bindparam("add_delivered"),
-        dead=files.c.dead + bindparam("add_dead"),
-    )
-)
 _FILE_DEAD = Statement(
     update(files).where(files.c.id == bindparam("file")).values(dead=files.c.dead + bindparam("add_dead"))
 )
@@ -53,6 +43,17 @@ _STEP = Statement(
         attempts=bindparam("failed"),
     )
 )
+
+
+def ack(db: Database, message: Message, receipt: Receipt) -> None:
+    """The message was delivered. One that is gone already was settled before: no trace.
+
+    The sums of its job and file are owed (see `owed`): whoever ends the transaction pays them.
+    """
+    if not db.run(_TAKE, (message.id, message.key)).rowcount:
+        log.debug("already settled", job=message.job, key=message.key)
+        return
+    owe(db, message, good=receipt.records, receipt=_keep_receipt(db, receipt))
 
 
 def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequence[DeadLetter]) -> None:
@@ -119,11 +120,10 @@ def _become(
         dead=len(letters),
         expired=sum(letter.reason == EXPIRED for letter in letters),
         gone=gone,
+        receipt=receipt or None,
     )
-    if receipt:
-        counters.last_receipt(db, message.job, receipt)
     if message.file is not None:
-        _leave_file(
+        counters.left_file(
             db, message.file, records=records, size=size, gone=gone, delivered=delivered, dead=len(letters)
         )
 
@@ -135,21 +135,7 @@ def leave(db: Database, message: Message, receipt: Receipt) -> None:
     _keep_receipt(db, receipt)
     counters.superseded(db, message.job, records=message.records, size=message.size)
     if message.file is not None:
-        _leave_file(db, message.file, records=message.records, size=message.size, gone=1, delivered=0, dead=0)
-
-
-def _leave_file(
-    db: Database, file: int, *, records: int, size: int, gone: int, delivered: int, dead: int
-) -> None:
-    db.execute(
-        _FILE_SETTLED,
-        file=file,
-        gone=gone,
-        records_less=records,
-        bytes_less=size,
-        add_delivered=delivered,
-        add_dead=dead,
-    )
+        counters.left_file(db, message.file, records=message.records, size=message.size, gone=1, delivered=0)
 
 
 def _keep_receipt(db: Database, receipt: Receipt) -> int:
@@ -159,7 +145,7 @@ def _keep_receipt(db: Database, receipt: Receipt) -> int:
         *(receipt.origin, receipt.spooled_at, receipt.delivered_at, receipt.attempts, receipt.method),
         *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body),
     )
-    made = db.raw.execute(_INSERT_RECEIPT.text, row).lastrowid or 0
+    made = db.run(_INSERT_RECEIPT, row).lastrowid or 0
     if receipt.record_keys:
         key_index.keep(db, made, receipt.record_keys)
     return made
@@ -177,7 +163,7 @@ def _keep_letter(db: Database, letter: DeadLetter, message: Message | None) -> i
         *(message.form if message else "", letter.record_keys or None),
         *((message.place or message.id) if message else 0, letter.body),
     )
-    return db.raw.execute(_INSERT_DEAD.text, row).lastrowid or 0
+    return db.run(_INSERT_DEAD, row).lastrowid or 0
 
 
 def add_dead(db: Database, letter: DeadLetter) -> int:

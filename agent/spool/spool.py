@@ -226,7 +226,7 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, PausesApi, ReceiptsApi, W
 
     def ack(self, message: Message, receipt: Receipt) -> Pending[None]:
         """Message → receipt. Again for the same message: no effect."""
-        return self._write(lambda db: settle.settle(db, message, (receipt,), ()))
+        return self._thread.submit(lambda db: settle.ack(db, message, receipt), owes=True)
 
     def bury(self, message: Message, letter: DeadLetter) -> Pending[None]:
         """Message → dead letter, durable. Again for the same message: no effect."""

@@ -19,6 +19,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.spool.database import Database, is_damage, needs_new_connection, translate
+from agent.spool.owed import forgive, pay
 from agent.spool.pending import Pending, Waiter, wake
 
 log = get_log("spool")
@@ -38,6 +39,8 @@ class Piece(NamedTuple, Generic[T]):
     """The commit waits for the disk."""
     weight: int
     """Bytes that it writes, roughly."""
+    owes: bool = False
+    """It leaves sums to be paid (see `owed`), and looks at nothing that they change."""
 
 
 class _GroupLostError(Exception):
@@ -70,6 +73,7 @@ class DatabaseThread:
         writes: bool = True,
         durable: bool = False,
         weight: int = 0,
+        owes: bool = False,
     ) -> Pending[T]:
         """Queue it. After `close` the pending fails with StateError."""
         pending: Pending[T] = Pending()
@@ -77,7 +81,7 @@ class DatabaseThread:
             if self._closed:
                 pending.set_exception(StateError("the spool is closed"))
             else:
-                self._queue.put(Piece(work, pending, writes, durable, weight))
+                self._queue.put(Piece(work, pending, writes, durable, weight, owes))
         return pending
 
     def close(self) -> None:
@@ -181,6 +185,7 @@ class DatabaseThread:
 def _transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseException]:
     """Each piece's result in a tuple, or its error. Raises _GroupLostError: nothing was done."""
     db.appended = []
+    forgive(db)
     writes = any(piece.writes for piece in group)
     if writes and len(group) == 1:
         return [_transact_alone(db, group[0])]
@@ -189,6 +194,7 @@ def _transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseEx
             db.begin(durable=any(piece.durable for piece in group))
         results = [_do_piece(db, piece) for piece in group]
         if writes:
+            pay(db)
             db.commit()
     except (_GroupLostError, sqlite3.Error) as error:
         db.appended = []
@@ -205,6 +211,7 @@ def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseExcepti
         db.begin(durable=piece.durable)
         try:
             result = piece.work(db)
+            pay(db)
         except Exception as error:
             if not db.raw.in_transaction or needs_new_connection(error):
                 raise _GroupLostError from error
@@ -222,6 +229,8 @@ def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseExcepti
 
 
 def _do_piece(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
+    if not piece.owes:
+        pay(db)  # what goes wrong here is the whole group's matter
     try:
         return (piece.work(db),)
     except Exception as error:
