@@ -1,6 +1,8 @@
-"""The body of a lane's next message, decompressed in a thread while the one before it is on its way.
+"""A lane's next message, made ready while the one before it is on its way: only to write it is left.
 
-Only for targets that take no gzip, and bodies that the event loop would be held up by. One at a time.
+Small ones as a whole, in the pause before the answer comes. Of large ones for targets that take no gzip
+the body is decompressed in a thread, as the event loop would be held up by it. One at a time; what cannot
+be made is no matter here: the attempt itself says so.
 """
 
 from __future__ import annotations
@@ -8,9 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 
+from agent.auth.session import Signed
 from agent.deliver.house import Way
 from agent.message import Message
-from agent.target import gunzip
+from agent.request import Request, build
+from agent.target import INLINE, Ready, gunzip, prepared
 
 LEAST = 65_536
 """Bytes of a body, decompressed: less is done sooner than handed over."""
@@ -18,29 +22,58 @@ MOST = 4_000_000
 """Bytes of a body, decompressed: each lane may hold one more of it."""
 
 
-class PlainAhead:
-    """At most one body that somebody works on before it is asked for."""
+class Ahead:
+    """At most one message that somebody works on before it is asked for."""
 
     def __init__(self) -> None:
+        self.request: Request | None = None
+        """Of the message that was taken; None: it has to be made yet."""
+        self.ready: Ready | None = None
+        """As it is written."""
+        self.plain: Awaitable[bytes] | None = None
+        """Its body without gzip."""
         self._message: Message | None = None
+        self._way: Way | None = None
+        self._signed: Signed | None = None
+        self._made: tuple[Request, Ready | None] | None = None
         self._plain: asyncio.Future[bytes] | None = None
 
-    def begin(self, message: Message | None, way: Way) -> None:
-        """Decompress this message's body, unless that is under way or not worth it."""
-        if message is None or message is self._message or way.route.connection.accepts_gzip:
+    def begin(self, message: Message | None, way: Way, signed: Signed) -> None:
+        """Begin with this message, unless that was done or is not worth it."""
+        if message is None or message is self._message:
             return
-        if message.size < LEAST or message.size > MOST:
-            return
-        self._message = message
-        self._plain = asyncio.get_running_loop().run_in_executor(None, gunzip, message.body)
-        self._plain.add_done_callback(_seen)
+        if len(message.body) < INLINE and message.size <= LEAST:
+            self._forget()
+            self._message, self._way, self._signed = message, way, signed
+            asyncio.get_running_loop().call_soon(self._make)
+        elif not way.route.connection.accepts_gzip and LEAST <= message.size <= MOST:
+            self._forget()
+            self._message = message
+            self._plain = asyncio.get_running_loop().run_in_executor(None, gunzip, message.body)
+            self._plain.add_done_callback(_seen)
 
-    def take(self, message: Message) -> Awaitable[bytes] | None:
-        """The body that was begun, once; None when it was not."""
+    def take(self, message: Message, way: Way, signed: Signed) -> None:
+        """What was begun of it, once, as far as it would be made so now."""
+        self.request = self.ready = self.plain = None
         if message is not self._message:
-            return None
-        plain, self._plain, self._message = self._plain, None, None
-        return plain
+            return
+        if self._made is not None and way is self._way and signed == self._signed:
+            self.request, self.ready = self._made
+        self.plain = self._plain
+        self._forget()
+
+    def _make(self) -> None:
+        message, way, signed = self._message, self._way, self._signed
+        if message is None or way is None or signed is None:
+            return
+        try:
+            request = build(way.route, message, key=message.key, signature=signed.headers)
+            self._made = request, prepared(way.connection.client, request)
+        except (ValueError, OSError, EOFError, MemoryError):
+            self._forget()
+
+    def _forget(self) -> None:
+        self._message = self._way = self._signed = self._made = self._plain = None
 
 
 def _seen(plain: asyncio.Future[bytes]) -> None:

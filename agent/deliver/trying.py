@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeAlias
 
-from agent.deliver.ahead import PlainAhead
+from agent.deliver.ahead import Ahead
 from agent.deliver.expiry import is_late
 from agent.deliver.house import House, Way
 from agent.deliver.letters import unsendable
@@ -17,7 +17,7 @@ from agent.deliver.waiting import StoppingError, Waiting, first_of
 from agent.message import Answer, Message
 from agent.outcome import Misdirected, Outcome, Refused
 from agent.request import Request, Unaddressed, build
-from agent.target import attempt
+from agent.target import Ready, attempt
 
 LOOK_AGAIN = 300.0
 """Seconds after which a message that can expire is looked at again while it waits at the gate."""
@@ -35,7 +35,7 @@ class Trying:
         self._who = (job, lane)
         self._house = house
         self._waiting = waiting
-        self._ahead = PlainAhead()
+        self._ahead = Ahead()
 
     async def attempt(self, way: Way, message: Message) -> Tried | None:
         """None: the way has changed before anything was sent. Raises NotSignedIn."""
@@ -50,14 +50,17 @@ class Trying:
                 return None
             if self._waiting.look_again and way.delivery.latest_by is not None:
                 return None
-            try:
-                request = build(way.route, message, key=message.key, signature=signed.headers)
-            except ValueError as error:
-                return self._unsendable(way, message, error)
+            ahead = self._ahead
+            ahead.take(message, way, signed)
+            request, ready, plain = ahead.request, ahead.ready, ahead.plain
+            if request is None:
+                try:
+                    request = build(way.route, message, key=message.key, signature=signed.headers)
+                except ValueError as error:
+                    return self._unsendable(way, message, error)
             self._waiting.busy = True
-            plain = self._ahead.take(message)
-            self._ahead.begin(self.following, way)
-            return request, await self._timed(way, request, signed.generation, plain)
+            ahead.begin(self.following, way, signed)
+            return request, await self._timed(way, request, signed.generation, ready, plain)
         finally:
             connection.leave(way.door)
 
@@ -83,7 +86,12 @@ class Trying:
         return False
 
     async def _timed(
-        self, way: Way, request: Request, generation: int, plain: Awaitable[bytes] | None
+        self,
+        way: Way,
+        request: Request,
+        generation: int,
+        ready: Ready | None,
+        plain: Awaitable[bytes] | None,
     ) -> Outcome:
         house, connection = self._house, way.connection
         began = house.clock.monotonic()
@@ -95,6 +103,7 @@ class Trying:
                 terms=way.terms,
                 generation=generation,
                 now=house.clock.now,
+                ready=ready,
                 plain=None if request.gzip else plain,
                 heed=connection.heed,
             )

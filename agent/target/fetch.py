@@ -15,8 +15,9 @@ import aiohttp
 
 from agent.outcome import Outcome
 from agent.request import Request
-from agent.target.attempt import Heed, Now, ignored, sent, told_by, url_as_written
+from agent.target.attempt import Heed, Now, ignored, sent, told_by
 from agent.target.connector import Client
+from agent.target.wire import url_as_written
 
 _PIECE = 262_144
 """Bytes that go to a thread at once: to inflate and write them takes a few milliseconds."""

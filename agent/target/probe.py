@@ -13,10 +13,10 @@ import aiohttp
 
 from agent.message import Answer
 from agent.request import USER_AGENT, Request
-from agent.target.attempt import url_as_written
 from agent.target.challenge import told as challenge_words
 from agent.target.connector import Client
 from agent.target.table import outcome_of_error
+from agent.target.wire import url_as_written
 from agent.target.words import blotted, printable
 
 

@@ -10,7 +10,6 @@ are too large for one write, and proxies, which want to see another request.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
@@ -18,10 +17,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import aiohttp
 from aiohttp.client_reqrep import ClientRequest
 from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from agent.request import Request
 from agent.target.connector import Client, Connector
+from agent.target.deadlines import Deadlines
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection
@@ -31,43 +32,50 @@ _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 """What would end a header or smuggle one in (RFC 9110, 5.5). `request.build` looks too; this is the last."""
 _JOINED = 8_192
 """Bytes: a smaller body is copied behind its head, a larger one goes beside it."""
+_SMALL = 16_384
+"""Bytes of an answer: for so few the library's reader never stops the connection."""
+AS_BYTES = 524_288
+"""Bytes of a body: larger ones are written piece by piece, so that one write cannot stall the loop."""
 _INTERIM = range(100, 200)
 _SWITCHED = 101
 
 
-class Place(NamedTuple):
-    """A URL, taken apart once."""
+class Ready(NamedTuple):
+    """A request as it is written, made before it is its turn."""
 
     origin: URL
-    target: str
-    """Path and query, as they go into the first line."""
+    head: bytes
+    body: bytes
+    bodiless: bool
+    """Its answer has no body: HEAD."""
 
 
 class Exchange:
-    """An answer whose head is there. It ends with `release` or `close`, one of them."""
+    """A request on its way and its answer. It ends with `release` or `close`, one of them."""
 
-    __slots__ = ("_connection", "_late", "content", "headers", "reason", "status")
+    __slots__ = ("_connection", "_deadlines", "content", "headers", "reason", "status")
 
     content: aiohttp.StreamReader
     headers: CIMultiDictProxy[str]
     reason: str | None
     status: int
 
-    def __init__(self, connection: Connection, loop: asyncio.AbstractEventLoop, deadline: float) -> None:
+    def __init__(self, connection: Connection, deadlines: Deadlines, deadline: float) -> None:
         self._connection = connection
-        self._late = loop.call_at(deadline, self._expire)
+        self._deadlines = deadlines
+        deadlines.set(self, deadline, self._expire)
 
-    async def say(self, asking: ClientRequest, head: bytes, body: bytes, *, bodiless: bool) -> None:
+    async def say(self, asking: ClientRequest, ready: Ready) -> None:
         """Write the request and read the head of the answer. Raises aiohttp.ClientError and TimeoutError."""
         connection = self._connection
         protocol, transport = connection.protocol, connection.transport
         if protocol is None or transport is None or transport.is_closing():
             raise aiohttp.ClientOSError(None, "the connection is closing")
-        protocol.set_response_params(skip_payload=bodiless, read_until_eof=True, auto_decompress=False)
-        if len(body) < _JOINED:
-            transport.write(head + body)
+        protocol.set_response_params(skip_payload=ready.bodiless, read_until_eof=True, auto_decompress=False)
+        if len(ready.body) < _JOINED:
+            transport.write(ready.head + ready.body)
         else:
-            transport.writelines((head, body))
+            transport.writelines((ready.head, ready.body))
         try:
             while True:
                 message, content = await protocol.read()
@@ -80,14 +88,26 @@ class Exchange:
         self.status, self.reason, self.headers = message.code, message.reason, message.headers
         self.content = content
 
+    def at_once(self) -> bytes | None:
+        """All of the answer's body, if it has come already and is small; it need not be read then.
+
+        To take it out of the library's reader would have it look for more, and at its flow control.
+        """
+        content = self.content
+        if content is EMPTY_PAYLOAD:
+            return b""
+        if not content.is_eof() or content.total_bytes > _SMALL or content.exception() is not None:
+            return None
+        return b"".join(content._buffer)  # noqa: SLF001 - see above
+
     def release(self) -> None:
-        """The connection can be used again, if the answer was read to its end."""
-        self._late.cancel()
+        """The connection can be used again, if the answer came to its end."""
+        self._deadlines.over(self)
         self._connection.release()
 
     def close(self) -> None:
         """The connection cannot be used again. Twice, or after `release`, is fine."""
-        self._late.cancel()
+        self._deadlines.over(self)
         self._connection.close()
 
     def _expire(self) -> None:
@@ -98,46 +118,69 @@ class Exchange:
             waited.set_exception(TimeoutError())
 
 
-async def exchange(
-    client: Client, place: Place, request: Request, body: bytes, terms: aiohttp.ClientTimeout
-) -> Exchange:
+async def exchange(client: Client, ready: Ready, terms: aiohttp.ClientTimeout) -> Exchange:
     """Send it and wait for the head of the answer. `terms.connect` is at most `terms.total`.
 
     Raises as `ClientSession.request` does. `total` holds for the rest of the answer too.
     """
-    assert isinstance(client.connector, Connector)
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    asking = client.connector.asking(place.origin, client)
-    head = _head(request, place.target, asking.headers["Host"], len(body))
-    try:
-        connection = await client.connector.connect(asking, [], terms)
-    except TimeoutError as error:
-        if isinstance(error, aiohttp.ClientError):
-            raise
-        raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {place.origin}") from error
+    connector = client.connector
+    assert isinstance(connector, Connector)
     assert terms.total is not None
-    open_exchange = Exchange(connection, loop, began + terms.total)
+    asking = connector.asking(ready.origin, client)
+    deadline = connector.deadlines.after(terms.total)
+    connection = connector.kept(asking)
+    if connection is None:
+        try:
+            connection = await connector.connect(asking, [], terms)
+        except TimeoutError as error:
+            if isinstance(error, aiohttp.ClientError):
+                raise
+            raise aiohttp.ConnectionTimeoutError(f"Connection timeout to host {ready.origin}") from error
+    open_exchange = Exchange(connection, connector.deadlines, deadline)
     try:
-        await open_exchange.say(asking, head, body, bodiless=request.method == "HEAD")
+        await open_exchange.say(asking, ready)
     except BaseException:
         open_exchange.close()
         raise
     return open_exchange
 
 
-def way_of(client: Client, url: URL) -> Place | None:
-    """Where to, if a request can go there without the library's client."""
-    if client.closed or not isinstance(client.connector, Connector) or client.connector.proxies is not None:
+def ready_of(client: Client, request: Request, body: bytes) -> Ready | None:
+    """The request as it is written; None: it needs the library's client.
+
+    Raises ValueError for what could be read as another header.
+    """
+    connector = client.connector
+    if len(body) > AS_BYTES or not isinstance(connector, Connector) or connector.proxies is not None:
         return None
-    return _place(url)
+    place = _place(request.url)
+    if place is None:
+        return None
+    host = connector.asking(place.origin, client).headers["Host"]
+    head = _head(request, place.target, host, len(body))
+    return Ready(origin=place.origin, head=head, body=body, bodiless=request.method == "HEAD")
+
+
+class _Place(NamedTuple):
+    """A URL, taken apart once."""
+
+    origin: URL
+    target: str
+    """Path and query, as they go into the first line."""
 
 
 @lru_cache(maxsize=1024)
-def _place(url: URL) -> Place | None:
+def _place(text: str) -> _Place | None:
+    url = url_as_written(text)
     if url.scheme not in {"http", "https"} or not url.raw_host or url.raw_user or url.raw_password:
         return None
-    return Place(origin=url.origin(), target=url.raw_path_qs)
+    return _Place(origin=url.origin(), target=url.raw_path_qs)
+
+
+@lru_cache(maxsize=1024)
+def url_as_written(text: str) -> URL:
+    """As it stands: no second percent-encoding, so that it cannot become another URL than dry-run shows."""
+    return URL(text, encoded=True)
 
 
 def _head(request: Request, target: str, host: str, length: int) -> bytes:

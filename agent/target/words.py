@@ -28,7 +28,10 @@ def shown(body: bytes) -> str:
     """An answer's body for people: UTF-8 where it is, lines kept, everything else that controls escaped."""
     if not body:
         return ""
-    lines = body.decode("utf-8", "backslashreplace").replace("\r\n", "\n").split("\n")
+    text = body.decode("utf-8", "backslashreplace")
+    if text.isprintable():
+        return text
+    lines = text.replace("\r\n", "\n").split("\n")
     return "\n".join(printable(line) for line in lines)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.config.model import Delivery, Reply, Told
 from agent.deliver.replies import UnreadableReplyError, judge
-from agent.target.attempt import REPLY_LIMIT
+from agent.target.answers import REPLY_LIMIT
 from tests.support.auth_world import World as AuthWorld
 from tests.support.auth_world import auth_client
 from tests.support.batches import batch, joined
