@@ -38,6 +38,7 @@ swaps the plan when a file changes.
     schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
+    together.py     keeps the loop and the spool's thread on one core while both work; cores.py: all others
     status.py       what is going on, as values (status_parts.py, standing.py); web/ shows it: pages, metrics,
                     control socket
     systemd.py      sd_notify

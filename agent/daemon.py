@@ -41,6 +41,7 @@ from agent.schedule.folders import watch_sources
 from agent.schedule.scheduler import Scheduler
 from agent.stall import StallMonitor
 from agent.systemd import Notifier
+from agent.together import Together
 from agent.view import LiveView, change_json
 from agent.watch import FolderWatch
 from agent.web.control import ControlServer, JsonObject
@@ -140,6 +141,8 @@ class Daemon:
         await self._scheduler.start()
         self._spawn("watchdog", notifier.watch(self._view.unhealthy))
         self._spawn("stall", stall.run())
+        threads = (threading.get_native_id(), engine.spool.thread_id)
+        self._spawn("cores", Together(threads, self._clock).run())
         self._spawn("prune", self._prune())
         self._spawn("levels", Levels(engine.spool, self._clock).run())
         self._view.started()
@@ -151,10 +154,7 @@ class Daemon:
         log.info("ready", jobs=len(self._reloader.plan.jobs), change=str(change))
 
     async def _open_doors(self, stack: contextlib.AsyncExitStack) -> None:
-        handlers = {
-            "status": self._on_status,
-            "reload": self._on_reload,
-        }
+        handlers = {"status": self._on_status, "reload": self._on_reload}
         handlers["auth"] = self._on_auth
         handlers["dead"] = LettersByHand(self._engine.spool, lambda: self._reloader.plan.jobs).answer
         following = Following(self._engine)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from agent.cores import anywhere
 
 T = TypeVar("T")
 
@@ -16,6 +19,8 @@ _YOUNG = 5_000
 def run(life: Coroutine[object, object, T]) -> T:
     """Run a whole life in a loop of its own, as `asyncio.run` does."""
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        threads = ThreadPoolExecutor(thread_name_prefix="asyncio", initializer=anywhere)
+        runner.get_loop().set_default_executor(threads)
         return runner.run(life)
 
 

@@ -22,6 +22,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeVar, cast
 
+from agent.cores import anywhere
+
 T = TypeVar("T")
 
 _WARDEN = Path(__file__).with_name("warden.py")
@@ -93,6 +95,7 @@ async def in_own_thread(work: Callable[[Callable[[], bool]], T]) -> T:
             done.set_result(cast("T", result))
 
     def live() -> None:
+        anywhere()
         result, error = None, None
         try:
             result = work(ending.is_set)

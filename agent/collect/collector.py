@@ -31,6 +31,7 @@ from agent.collect.tally import CollectSnapshot, Tally
 from agent.collect.wanted import Wanted, still_collecting
 from agent.collect.worker import HINTS, Worker, fault
 from agent.config.model import AgentSettings, Job, uses_window
+from agent.cores import anywhere
 from agent.errors import AgentError, UsageError
 from agent.logs import get_log
 from agent.pull.tools import Tools
@@ -97,7 +98,9 @@ class Collector:
         self._stop.clear()
         await asyncio.to_thread(_folder, self._worker.temp)
         self._pool = ThreadPoolExecutor(
-            self._settings.collect_concurrency + MOST_WAITING, thread_name_prefix="collect"
+            self._settings.collect_concurrency + MOST_WAITING,
+            thread_name_prefix="collect",
+            initializer=anywhere,
         )
 
     async def stop(self, grace: float) -> bool:

@@ -91,6 +91,11 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, PausesApi, ReceiptsApi, W
         return self._lock.folder
 
     @property
+    def thread_id(self) -> int:
+        """Of the thread that does the work, as the system counts threads."""
+        return self._thread.thread_id
+
+    @property
     def is_alive(self) -> bool:
         """Whether work that is submitted will be done."""
         return self._thread.is_alive

@@ -62,6 +62,11 @@ class DatabaseThread:
         self._thread.start()
 
     @property
+    def thread_id(self) -> int:
+        """As the system counts threads; 0 where it does not."""
+        return self._thread.native_id or 0
+
+    @property
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
