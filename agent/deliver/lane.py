@@ -22,6 +22,7 @@ from agent.errors import AgentError, NotSignedIn
 from agent.logs import get_log
 from agent.message import Message, lane_number
 from agent.pacing import backoff
+from agent.spool import Pending
 
 log = get_log("deliver")
 
@@ -43,6 +44,8 @@ class Lane:
         self.waiting = Waiting(job, number, house)
         self._window: list[Message] = []
         """What of the window has not left yet; the first one is being sent."""
+        self._ahead: Pending[list[Message]] | None = None
+        """What lies behind a window that was sent to its end."""
         self._house = house
         self._gone = gone
         self._trying = Trying(job, number, house, self.waiting)
@@ -73,14 +76,16 @@ class Lane:
 
     async def _send_window(self) -> bool:
         """Send what the spool gives now; False when it gave nothing and nothing was appended meanwhile."""
-        self.woken = self.waiting.look_again = False
-        spool = self._house.spool
-        window = await spool.oldest(self.job, self.number, limit=WINDOW, max_bytes=WINDOW_BYTES)
+        window = await self._next_window()
         way = self._house.way_of(self.job)
         found = await timely(window, way, self._house, self.waiting)
         self._window = await newest(found, way, self._house, self.waiting)
+        ahead: Pending[list[Message]] | None = None
         while self._window:
             message, *rest = self._window
+            if ahead is None and len(window) == WINDOW and len(rest) <= WINDOW // 2:
+                # While the target is waited for; what is small enough to come in so many has room twice.
+                ahead = self._oldest(after=window[-1].id)
             self._trying.following = rest[0] if rest else None
             await self._send(message)
             if self._window and self._window[0] is message:
@@ -89,11 +94,24 @@ class Lane:
             self.waiting.busy = False
             if self.waiting.stopping:
                 raise StoppingError
+        self._ahead = ahead  # only now: what is behind a window comes after all of it
         if not window and not self.woken:
             # In the same step as the look at `woken`: a wake that comes later makes a new lane.
             self._gone(self)
             return False
         return True
+
+    async def _next_window(self) -> list[Message]:
+        ahead, self._ahead = self._ahead, None
+        self.waiting.look_again = False
+        if ahead is not None and (window := await ahead):
+            return window  # `woken` stays: the spool was asked a while ago
+        self.woken = False
+        return await self._oldest()
+
+    def _oldest(self, after: int = 0) -> Pending[list[Message]]:
+        spool = self._house.spool
+        return spool.oldest(self.job, self.number, after=after, limit=WINDOW, max_bytes=WINDOW_BYTES)
 
     async def _send(self, message: Message) -> None:
         """Until the message is delivered or buried, in parts where it must be, however long that takes."""

@@ -111,6 +111,7 @@ class Database:
         """Of this transaction (see `owed`): messages, records, bytes, good records, the last receipt."""
         self.owed_to_files: dict[int, list[int]] = {}
         """The same: messages, records, bytes."""
+        self._cursor = raw.cursor()
         self._synchronous = ""
         self._page_limit = 0
 
@@ -119,8 +120,11 @@ class Database:
         return self.raw.execute(statement.text, statement.bind(values))
 
     def run(self, statement: Statement, row: Row) -> sqlite3.Cursor:
-        """The same with its parameters in the order of its text: a quarter of the cost."""
-        return self.raw.execute(statement.text, row)
+        """Change something; the parameters in the order of the text. Half the cost of `execute`.
+
+        What it gives is good until the next one: `rowcount` and `lastrowid` only, no rows.
+        """
+        return self._cursor.execute(statement.text, row)
 
     def many(self, statement: Statement, rows: Iterable[Row]) -> None:
         """Run one statement for many rows, given in the order of its parameters."""
@@ -137,11 +141,11 @@ class Database:
         if wanted != self._synchronous:  # has no effect inside a transaction
             self.raw.execute(f"PRAGMA synchronous={wanted}")
             self._synchronous = wanted
-        self.raw.execute("BEGIN IMMEDIATE")
+        self._cursor.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """End the transaction; when this raises, nothing of it counts as done."""
-        self.raw.execute("COMMIT")
+        self._cursor.execute("COMMIT")
 
     def rollback(self) -> None:
         """End the transaction without a trace, also when SQLite has done so already."""
