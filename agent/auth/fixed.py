@@ -149,10 +149,11 @@ class NoSession:
 
     def __init__(self, name: str) -> None:
         self._name = name
+        self._signed = Signed(generation=0, headers=MappingProxyType({}))
 
     async def sign(self) -> Signed:
         """No headers."""
-        return Signed(generation=0, headers=MappingProxyType({}))
+        return self._signed
 
     async def rejected(self, generation: int) -> None:
         """Always raises NotSignedIn: there is nothing to renew."""

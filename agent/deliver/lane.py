@@ -118,9 +118,12 @@ class Lane:
         hand = Hand(message)
         self._deciding.begin()
         while True:
-            way = await self._way()
+            self.waiting.changed.clear()
+            way = self._house.way_of(self.job) or await self._way()
             failures = self._deciding.failures
-            if not await timely([hand.message], way, self._house, self.waiting, failures=failures):
+            if way.delivery.expire is not None and not await timely(
+                [hand.message], way, self._house, self.waiting, failures=failures
+            ):
                 return
             if self.waiting.look_again:
                 self.waiting.look_again = False
@@ -128,8 +131,10 @@ class Lane:
                 if not self._window or self._window[0] is not message:
                     return
             try:
-                await self._deciding.fit(hand)
-                await hand.begin()
+                if message.form:
+                    await self._deciding.fit(hand)
+                if hand.progress is not None:
+                    await hand.begin()
                 tried = await self._trying.attempt(way, hand.part)
                 if tried is not None and await self._deciding.decide(way, hand, tried):
                     await self.waiting.over()
@@ -140,6 +145,7 @@ class Lane:
                 await self.waiting.rest("session", error.message, seconds, until=change)
 
     async def _way(self) -> Way:
+        """As soon as there is one."""
         while True:
             self.waiting.changed.clear()
             way = self._house.way_of(self.job)

@@ -28,11 +28,15 @@ _TOLD = frozenset({401, 403})  # answers that may say what is wrong with the tok
 _NEVER_KEPT = frozenset({"set-cookie", "www-authenticate", "proxy-authenticate"})
 
 
+def at_once(response: Heard) -> tuple[bytes, bool] | None:
+    """What `read` gives, where all of the answer has come already; None: read it."""
+    whole = response.at_once() if isinstance(response, Exchange) else None
+    return None if whole is None else (whole[:KEEP_LIMIT], True)
+
+
 async def read(response: Heard) -> tuple[bytes, bool]:
     """The first 4 KiB of the answer, and whether it ended within the limit."""
     content = response.content
-    if isinstance(response, Exchange) and (whole := response.at_once()) is not None:
-        return whole[:KEEP_LIMIT], len(whole) <= READ_LIMIT
     kept = b""
     seen = 0
     while not content.at_eof():

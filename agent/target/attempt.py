@@ -20,7 +20,7 @@ from agent.message import Answer
 from agent.outcome import Delivered, Outcome, Refused, Retry
 from agent.pacing import Headers, retry_after
 from agent.request import Request
-from agent.target.answers import KEEP_LIMIT, Heard, kept, read, read_all, reason_of
+from agent.target.answers import KEEP_LIMIT, Heard, at_once, kept, read, read_all, reason_of
 from agent.target.connector import Client, sockets
 from agent.target.table import outcome_of, outcome_of_error
 from agent.target.wire import AS_BYTES, Ready, exchange, ready_of, url_as_written
@@ -129,7 +129,20 @@ async def _once(
     now: Now,
     heed: Heed,
 ) -> Outcome:
-    response = await _asked(client, request, body, ready, terms)
+    if ready is None and not client.closed:
+        ready = ready_of(client, request, body)
+    response: Heard
+    if ready is not None and not client.closed:
+        response = await exchange(client, ready, terms.timeout)
+    else:
+        response = await client.request(
+            request.method,
+            url_as_written(request.url),
+            data=body if len(body) <= AS_BYTES else io.BytesIO(body),
+            headers=request.headers,
+            allow_redirects=False,
+            timeout=terms.timeout,
+        )
     status = response.status
     heed(response.headers)
     good = status in terms.success
@@ -139,7 +152,7 @@ async def _once(
             said, whole = await read_all(response)
             text = (said or b"")[:KEEP_LIMIT]
         else:
-            text, whole = await read(response)
+            text, whole = at_once(response) or await read(response)
     except (aiohttp.ClientError, OSError):
         # A success that broke off may be half a success, so it is sent again, with the same key. A refusal
         # stays one: its status line said all (a 401 sent before the upload ended arrives like this).
@@ -155,36 +168,9 @@ async def _once(
         response.release()
     else:
         response.close()
-    headers = response.headers
-    answer = blotted(
-        Answer(
-            status=status,
-            reason=reason_of(status, response),
-            headers=kept(headers, good=good),
-            body=shown(text),
-        ),
-        request,
-    )
     if good:
-        return Delivered(answer=answer, said=said)
-    waits = headers.getall("Retry-After", ())
-    after = retry_after(waits, date=headers.get("Date"), now=now()) if waits else None
-    return outcome_of(answer, status=status, success=terms.success, generation=generation, after=after)
-
-
-async def _asked(client: Client, request: Request, body: bytes, ready: Ready | None, terms: Terms) -> Heard:
-    if not client.closed:
-        ready = ready or ready_of(client, request, body)
-        if ready is not None:
-            return await exchange(client, ready, terms.timeout)
-    return await client.request(
-        request.method,
-        url_as_written(request.url),
-        data=body if len(body) <= AS_BYTES else io.BytesIO(body),
-        headers=request.headers,
-        allow_redirects=False,
-        timeout=terms.timeout,
-    )
+        return Delivered(answer=_answer_of(response, request, text, good=True), said=said)
+    return _outcome_of(response, request, text, success=terms.success, generation=generation, now=now)
 
 
 async def told_by(
@@ -200,18 +186,29 @@ async def told_by(
         text, _ = await read(response)
     except (aiohttp.ClientError, OSError):  # its status line said all
         text = b""
-    headers = response.headers
+    return _outcome_of(response, request, text, success=success, generation=generation, now=now)
+
+
+def _answer_of(response: Heard, request: Request, text: bytes, *, good: bool) -> Answer:
+    """As it is kept."""
+    status = response.status
     answer = Answer(
-        status=response.status,
-        reason=reason_of(response.status, response),
-        headers=kept(headers, good=False),
+        status=status,
+        reason=reason_of(status, response),
+        headers=kept(response.headers, good=good),
         body=shown(text),
     )
-    waits = headers.getall("Retry-After", ())
-    after = retry_after(waits, date=headers.get("Date"), now=now()) if waits else None
-    return outcome_of(
-        blotted(answer, request), status=response.status, success=success, generation=generation, after=after
-    )
+    return blotted(answer, request)
+
+
+def _outcome_of(
+    response: Heard, request: Request, text: bytes, *, success: frozenset[int], generation: int, now: Now
+) -> Outcome:
+    """Of an answer that is no success."""
+    answer = _answer_of(response, request, text, good=False)
+    waits = response.headers.getall("Retry-After", ())
+    after = retry_after(waits, date=response.headers.get("Date"), now=now()) if waits else None
+    return outcome_of(answer, status=response.status, success=success, generation=generation, after=after)
 
 
 async def _body(request: Request) -> bytes:
