@@ -70,7 +70,7 @@ def _wish(config: Path, state: Path | None, name: str) -> Wish:
     """What there is to examine. Raises ConfigError, UsageError."""
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
     from agent.doctor import Wish  # noqa: PLC0415 - the heavy half of the agent
-    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
 
     loaded = load(config)
     connection = _find(loaded, config, name)

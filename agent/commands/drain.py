@@ -86,7 +86,7 @@ def _by_daemon(
     state: Path, words: dict[str, Any], seconds: float | None, progress: Progress, *, resume: bool
 ) -> tuple[list[dict[str, Any]], str] | None:
     """None when none runs."""
-    from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
     if not is_living(state):
         return None

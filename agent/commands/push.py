@@ -121,7 +121,7 @@ def _by_daemon(
     state: Path, job: str, limit: int | None, *, wait: bool, seconds: float | None, quiet: bool
 ) -> dict[str, Any] | None:
     """What the daemon's run came to; None when none runs."""
-    from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
     if not is_living(state):
         return None

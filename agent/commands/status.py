@@ -44,7 +44,7 @@ def command(config: Path, state: Path | None, output: str) -> int:
 def take(state: Path) -> dict[str, Any]:
     """From the daemon if one runs, else from the state folder, which is only read."""
     from agent.errors import ControlError  # noqa: PLC0415 - beside what needs it
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - aiohttp costs 280 ms
+    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
 
     try:
         return dict(call_and_wait(state, "status", {}, timeout=PATIENCE))

@@ -16,7 +16,8 @@ import pytest
 
 from agent.receipt_keys import bytes_of, mark_of, packed
 from agent.spool import Reader, key_index, settle
-from agent.spool.database import DATABASE, connect
+from agent.spool.database import connect
+from agent.spool.folder import DATABASE
 from agent.spool.migrations import upgrade
 from tests.support.spool import draft, open_spool, receipt
 
