@@ -39,6 +39,7 @@ swaps the plan when a file changes.
     schedule/       announces `due(job, time)`; occurrences.py: which moments a schedule means
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
+    state_path.py   where the state lies, found out quickly
     status.py       what is going on, as values (status_parts.py, standing.py); web/ shows it: pages, metrics,
                     control socket
     systemd.py      sd_notify
