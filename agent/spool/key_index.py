@@ -21,7 +21,7 @@ Keys of one mark have their receipts in order, over the pages of a part too.
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -203,23 +203,26 @@ def merge(db: Database) -> bool:
     for run in runs.values():
         marks.extend(run.marks)
         owners.extend(run.behind(base))
-    db.many(_PAGE, _pages(high - _MERGED, base, newest, *_in_order(marks, owners)))
+    marks, owners = _in_order(marks, owners)
+    sound = slice(bisect_left(marks, lowest), bisect_right(marks, upto))  # damage stays in its range
+    db.many(_PAGE, _pages(high - _MERGED, base, newest, marks[sound], owners[sound]))
     return True
 
 
 def _group(db: Database) -> tuple[int, int]:
     """The first and the last number of the oldest parts that can be merged; zeros: they are not all there."""
-    oldest, newest = _number(db, _OLDEST_UNMERGED), _number(db, _NEWEST_PART)
-    if oldest is None or newest is None:
+    oldest = _number(db, _OLDEST_UNMERGED)
+    if oldest is None:
         return 0, 0
     before = (oldest - 1) // MERGED_PARTS * MERGED_PARTS
     high = before + MERGED_PARTS
-    return (before + 1, high) if newest >= high else (0, 0)
+    return (before + 1, high) if _next_part(db) > high else (0, 0)
 
 
 def _unmerged(db: Database) -> int:
     """How many parts there are that were not merged, at most."""
-    return (_number(db, _NEWEST_PART) or 0) - (_number(db, _OLDEST_UNMERGED) or 0) + 1
+    oldest = _number(db, _OLDEST_UNMERGED)
+    return 0 if oldest is None else _next_part(db) - oldest
 
 
 def _leave_rest(db: Database, page: int, run: _Run, upto: int) -> _Run:
@@ -228,7 +231,7 @@ def _leave_rest(db: Database, page: int, run: _Run, upto: int) -> _Run:
     rest = run.cut(place, len(run.marks))
     if rest.marks:
         values = {"new_marks": rest.marks.tobytes(), "new_receipts": rest.owners.tobytes()}
-        db.execute(_CUT, page=page, new_first=rest.marks[0], **values)
+        db.execute(_CUT, page=page, new_first=upto + 1, **values)
     return run.cut(0, place)
 
 
