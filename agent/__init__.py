@@ -42,6 +42,7 @@ swaps the plan when a file changes.
     state_path.py   where the state lies, found out quickly
     status.py       what is going on, as values (status_parts.py, standing.py); web/ shows it: pages, metrics,
                     control socket
+    phrases.py      numbers and times in words
     systemd.py      sd_notify
     sandbox/        a local stand-in of the platform
 """

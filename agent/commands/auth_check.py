@@ -14,7 +14,7 @@ from agent.commands.check_screen import check_screen
 from agent.commands.options import config_option, on_terminal, output_option, state_option
 from agent.commands.screen import bad, good
 from agent.errors import ConfigError, UsageError, no_connection
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

@@ -17,7 +17,7 @@ import click
 from agent.commands.options import must_know, print_json
 from agent.commands.screen import age, bad, good, note
 from agent.errors import EXIT_TEMPORARY, StateLocked
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

@@ -18,7 +18,7 @@ import click
 
 from agent.commands.screen import age, size
 from agent.errors import AgentError, ControlError, StateLocked, UsageError
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 if TYPE_CHECKING:
     from agent.spool import Reader, Spot, Which

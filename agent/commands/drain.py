@@ -14,7 +14,7 @@ from agent.commands.options import config_option, output_option, print_json, sta
 from agent.commands.screen import good, note
 from agent.commands.waiting import Progress, wait_for
 from agent.errors import EXIT_TEMPORARY, ConfigError, StateLocked, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.following import Left

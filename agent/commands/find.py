@@ -10,7 +10,7 @@ import click
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import bad, good, moment, note, printable, size
 from agent.errors import AgentError, ControlError
-from agent.status import LaneStatus, counted, explain, number, rfc3339
+from agent.phrases import counted, number, rfc3339
 from agent.trace import MOST_TOLD, Trace, from_json
 from agent.web.client import call_and_wait
 
@@ -122,6 +122,8 @@ def why(one: Trace) -> str:
     if one.earlier:
         return "what was spooled in the job's order of before leaves first"
     if one.wait is not None:
+        from agent.status import LaneStatus, explain  # noqa: PLC0415 - 20 ms, for what waits only
+
         wait = one.wait
         return explain(
             LaneStatus(

@@ -13,7 +13,7 @@ from agent.commands.moments import seconds_of
 from agent.commands.options import config_option, must_know, output_option, print_json, state_option
 from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_TEMPORARY, ControlError, StateLocked, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.commands.backfill import Span

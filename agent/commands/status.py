@@ -12,7 +12,7 @@ import click
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, good, moment, note, size, table
 from agent.limit import HIGH
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 # A daemon that is alive answers in milliseconds.
 PATIENCE = 5.0

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agent.commands.screen import age
-from agent.status import counted
+from agent.phrases import counted
 
 _POLL = 0.3
 """Seconds between two looks at how far the daemon is."""
