@@ -23,6 +23,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, func, select, update
@@ -124,8 +125,12 @@ def _sort(db: Database) -> None:
 
 def _in_order(marks: array[int], owners: array[int]) -> tuple[array[int], array[int]]:
     # the sort is what keys cost: of numbers by their place, it takes half as long as of pairs
-    order = sorted(range(len(marks)), key=marks.tolist().__getitem__)
-    return array("q", map(marks.__getitem__, order)), array("I", map(owners.__getitem__, order))
+    of_place = marks.tolist()
+    order = sorted(range(len(of_place)), key=of_place.__getitem__)
+    if len(order) < 2:  # noqa: PLR2004 - there is nothing to order, and itemgetter gives no tuple
+        return marks, owners
+    pick = itemgetter(*order)
+    return array("q", pick(of_place)), array("I", pick(owners.tolist()))
 
 
 def _ranges(marks: Sequence[int]) -> list[int]:
@@ -178,9 +183,12 @@ class _Run(NamedTuple):
     def behind(self, base: int) -> array[int]:
         """Its owners, counted from another receipt."""
         shift = self.base - base
-        return (
-            array("I", [min(owner + shift, _OWNERS - 1) for owner in self.owners]) if shift else self.owners
-        )
+        if not shift:
+            return self.owners
+        try:
+            return array("I", [owner + shift for owner in self.owners])
+        except OverflowError:  # damaged on the disk: no receipt has this number
+            return array("I", [min(owner + shift, _OWNERS - 1) for owner in self.owners])
 
 
 def merge(db: Database) -> bool:
