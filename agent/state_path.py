@@ -55,9 +55,10 @@ def _is_ours(info: os.stat_result) -> bool:
 def _named(raw: bytes) -> Path | None:
     if not raw.isascii() or len(raw) == _MOST_BYTES or {0, ord("\\")} & set(raw):
         return None
-    lines = list(_LINE.finditer(raw))
-    if not lines and b"state" not in raw:
-        return DEFAULT_STATE
-    if raw.count(b"state") != 1 or len(lines) != 1 or _GOES_ON.match(raw, lines[0].end() + 1):
+    line = _LINE.search(raw)
+    if line is None:
+        return None if b"state" in raw else DEFAULT_STATE
+    elsewhere = raw[: line.start()] + raw[line.end() :]
+    if b"state" in elsewhere or _GOES_ON.match(raw, line.end() + 1):
         return None
-    return Path(lines[0][1].decode())
+    return Path(line[1].decode())

@@ -18,6 +18,7 @@ PLAIN = {
     "state:   /srv/push-agent_1.d/x   # there\nlog: {level: debug}\n": "/srv/push-agent_1.d/x",
     "# where it lies\r\nweb: {listen: off}\r\nstate: /srv/push\r\n": "/srv/push",
     "---\nlog:\n  level: debug\n\nstate: /srv/push": "/srv/push",
+    "state: /srv/state/state # the state\n": "/srv/state/state",
     "": str(DEFAULT_STATE),
     "web: {listen: off}\n": str(DEFAULT_STATE),
 }
