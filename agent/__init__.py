@@ -29,6 +29,7 @@ swaps the plan when a file changes.
     auth/           the session: one rotating token for every job of a connection
     pauses/         what a person has paused, kept over restarts
     following.py    how far jobs are on their way out (`push --wait`); draining.py: until nothing is left
+    finding.py      what became of a record, for who asks the daemon; trace.py: as a value
     levels.py       says once that the spool is nearly full; limit.py: how much may wait; disk.py: for acks
     custody.py      refresh, login, forget by hand; rekey.py: from one key of the vault to the next
     doctor/         why signing in does not work, step by step; harmless.py: one signed HEAD
@@ -39,8 +40,10 @@ swaps the plan when a file changes.
     reload/         watch, settle, load, prepare, fence, swap
     daemon.py       wiring and life; loop.py: the event loop
     together.py     keeps the loop and the spool's thread on one core while both work; cores.py: all others
+    state_path.py   where the state lies, found out quickly
     status.py       what is going on, as values (status_parts.py, standing.py); web/ shows it: pages, metrics,
                     control socket
+    phrases.py      numbers and times in words
     systemd.py      sd_notify
     sandbox/        a local stand-in of the platform
 """

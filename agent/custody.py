@@ -14,8 +14,8 @@ from agent.auth.memory import turn_of
 from agent.engine import Engine
 from agent.errors import NotSignedIn, UsageError, no_connection
 from agent.message import JsonValue
+from agent.phrases import rfc3339
 from agent.rekey import change_key
-from agent.status import rfc3339
 
 Action: TypeAlias = Literal["refresh", "login", "forget"]
 ACTIONS: Final[tuple[str, ...]] = get_args(Action)

@@ -30,6 +30,7 @@ from agent.custody import act, rekey
 from agent.draining import Draining
 from agent.engine import Engine
 from agent.errors import AgentError
+from agent.finding import Finding
 from agent.following import Following
 from agent.harmless import Consultation
 from agent.letters import LettersByHand
@@ -157,6 +158,7 @@ class Daemon:
         handlers = {"status": self._on_status, "reload": self._on_reload}
         handlers["auth"] = self._on_auth
         handlers["dead"] = LettersByHand(self._engine.spool, lambda: self._reloader.plan.jobs).answer
+        handlers["find"] = Finding(self._settings.state).answer
         following = Following(self._engine)
         handlers["push"], handlers["left"] = following.answer_push, following.answer
         handlers["drain"] = Draining(self._engine).answer

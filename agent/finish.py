@@ -23,8 +23,8 @@ from agent.errors import StateError
 from agent.logs import get_log
 from agent.message import DeadLetter, JsonValue
 from agent.moving import move_aside
+from agent.phrases import rfc3339
 from agent.spool import FileRow, SettledFile, Spool
-from agent.status import rfc3339
 from agent.unmoved import UnmovedFile
 
 log = get_log("finish")

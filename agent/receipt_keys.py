@@ -17,8 +17,6 @@ from array import array
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
-from agent.parts import Progress
-
 MOST_KEYS = 16
 """Expressions of a job."""
 WIDTH = 8
@@ -65,6 +63,8 @@ def keys_left(blob: bytes, progress: str) -> bytes:
     """The keys of what is not settled yet of a message with this `progress`."""
     if not progress:
         return blob
+    from agent.parts import Progress  # noqa: PLC0415 - `find` seldom needs it, and starts without it
+
     try:
         whole = Progress.read(progress)
     except ValueError:  # damaged: nobody knows which those are

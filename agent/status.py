@@ -16,6 +16,7 @@ from datetime import UTC, datetime, tzinfo
 
 from agent.message import JsonValue
 from agent.origins import PacingStatus
+from agent.phrases import ordinal, rfc3339
 from agent.status_parts import BackfillStatus, ConfigStatus, LimitStatus, PauseStatus
 from agent.unmoved import UnmovedFile
 
@@ -232,29 +233,6 @@ def explain(lane: LaneStatus, *, zone: tzinfo | None = None) -> str:
     if lane.attempts:
         return f"{text}, {ordinal(lane.attempts + 1)} try at {at}"
     return f"{text}, next try at {at}"
-
-
-def ordinal(number: int) -> str:
-    """1st, 2nd, 3rd, 4th … 11th … 21st."""
-    if number % 100 in {11, 12, 13}:
-        return f"{number}th"
-    ending = {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
-
-
-def rfc3339(seconds: float) -> str:
-    """Wall clock seconds as RFC 3339 in UTC, to the millisecond."""
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def number(count: int) -> str:
-    """1234567 → `1,234,567`."""
-    return f"{count:,}"
-
-
-def counted(count: int, word: str, plural: str = "") -> str:
-    """`1 record`, `2 records`."""
-    return f"{number(count)} {word}" if count == 1 else f"{number(count)} {plural or word + 's'}"
 
 
 def to_json(snapshot: Snapshot) -> dict[str, JsonValue]:

@@ -15,7 +15,7 @@ from agent.clock import Clock
 from agent.config.model import Tls
 from agent.errors import ConfigError
 from agent.logs import get_log
-from agent.status import rfc3339
+from agent.phrases import rfc3339
 from agent.tls import SOON, Loaded, load, mark_of
 
 log = get_log("tls")

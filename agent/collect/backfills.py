@@ -21,8 +21,8 @@ from agent.config.model import Job
 from agent.errors import AgentError, StateError, UsageError
 from agent.logs import get_log
 from agent.message import JsonValue
+from agent.phrases import rfc3339
 from agent.spool import BackfillRow, BackfillState, Spool
-from agent.status import rfc3339
 from agent.window import Window
 
 log = get_log("collect")

@@ -13,7 +13,7 @@ from agent.commands.auth_check import command as check_command
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import bad, good, moment, note, table
 from agent.errors import no_connection
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -14,7 +14,7 @@ from agent.commands.check_screen import check_screen
 from agent.commands.options import config_option, on_terminal, output_option, state_option
 from agent.commands.screen import bad, good
 from agent.errors import ConfigError, UsageError, no_connection
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded
@@ -70,7 +70,7 @@ def _wish(config: Path, state: Path | None, name: str) -> Wish:
     """What there is to examine. Raises ConfigError, UsageError."""
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
     from agent.doctor import Wish  # noqa: PLC0415 - the heavy half of the agent
-    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
 
     loaded = load(config)
     connection = _find(loaded, config, name)

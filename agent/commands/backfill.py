@@ -17,7 +17,7 @@ import click
 from agent.commands.options import must_know, print_json
 from agent.commands.screen import age, bad, good, note
 from agent.errors import EXIT_TEMPORARY, StateLocked
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded
@@ -73,7 +73,7 @@ def backfill(span: Span, *, loaded: Loaded, config: Path, state: Path, output: s
 
 def _by_daemon(span: Span, state: Path, show: Show) -> dict[str, Any] | None:
     """How it ended in the daemon; None when none runs."""
-    from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
     if not is_living(state):
         return None

@@ -19,7 +19,7 @@ PATIENCE = 120.0
 
 def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -> list[dict[str, Any]]:
     """The outcome for each name: what was done, or the error with its hint and exit code."""
-    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
 
     folder = state_folder(config, state)
     living = is_living(folder)
@@ -40,7 +40,7 @@ def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -
 
 def rekey(config: Path, state: Path | None) -> dict[str, Any]:
     """How many pairs were sealed anew. Raises AgentError."""
-    from agent.web.control import is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
 
     folder = state_folder(config, state)
     if is_living(folder):
@@ -59,7 +59,7 @@ def rekey(config: Path, state: Path | None) -> dict[str, Any]:
 
 
 def _call(state: Path, arguments: dict[str, JsonValue]) -> dict[str, Any]:
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
 
     return dict(call_and_wait(state, "auth", arguments, timeout=PATIENCE))
 

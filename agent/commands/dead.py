@@ -23,7 +23,7 @@ from agent.commands.options import (
 )
 from agent.commands.screen import note
 from agent.errors import AgentError, UsageError
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter

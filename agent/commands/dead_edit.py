@@ -20,7 +20,7 @@ from agent.commands.dead_text import JSON, ending_of, format_of, pretty, records
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import good, note
 from agent.errors import AgentError, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter

@@ -19,7 +19,7 @@ from agent.commands.dead_which import which_options
 from agent.commands.options import config_option, print_json, state_folder, state_option
 from agent.commands.screen import good, note
 from agent.errors import AgentError, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter

@@ -14,7 +14,7 @@ from agent.commands.dead_desk import Chosen, Progress, agree, choose, desk, piec
 from agent.commands.dead_which import which_options
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import good, note
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 if TYPE_CHECKING:
     from agent.spool import Which

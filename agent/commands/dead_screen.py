@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.commands.dead_text import format_of, pretty
 from agent.commands.screen import moment, note, size, table
-from agent.status import counted, number
+from agent.phrases import counted, number
 
 if TYPE_CHECKING:
     from agent.message import DeadLetter

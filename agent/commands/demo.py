@@ -16,7 +16,7 @@ import click
 
 from agent.commands.options import on_terminal, output_option, print_json
 from agent.commands.screen import good, note
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.demo import Screen, Summary

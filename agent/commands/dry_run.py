@@ -17,7 +17,7 @@ from agent.commands.dry_world import World, cursor_of, find, known_files, seen_o
 from agent.commands.options import config_option, output_option, print_json, state_option
 from agent.commands.screen import bad, note, size
 from agent.errors import SourceError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config.model import Job

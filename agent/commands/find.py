@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import bad, good, moment, note, printable, size
-from agent.errors import AgentError
-from agent.status import LaneStatus, counted, explain, number, rfc3339
+from agent.errors import AgentError, ControlError
+from agent.phrases import counted, number, rfc3339
+from agent.trace import MOST_TOLD, Trace, from_json
+from agent.web.client import call_and_wait
 
-if TYPE_CHECKING:
-    from agent.spool import Trace
-
+PATIENCE = 5.0
+"""Seconds; one that is alive answers in milliseconds."""
 BODY_SHOWN = 500
 
 
@@ -41,10 +42,7 @@ def command(  # noqa: PLR0917 - one for each option
     Tells when it was sent, in which request, and what the target answered; or where it is now. What waits
     comes first, then dead letters, then what has left, the newest first. Exit code 1 when nothing is found.
     """
-    from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
-
-    with Reader.open(state_folder(config, state)) as reader:
-        found = reader.find(key, job=job, limit=limit)
+    found = look(state_folder(config, state), key, job, limit)
     if output == "json":
         print_json([_as_json(one) for one in found])
     elif found:
@@ -58,6 +56,27 @@ def command(  # noqa: PLR0917 - one for each option
             hint="a record's key is kept where its job has `receipt: {keys: […]}`, as long as receipts.keep",
         )
     return 0
+
+
+def look(state: Path, key: str, job: str, limit: int) -> list[Trace]:
+    """From the daemon if one runs, else from the state folder, which is only read."""
+    try:
+        return _ask(state, key, job, limit)
+    except ControlError:  # one of another version too: it may know no `find`, or say it in other words
+        from agent.spool import Outside  # noqa: PLC0415 - only where no daemon is asked
+
+        with Outside.open(state) as outside:
+            return outside.find(key, job=job, limit=limit)
+
+
+def _ask(state: Path, key: str, job: str, limit: int) -> list[Trace]:
+    if limit > MOST_TOLD:
+        raise ControlError("the daemon does not find so many")
+    answer = call_and_wait(state, "find", {"key": key, "job": job, "limit": limit}, timeout=PATIENCE)
+    try:
+        return [from_json(one) for one in answer["found"]]  # type: ignore[union-attr, arg-type]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ControlError("the daemon speaks of it in other words") from error
 
 
 def _as_json(one: Trace) -> dict[str, Any]:
@@ -103,6 +122,8 @@ def why(one: Trace) -> str:
     if one.earlier:
         return "what was spooled in the job's order of before leaves first"
     if one.wait is not None:
+        from agent.status import LaneStatus, explain  # noqa: PLC0415 - 20 ms, for what waits only
+
         wait = one.wait
         return explain(
             LaneStatus(

@@ -13,7 +13,7 @@ import click
 from agent.commands.moments import moment_of
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, moment, note, printable, table
-from agent.status import number, rfc3339
+from agent.phrases import number, rfc3339
 
 if TYPE_CHECKING:
     from agent.spool import RunRow

@@ -53,7 +53,7 @@ def wish(
 
 def ask(action: str, wanted: dict[str, JsonValue], config: Path, state: Path | None) -> dict[str, Any]:
     """What changed, and all that is paused now. Raises AgentError."""
-    from agent.web.control import call_and_wait, is_living  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
 
     folder = state_folder(config, state)
     if is_living(folder):

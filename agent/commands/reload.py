@@ -28,7 +28,7 @@ def command(config: Path, state: Path | None, output: str) -> int:
 
     Exit code 78 when a file was rejected; the daemon goes on with its last good version.
     """
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - aiohttp costs 280 ms
+    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
 
     answer = call_and_wait(state_folder(config, state), "reload", {}, timeout=PATIENCE)
     problems = answer["problems"]

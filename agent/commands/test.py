@@ -14,7 +14,7 @@ import click
 from agent.commands.options import config_option, on_terminal, print_json
 from agent.commands.screen import bad, good, note
 from agent.errors import ConfigError, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

@@ -12,7 +12,7 @@ import click
 from agent.commands.options import config_option, output_option, print_json
 from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_CONFIG, Problem, UsageError
-from agent.status import counted
+from agent.phrases import counted
 
 if TYPE_CHECKING:
     from agent.config import Loaded

@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from agent.commands.screen import age
-from agent.status import counted
+from agent.phrases import counted
 
 _POLL = 0.3
 """Seconds between two looks at how far the daemon is."""
@@ -82,7 +82,7 @@ def wait_for(
 
     `impatient`: without a limit in `seconds`, as soon as a lane waits.
     """
-    from agent.web.control import call_and_wait  # noqa: PLC0415 - beside its use
+    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
 
     end = None if seconds is None else time.monotonic() + seconds
     while True:

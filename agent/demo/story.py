@@ -21,7 +21,7 @@ from agent.demo.folder import DemoFolder
 from agent.errors import AgentError, ControlError
 from agent.sandbox import ThreadSandbox
 from agent.sandbox.state import State
-from agent.web.control import call_and_wait
+from agent.web.client import call_and_wait
 
 _OK = 200
 _POSITIONS = 400

@@ -32,7 +32,7 @@ from agent.doctor.verdicts import judge_call
 from agent.doctor.visit import Deadlines, Means, Visit
 from agent.errors import AgentError, ConfigError, Problem, SecretError
 from agent.message import JsonValue
-from agent.status import counted
+from agent.phrases import counted
 from agent.tls import ssl_context
 
 _FILES = 20.0

@@ -25,8 +25,8 @@ from agent.errors import AgentError
 from agent.logs import get_log
 from agent.message import JsonValue
 from agent.pauses.wish import TOLD, Kind, Part, Wish, as_json, jobs_meant, named, read_over, wish_of
+from agent.phrases import rfc3339
 from agent.spool import PauseRow, Spool
-from agent.status import rfc3339
 
 log = get_log("pauses")
 

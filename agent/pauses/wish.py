@@ -10,8 +10,8 @@ from typing import Literal, TypeAlias
 from agent.config.model import HttpSource, Job, Plan, SqlSource
 from agent.errors import AgentError, UsageError
 from agent.message import JsonValue
+from agent.phrases import rfc3339
 from agent.spool import PauseRow
-from agent.status import rfc3339
 
 Kind: TypeAlias = Literal["job", "connection"]
 Part: TypeAlias = Literal["collecting", "delivering"]

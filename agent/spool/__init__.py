@@ -19,38 +19,86 @@ records and leaves the rest in the row (`agent.parts`).
 
 How it holds: `thread` (group commit) over `database` (statements) over SQLite in WAL mode; `quota` keeps
 room for acks; `opening`, `recover` and `migrations` make any state folder usable; `folder` locks it;
-`Reader` looks from outside without writing a byte. SQLAlchemy and Alembic live in this package only.
+`Outside` and `Reader` look from outside without writing a byte. SQLAlchemy and Alembic live in this package
+only, and are imported with what needs them: `push-agent find` does not.
 """
 
 from __future__ import annotations
 
-from agent.session_row import SessionRow
-from agent.spool.database import DATABASE
-from agent.spool.find import Trace
-from agent.spool.letters import START, Before, LetterCount, Spot, Which
-from agent.spool.pending import Pending
-from agent.spool.reader import Reader
-from agent.spool.revive import Revived
-from agent.spool.spool import Spool
-from agent.spool.values import (
-    BackfillRow,
-    BackfillState,
-    Backlog,
-    ConfigRow,
-    Fallen,
-    FileRow,
-    FileState,
-    Fit,
-    JobOverview,
-    LaneWait,
-    Left,
-    PauseRow,
-    Recovered,
-    RunRow,
-    RunState,
-    SettledFile,
-    WindowMark,
-)
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.session_row import SessionRow
+    from agent.spool.folder import DATABASE
+    from agent.spool.letters import START, Before, LetterCount, Spot, Which
+    from agent.spool.outside import Outside
+    from agent.spool.pending import Pending
+    from agent.spool.reader import Reader
+    from agent.spool.revive import Revived
+    from agent.spool.spool import Spool
+    from agent.spool.values import (
+        BackfillRow,
+        BackfillState,
+        Backlog,
+        ConfigRow,
+        Fallen,
+        FileRow,
+        FileState,
+        Fit,
+        JobOverview,
+        Left,
+        PauseRow,
+        Recovered,
+        RunRow,
+        RunState,
+        SettledFile,
+        WindowMark,
+    )
+    from agent.trace import LaneWait, Trace
+
+# where each name lives: its module is loaded when it is first asked for
+_HOMES = {
+    "SessionRow": "agent.session_row",
+    "DATABASE": "agent.spool.folder",
+    **dict.fromkeys(("START", "Before", "LetterCount", "Spot", "Which"), "agent.spool.letters"),
+    "Outside": "agent.spool.outside",
+    "Pending": "agent.spool.pending",
+    "Reader": "agent.spool.reader",
+    "Revived": "agent.spool.revive",
+    "Spool": "agent.spool.spool",
+    **dict.fromkeys(
+        (
+            "BackfillRow",
+            "BackfillState",
+            "Backlog",
+            "ConfigRow",
+            "Fallen",
+            "FileRow",
+            "FileState",
+            "Fit",
+            "JobOverview",
+            "Left",
+            "PauseRow",
+            "Recovered",
+            "RunRow",
+            "RunState",
+            "SettledFile",
+            "WindowMark",
+        ),
+        "agent.spool.values",
+    ),
+    "LaneWait": "agent.trace",
+    "Trace": "agent.trace",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(importlib.import_module(_HOMES[name]), name)
+    return value
+
 
 __all__ = [
     "DATABASE",
@@ -68,6 +116,7 @@ __all__ = [
     "LaneWait",
     "Left",
     "LetterCount",
+    "Outside",
     "PauseRow",
     "Pending",
     "Reader",

@@ -24,7 +24,6 @@ from agent.errors import SpoolFull, StateError
 Value: TypeAlias = "str | int | float | bytes | None"
 Row: TypeAlias = "tuple[Value, ...]"
 
-DATABASE = "state.db"
 CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: small, so that a full disk leaves room for acks
 WAL_LIMIT = 16_000_000  # bytes; a WAL that one big append made longer is cut back to this
 BUSY_MS = 10_000  # only a backup tool can hold a lock here: this process owns the folder

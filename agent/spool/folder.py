@@ -12,6 +12,7 @@ from pathlib import Path
 
 from agent.errors import SpoolFull, StateError, StateLocked
 
+DATABASE = "state.db"
 LOCK = "lock"
 MACHINE = "machine"
 _MACHINE_ID = Path("/etc/machine-id")

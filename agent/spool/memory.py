@@ -13,7 +13,8 @@ from agent.session_row import SessionRow
 from agent.spool.database import Database, Saved, Statement, insert_all, rows_of
 from agent.spool.rows import config_of, fit_of, session_of, wait_of
 from agent.spool.tables import configs, cursors, dues, fits, sessions, waits
-from agent.spool.values import ConfigRow, Fit, LaneWait
+from agent.spool.values import ConfigRow, Fit
+from agent.trace import LaneWait
 
 _CURSOR = Statement(select(cursors.c.value).where(cursors.c.job == bindparam("job")))
 _SAVE_CURSOR = Saved(cursors)
@@ -31,7 +32,8 @@ _NEW_DUE = insert_all(dues)
 _CONFIGS = Statement(select(configs).order_by(configs.c.path))
 _SAVE_CONFIG = Saved(configs)
 _DROP_CONFIG = Statement(delete(configs).where(configs.c.path == bindparam("path")))
-_WAITS = Statement(select(waits).order_by(waits.c.job, waits.c.lane))
+WAITS = select(waits).order_by(waits.c.job, waits.c.lane)
+_WAITS = Statement(WAITS)
 _SAVE_WAIT = Saved(waits)
 _CLEAR_WAIT = Statement(
     delete(waits).where(waits.c.job == bindparam("job"), waits.c.lane == bindparam("lane"))

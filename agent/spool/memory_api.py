@@ -11,7 +11,8 @@ from agent.spool import memory
 from agent.spool.database import Database
 from agent.spool.desk import Desk
 from agent.spool.pending import Pending
-from agent.spool.values import ConfigRow, LaneWait
+from agent.spool.values import ConfigRow
+from agent.trace import LaneWait
 
 log = get_log("spool")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from agent.errors import StateError
 from agent.logs import get_log
-from agent.spool.database import DATABASE, Database, code_of, connect, is_damage
-from agent.spool.folder import full, sync_folder, unusable
+from agent.spool.database import Database, code_of, connect, is_damage
+from agent.spool.folder import DATABASE, full, sync_folder, unusable
 from agent.spool.migrations import HEAD, upgrade
 from agent.spool.readonly import connect_readonly
 from agent.spool.recover import finish_interrupted_recovery, recover

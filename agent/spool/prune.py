@@ -86,7 +86,7 @@ def prune(db: Database, before: float) -> tuple[int, bool]:
     gone = prune_receipts(db, before)
     if gone or key_index.forget(db):
         return gone, True
-    if shrink(db):
+    if key_index.merge(db) or shrink(db):
         return 0, True
     return runs.prune(db), False
 

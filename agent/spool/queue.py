@@ -78,11 +78,12 @@ _ANY_VISIBLE = Statement(
     .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
     .limit(1)
 )
-_ANY_EARLIER = Statement(
+ANY_EARLIER = (
     select(messages.c.id)
     .where(messages.c.job == bindparam("job"), messages.c.lane < bindparam("lane"), visible())
     .limit(1)
 )
+_ANY_EARLIER = Statement(ANY_EARLIER)
 _OF_RUN = Statement(
     select(messages.c.id).where(messages.c.key == bindparam("key"), messages.c.run == bindparam("run"))
 )

@@ -16,7 +16,8 @@ from pathlib import Path
 from agent.disk import disk_of
 from agent.errors import SpoolFull
 from agent.message import Draft
-from agent.spool.database import CHECKPOINT_PAGES, DATABASE, Database
+from agent.spool.database import CHECKPOINT_PAGES, Database
+from agent.spool.folder import DATABASE
 from agent.spool.limits import Limits
 
 _RESERVE_SHARE = 10  # one tenth of max_bytes, but …

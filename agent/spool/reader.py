@@ -1,27 +1,19 @@
-"""What `status`, `find` and `dead list` read: beside a running daemon, after a stop, after a kill.
-
-Not one byte of the state folder is written (see `readonly`).
-"""
+"""What `status`, `history` and `dead list` read of a state folder, from outside (see `outside`)."""
 
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable
-from pathlib import Path
-from typing import Self, TypeVar
+from typing import TypeVar
 
 from sqlalchemy import bindparam, func, or_, select
 
-from agent.errors import StateError
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import find, letters, memory, pauses, queue, windows
-from agent.spool.database import DATABASE, Database, Statement, Value, rows_of
-from agent.spool.find import Trace
+from agent.spool import letters, memory, pauses, queue, windows
+from agent.spool.database import Database, Statement, Value, rows_of
 from agent.spool.letters import Before, LetterCount, Spot, Which
-from agent.spool.migrations import HEAD
-from agent.spool.readonly import ReadOnly, connect_readonly
+from agent.spool.outside import Outside
 from agent.spool.rows import RowDict, file_of, receipt_of, run_of
 from agent.spool.tables import files, jobs, messages, receipts, runs
 from agent.spool.values import (
@@ -30,11 +22,11 @@ from agent.spool.values import (
     FileRow,
     Fit,
     JobOverview,
-    LaneWait,
     PauseRow,
     RunRow,
     WindowMark,
 )
+from agent.trace import LaneWait
 
 T = TypeVar("T")
 
@@ -69,71 +61,14 @@ _FILES = Statement(
 )
 
 
-class Reader:
-    """Reads one state folder. Made by `Reader.open`; use it in a `with`. A folder without state is empty."""
-
-    def __init__(self, path: Path, reading: ReadOnly | None) -> None:
-        self._path = path
-        self._reading = reading
-
-    @classmethod
-    def open(cls, state: Path) -> Self:
-        """Raises StateError when the database cannot be read, is damaged, or of another version."""
-        path = state / DATABASE
-        reader = cls(path, None)
-        try:
-            if path.exists():
-                reader._reading = connect_readonly(path)
-            version = reader.schema_version()
-        except (OSError, sqlite3.Error) as error:
-            reader.close()
-            raise StateError(f"the state in {state} cannot be read: {error}") from error
-        if version not in {"", HEAD}:
-            reader.close()
-            age, way = "an older", "the daemon brings it up to date when it starts"
-            if version > HEAD:
-                age, way = "a newer", "install the newer version"
-            raise StateError(
-                f"the state in {state} was made by {age} version of push-agent (schema {version})",
-                hint=f"this version reads schema {HEAD}: {way}",
-            )
-        return reader
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close it. Twice is fine."""
-        if self._reading is not None:
-            self._reading.close()
-            self._reading = None
+class Reader(Outside):
+    """All that can be asked of one state folder. Made by `Reader.open`; use it in a `with`."""
 
     def _ask(self, work: Callable[[Database], T], empty: T) -> T:
-        """Once again on a new connection when a daemon started or stopped underneath."""
-        if self._reading is None:
-            return empty
-        try:
-            return work(Database(self._reading.raw))
-        except sqlite3.Error:
-            self.close()
-        try:
-            self._reading = connect_readonly(self._path)
-            return work(Database(self._reading.raw))
-        except (OSError, sqlite3.Error) as error:
-            raise StateError(f"the state in {self._path.parent} cannot be read: {error}") from error
+        return self._read(lambda raw: work(Database(raw)), empty)
 
     def _rows(self, make: Callable[[RowDict], T], statement: Statement, **values: Value) -> list[T]:
         return self._ask(lambda db: [make(row) for row in rows_of(db, statement, **values)], [])
-
-    def schema_version(self) -> str:
-        """Four digits; "" when there is no state yet."""
-        if self._reading is None:
-            return ""
-        row = self._reading.raw.execute("SELECT version_num FROM alembic_version").fetchone()
-        return str(row[0]) if row else ""
 
     def overview(self) -> list[JobOverview]:
         """Where every job stands, by name; from counters, so it takes as long for a million messages."""
@@ -176,13 +111,6 @@ class Reader:
     def receipts(self, key: str) -> list[Receipt]:
         """Every delivery with this idempotency key: one, or more after a repeat by hand."""
         return self._rows(receipt_of, _BY_KEY, key=key)
-
-    def find(self, key: str, *, job: str = "", limit: int = 20) -> list[Trace]:
-        """What became of the messages with this Idempotency-Key, or with a record with this receipt key.
-
-        What waits first, then dead letters, then what has left, each from the newest on; `limit` in all.
-        """
-        return self._ask(lambda db: find.find(db, key, job, limit), [])
 
     def is_waiting(self, key: str) -> bool:
         """Whether the message with this key still lies in the queue."""

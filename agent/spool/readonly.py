@@ -7,14 +7,16 @@ no -wal, or an empty one   immutable=1: only the database file is read
 
 from __future__ import annotations
 
-import shutil
 import sqlite3
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from agent.spool.folder import is_locked
+
+if TYPE_CHECKING:
+    import tempfile
 
 
 @dataclass(kw_only=True, slots=True)
@@ -66,6 +68,9 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
 
 
 def _connect_copy(path: Path, wal: Path) -> ReadOnly:
+    import shutil  # noqa: PLC0415 - seldom: both cost 10 ms
+    import tempfile  # noqa: PLC0415
+
     temporary = tempfile.TemporaryDirectory(prefix="push-agent-", ignore_cleanup_errors=True)
     try:
         copy = Path(temporary.name) / path.name

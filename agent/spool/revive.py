@@ -25,8 +25,9 @@ from agent.parts import Form
 from agent.spool import counters, layouts
 from agent.spool.database import Database, Statement, Value, insert_all, rows_of
 from agent.spool.letters import before
+from agent.spool.look import headers_of
 from agent.spool.queue import INSERT_MESSAGE, change_file, check_sum
-from agent.spool.rows import RowDict, load_headers
+from agent.spool.rows import RowDict
 from agent.spool.tables import dead, edits, files, messages, receipts
 
 _ROW = Statement(select(dead).where(dead.c.id == bindparam("letter")))
@@ -92,7 +93,7 @@ def revive(db: Database, letter: int, now: float) -> str:
     headers, form = str(row["draft_headers"]), str(row["form"])
     if (first := before(db, letter)) is not None:
         form = _form_of(form, first.body, row["body"])
-    draft = Draft(**{name: row[name] for name in names}, headers=load_headers(headers), form=form)  # type: ignore[arg-type]
+    draft = Draft(**{name: row[name] for name in names}, headers=headers_of(headers), form=form)  # type: ignore[arg-type]
     lane = layouts.lane_now(db, job, draft.lane)
     new = {**row, "lane": lane, "attempts": 0, "as_of": now, "headers": headers, "form": form, "progress": ""}
     new["subject"] = None  # it is old, whatever its place in the lane says

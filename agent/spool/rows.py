@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import TypeAlias
 
 from agent.message import DAMAGED, Answer, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool.database import Value
-from agent.spool.values import BackfillRow, ConfigRow, FileRow, Fit, LaneWait, RunRow, WindowMark
+from agent.spool.look import headers_of
+from agent.spool.values import BackfillRow, ConfigRow, FileRow, Fit, RunRow, WindowMark
+from agent.trace import LaneWait
 
 RowDict: TypeAlias = "Mapping[str, Value]"
-
-
-def load_headers(text: Value) -> Mapping[str, str]:
-    """Headers from JSON text; nothing when the text was damaged: headers of the past only inform."""
-    try:
-        headers = json.loads(str(text))
-    except ValueError:
-        return {}
-    return headers if isinstance(headers, dict) else {}
 
 
 def _answer(row: RowDict) -> Answer:
     return Answer(
         status=row["status"],  # type: ignore[arg-type]
         reason=str(row["answer"]),
-        headers=load_headers(row["answer_headers"]),
+        headers=headers_of(row["answer_headers"]),
         body=str(row["answer_body"]),
     )
 
@@ -47,7 +39,7 @@ def letter_of(row: RowDict) -> DeadLetter:
     plain = {name: value for name, value in row.items() if name not in left_out}
     return DeadLetter(
         **plain,  # type: ignore[arg-type]
-        headers=load_headers(row["headers"]),
+        headers=headers_of(row["headers"]),
         answer=_answer(row),
         sendable=row["draft_headers"] is not None and row["reason"] != DAMAGED,
     )

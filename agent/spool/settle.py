@@ -12,9 +12,9 @@ from agent.message import DAMAGED, EXPIRED, Answer, DeadLetter, Message, Receipt
 from agent.receipt_keys import keys_left
 from agent.spool import counters, key_index
 from agent.spool.database import Database, Row, Statement, insert_all
+from agent.spool.look import headers_of
 from agent.spool.owed import owe
 from agent.spool.queue import dump_headers, read_message
-from agent.spool.rows import load_headers
 from agent.spool.tables import dead, files, messages, receipts
 from agent.spool.values import Left
 
@@ -184,7 +184,7 @@ def bury_damaged(db: Database, ids: Sequence[int], now: float) -> None:
         values = dict(zip((column.name for column in messages.columns), row, strict=True))
         values = {
             **values,
-            "headers": load_headers(values["headers"]),
+            "headers": headers_of(values["headers"]),
             "record_keys": keys_left(values["record_keys"] or b"", str(values["progress"])),
         }
         message = Message(**{f.name: values[f.name] for f in fields(Message) if f.name in values})

@@ -8,6 +8,7 @@ from typing import Literal, TypeAlias
 
 from agent.message import Receipt
 from agent.stamp import FileStamp
+from agent.trace import LaneWait
 
 FileState: TypeAlias = Literal["reading", "streaming", "spooled", "duplicate", "failed", "done"]
 BackfillState: TypeAlias = Literal["running", "stopped", "failed", "done"]
@@ -112,21 +113,6 @@ class BackfillRow:
     messages: int
     started_at: float
     updated_at: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LaneWait:
-    """Why a lane does not send now."""
-
-    job: str
-    lane: int
-    kind: str
-    """One word: `retry`, `misdirected`, `not signed in`, `paused`, …"""
-    reason: str
-    since: float
-    until: float | None
-    """When it will try again; None when only a change helps."""
-    attempts: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

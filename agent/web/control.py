@@ -2,6 +2,7 @@
 
     POST /reload  {}                       the answer of the daemon's own handler, as JSON
     POST /push    {"job": …, "limit": …}                 see agent/following.py
+    POST /find    {"key": …, "job": …, "limit": …}       see agent/finding.py
     POST /left    {"jobs": …} or {"job": …, "mark": …}
     POST /pause   {"action": …, "jobs": …, …}            see agent/pauses
     POST /backfill    {"action": …, …}                   see agent/collect/backfills.py
@@ -11,46 +12,40 @@
     errors        {"error": …, "hint": …, "exit_code": …} with a status of 400 or above
 
 Only the daemon's user and root get an answer: the file's mode keeps others out, and the kernel says
-who is at the other end (SO_PEERCRED). The client needs nothing but the standard library, so that
-commands start fast.
+who is at the other end (SO_PEERCRED). The asking half is `client`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import http.client
 import json
 import os
 import socket
 import struct
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from agent.errors import AgentError, ControlError
 from agent.logs import get_log
-from agent.message import JsonValue
+from agent.web.client import SOCKET, JsonObject, call_and_wait, is_living, short_path
 
 if TYPE_CHECKING:
     from aiohttp import web
 
+__all__ = ["SOCKET", "ControlServer", "Handler", "JsonObject", "call", "call_and_wait", "is_living"]
+
 log = get_log("control")
 
-SOCKET = "control.sock"
-_PATIENCE = 5.0
-"""Seconds that a daemon gets to say that it is there."""
 MOST_BYTES = 100_000_000
 """Of one question: an edited body of 64 MB, gzipped, in base64, and some words."""
-JsonObject: TypeAlias = "dict[str, JsonValue]"
 Handler: TypeAlias = "Callable[[JsonObject], Awaitable[JsonObject]]"
 """Takes the arguments, gives the answer; an AgentError becomes the error of the client."""
 
 # struct ucred (unix(7)): pid, uid, gid.
 _UCRED = struct.Struct("iII")
 _STOP_GRACE = 2.0
-_START_HINT = "start it: systemctl start push-agent (or: push-agent run)"
 
 
 class ControlServer:
@@ -122,75 +117,13 @@ async def call(state: Path, command: str, arguments: JsonObject, *, timeout: flo
     return await asyncio.to_thread(call_and_wait, state, command, arguments, timeout=timeout)
 
 
-def call_and_wait(state: Path, command: str, arguments: JsonObject, *, timeout: float) -> JsonObject:
-    """`call` for those without an event loop."""
-    try:
-        with contextlib.closing(_Connection(state, timeout)) as connection:
-            connection.request("POST", f"/{command}", json.dumps(arguments))
-            answer = connection.getresponse()
-            value = json.loads(answer.read())
-    except TimeoutError as error:
-        raise ControlError(
-            f"the daemon did not answer '{command}' within {timeout:g} s",
-            hint="it goes on with it; push-agent status shows what it is doing",
-        ) from error
-    except PermissionError as error:
-        raise ControlError(
-            f"may not speak to the daemon of {state}", hint="ask as root or as the daemon's own user"
-        ) from error
-    except (FileNotFoundError, NotADirectoryError, ConnectionRefusedError) as error:
-        raise ControlError(f"no daemon runs on {state}", hint=_START_HINT) from error
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise ControlError(
-            f"the daemon broke off in the middle of '{command}': {str(error) or type(error).__name__}",
-            hint="it may be stopping; push-agent status shows whether it runs",
-        ) from error
-    if answer.status != HTTPStatus.OK:
-        raise _refusal(value)
-    return value if isinstance(value, dict) else {}
-
-
-def is_living(state: Path) -> bool:
-    """Whether a daemon answers on this state folder. One that is alive does so in milliseconds."""
-    try:
-        call_and_wait(state, "ping", {}, timeout=_PATIENCE)
-    except ControlError:
-        return False
-    return True
-
-
-class _Connection(http.client.HTTPConnection):
-    """HTTP over the socket of a state folder."""
-
-    def __init__(self, state: Path, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._state = state
-
-    def connect(self) -> None:
-        """Open the socket; `timeout` counts for each step."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        with _short_path(self._state) as path:
-            self.sock.connect(path)
-
-
-@contextlib.contextmanager
-def _short_path(state: Path) -> Iterator[str]:
-    """The socket's path through a descriptor of its folder: sun_path holds 107 bytes only (unix(7))."""
-    folder = os.open(state, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{folder}/{SOCKET}"
-    finally:
-        os.close(folder)
-
-
 def _listen(state: Path) -> socket.socket:
     server = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     # bind() gives the file the mode of the socket: 0600 from its first moment, without a umask,
     # which would count for the other threads too.
     os.fchmod(server.fileno(), 0o600)
     (state / SOCKET).unlink(missing_ok=True)
-    with _short_path(state) as path:
+    with short_path(state) as path:
         server.bind(path)
     return server
 
@@ -230,11 +163,3 @@ async def _ping(arguments: JsonObject) -> JsonObject:
 
 def _error(message: str, hint: str = "", exit_code: int = ControlError.exit_code) -> JsonObject:
     return {"error": message, "hint": hint, "exit_code": exit_code}
-
-
-def _refusal(value: object) -> ControlError:
-    told = value if isinstance(value, dict) else {}
-    error = ControlError(str(told.get("error", "the daemon refused")), hint=str(told.get("hint", "")))
-    if isinstance(code := told.get("exit_code"), int):
-        error.exit_code = code
-    return error

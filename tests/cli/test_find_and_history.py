@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime
 
 import pytest
 
+from agent.errors import StateError, UsageError
+from agent.finding import Finding
 from agent.spool import LaneWait
+from agent.trace import MOST_TOLD
+from agent.web.control import SOCKET, ControlServer
 from tests.spool.test_receipt_keys import blob
 from tests.support.clock import FakeClock
 from tests.support.spool import draft, letter, open_spool, receipt
@@ -131,22 +136,124 @@ def test_find_without_a_state_finds_nothing_and_makes_nothing(call, folder):
     assert not folder.state.exists()
 
 
-def test_a_batch_that_a_daemon_sent_is_found_by_the_key_of_any_of_its_records(call, world):
+def test_a_batch_that_a_daemon_sent_is_found_by_the_key_of_any_of_its_records(call, world, tmp_path):
+    """The same from the daemon, from its state beside it, and from what it left; the plain text too."""
     world.job("trips", TRIPS.format(drop=world.drop))
     (world.drop / "one.csv").write_text("trip\n4711\n4712\n4713\n")
     world.start()
     world.until(lambda: world.live("trips")["delivered_records"] == 3, "all three are delivered")
-    live = json.loads(run(call, world, "find", "4712", "--output", "json")[1])
+    door = tmp_path / "door"  # nothing but the way to the daemon: what is found here comes from it
+    door.mkdir()
+    (door / SOCKET).symlink_to(world.state / SOCKET)
+    asked = {
+        words: call("find", "--config", world.config, "--state", door, *words)
+        for words in (
+            ("4712",),
+            ("4712", "--output", "json"),
+            ("4712", "--job", "gps"),
+            ("4713", "--limit", "1"),
+            ("nothing",),
+        )
+    }
+    live = json.loads(asked["4712", "--output", "json"][1])
     assert [(one["state"], one["records"], one["origin"]) for one in live] == [
         ("delivered", 2, "one.csv rows 1-2")
     ]
+    assert [code for code, _, _ in asked.values()] == [0, 0, 1, 0, 1]
+    many = ("4712", "--limit", str(MOST_TOLD + 1))  # more than the daemon tells
+    assert run(call, world, "find", *many)[1] == asked["4712",][1]
+    assert "nothing is known" in call("find", "--config", world.config, "--state", door, *many)[2]
     key = live[0]["key"]
     world.stop()
+    assert {words: run(call, world, "find", *words) for words in asked} == asked
     assert json.loads(run(call, world, "find", "4711", "--output", "json")[1]) == live
     assert json.loads(run(call, world, "find", key, "--output", "json")[1]) == live
     assert [
         one["state"] for one in json.loads(run(call, world, "history", "trips", "--output", "json")[1])
     ] == ["done"]
+
+
+async def odd(arguments):
+    return {"found": [{"fate": "delivered", "in": "other words"}]}
+
+
+async def stranger(arguments):
+    return {"traces": []}
+
+
+async def asked_badly(arguments):
+    raise UsageError("find takes something else")
+
+
+@pytest.mark.parametrize("handlers", [{}, {"find": odd}, {"find": stranger}, {"find": asked_badly}])
+async def test_a_daemon_of_another_version_that_tells_it_otherwise_is_done_without(
+    call, folder, keys, handlers
+):
+    server = ControlServer(folder.state, handlers)
+    await server.start()
+    try:
+        code, out, _ = await asyncio.to_thread(run, call, folder, "find", "T", "--output", "json")
+    finally:
+        await server.stop()
+    assert (code, [one["key"] for one in json.loads(out)]) == (0, [keys[n] for n in (1, 4, 3, 2, 0)])
+
+
+async def test_a_daemon_tells_each_fate_as_its_state_does(call, folder, keys):
+    del keys
+    alone = [run(call, folder, "find", "T", *more) for more in ((), ("--output", "json"))]
+    door = folder.folder / "door"
+    door.mkdir()
+    server = ControlServer(door, {"find": Finding(folder.state).answer})
+    await server.start()
+    try:
+        for more, expected in zip(((), ("--output", "json")), alone, strict=True):
+            told = await asyncio.to_thread(
+                call, "find", "--config", folder.config, "--state", door, "T", *more
+            )
+            assert told == expected
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {},
+        {"key": 7},
+        {"key": "T", "job": None},
+        {"key": "T", "limit": "20"},
+        {"key": "T", "limit": 0},
+        {"key": "T", "limit": MOST_TOLD + 1},
+    ],
+)
+async def test_what_is_asked_badly_is_refused(folder, arguments):
+    with pytest.raises(UsageError):
+        await Finding(folder.state).answer(arguments)
+
+
+async def test_a_state_that_cannot_be_read_is_told(folder):
+    folder.state.mkdir()
+    (folder.state / "state.db").write_bytes(b"no database" * 1_000)
+    with pytest.raises(StateError, match="cannot be read"):
+        await Finding(folder.state).answer({"key": "T"})
+
+
+async def test_it_is_found_while_it_is_delivered_and_nobody_waits(spool, folder):
+    """Each message has one fate at any moment; the spool's thread and the loop go on meanwhile."""
+    finding = Finding(folder.state)
+    number = spool.start_run("trips", NOW, "every", "sha").result()
+    spool.append(number, [draft(b"%d" % n, record_keys=blob([f"{n}", "T"])) for n in range(60)]).result()
+
+    async def sent(message):
+        await spool.ack(message, receipt(message))
+
+    for done, message in enumerate(spool.oldest("trips", 0).result()):
+        answer, _ = await asyncio.gather(finding.answer({"key": "T", "limit": 100}), sent(message))
+        assert len({one["key"] for one in answer["found"]}) == len(answer["found"]) == 60
+        delivered = [one for one in answer["found"] if one["fate"] == "delivered"]
+        assert len(delivered) in {done, done + 1}
+    answer = await finding.answer({"key": "T", "limit": 100})
+    assert [one["fate"] for one in answer["found"]] == ["delivered"] * 60
 
 
 # ---------------------------------------------------------------------------------- history

@@ -10,7 +10,7 @@ import pytest
 
 from agent.message import Answer
 from agent.receipt_keys import bytes_of, keys_of, keys_of_ranges, mark_of, marks_of, packed
-from agent.spool import LaneWait, Reader, find, key_index, prune
+from agent.spool import LaneWait, Reader, key_index, prune
 from agent.spool.database import connect
 from tests.support.spool import draft, letter, open_spool, receipt, stamp
 
@@ -46,6 +46,8 @@ def small(monkeypatch):
     """Parts and pages of a few keys: what is sorted, and what is not, can then be seen with a few receipts."""
     monkeypatch.setattr(key_index, "PART_KEYS", 8)
     monkeypatch.setattr(key_index, "PAGE_KEYS", 3)
+    monkeypatch.setattr(key_index, "MERGED_PARTS", 4)
+    monkeypatch.setattr(key_index, "RANGES", 2)
 
 
 def test_the_keys_of_a_part_of_a_message_are_a_slice_of_each_column():
@@ -228,20 +230,3 @@ def test_only_of_one_job(spool, run, state):
     assert len(found(state, "a")) == 2
     assert found(state, "a", job="trips") == [("waiting", key)]
     assert found(state, "a", job="nothing") == []
-
-
-def test_looking_through_what_waits_reads_the_keys_alone_and_not_the_bodies(spool, run, state):
-    append(spool, run, ["a"])
-    with sqlite3.connect(state / "state.db") as db:
-        for statement, index in (
-            (find._WAITING_WITH, "messages_with_keys"),
-            (find._DEAD_WITH, "dead_with_keys"),
-        ):
-            plan = db.execute(
-                f"EXPLAIN QUERY PLAN {statement.text}", statement.bind({"mark": b"12345678"})
-            ).fetchall()
-            assert f"USING COVERING INDEX {index}" in str(plan)
-        [plan] = db.execute(
-            f"EXPLAIN QUERY PLAN {key_index._PAGES.text}", key_index._PAGES.bind({"of_part": 1, "mark": 1})
-        ).fetchall()
-        assert "USING INDEX key_pages_of_part (part=? AND first<?)" in str(plan)

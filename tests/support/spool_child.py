@@ -62,7 +62,7 @@ def work(spool: Spool) -> None:
 
 def keyed(spool: Spool) -> None:
     """Positions of three vehicles, each with a key of its own; what is superseded leaves, the rest is acked."""
-    key_index.PART_KEYS, key_index.PAGE_KEYS = 8, 3
+    key_index.PART_KEYS, key_index.PAGE_KEYS, key_index.MERGED_PARTS, key_index.RANGES = 4, 2, 3, 2
     run = spool.start_run("gps", 1.0, "every", "sha").result()
     for number in range(1, 30):
         lot = [

@@ -22,7 +22,7 @@ import os, sys
 from pathlib import Path
 from agent.errors import ControlError
 from agent.web.control import call_and_wait
-import json, http.client, encodings.idna  # before the rights to read them are gone
+import json, encodings.idna  # before the rights to read them are gone
 os.setgroups([])
 os.setgid(65534)
 os.setuid(65534)

@@ -9,15 +9,8 @@ from click import unstyle
 
 from agent.commands.status import text as status_text
 from agent.errors import Problem
-from agent.status import (
-    JobStatus,
-    LaneStatus,
-    RunStatus,
-    Snapshot,
-    explain,
-    ordinal,
-    to_json,
-)
+from agent.phrases import ordinal
+from agent.status import JobStatus, LaneStatus, RunStatus, Snapshot, explain, to_json
 from agent.status_parts import ConfigStatus, RejectedFile
 from agent.unmoved import UnmovedFile
 

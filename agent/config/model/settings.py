@@ -7,12 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Literal
 
+from agent.state_path import DEFAULT_STATE
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentSettings:
     """The daemon's own settings (`agent.yaml`); every one has a default."""
 
-    state: Path = Path("/var/lib/push-agent")
+    state: Path = DEFAULT_STATE
     database: str = "sqlite"
     listen: tuple[str, int] | None = ("127.0.0.1", 9310)
     """Host and port of the health, metrics and status pages; None for none."""
