@@ -35,10 +35,10 @@ async def settled(
     `beside` are files outside of it, or below it, that count as well: the schemas that jobs name.
     """
     begun = clock.monotonic()
-    seen = await asyncio.to_thread(look, folder, known.files, beside)
+    seen = await asyncio.to_thread(look, folder, known, beside)
     while True:
         await clock.sleep(APART)
-        again = await asyncio.to_thread(look, folder, known.files, beside)
+        again = await asyncio.to_thread(look, folder, known, beside)
         waited = clock.monotonic() - begun
         in_place = _in_the_middle(known, again) and waited < GRACE
         written = again.writing and waited < writer
