@@ -52,6 +52,7 @@ class Parts:
 
     opened: Mapping[str, OpenConnection]
     routes: Mapping[str, RouteEntry]
+    limits: Mapping[str, Limit]
 
 
 class Engine:
@@ -168,12 +169,12 @@ class Engine:
         ways = Ways(
             plan=plan, current=self.connections, opened=opened, unusable=unusable, before=self._routes
         )
-        routes, unready = ways.routes(draining)
+        routes, unready = await asyncio.to_thread(ways.routes, draining)
         rejected += unready
         if rejected:
             await _close_all(opened)
             opened, routes = {}, {}
-        parts = Parts(opened=opened, routes=routes)
+        parts = Parts(opened=opened, routes=routes, limits=await asyncio.to_thread(_limits, plan))
         return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
 
     def swap(self, prepared: Prepared) -> None:
@@ -192,7 +193,7 @@ class Engine:
         self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
         self.spool.limits.total = Limit(max_messages=plan.settings.spool_max_messages)
-        self.spool.limits.jobs = {name: job.spool for name, job in plan.jobs.items() if job.spool}
+        self.spool.limits.jobs = prepared.parts.limits
         self.pauses.set_plan(plan, prepared.draining)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():
@@ -251,6 +252,10 @@ class Engine:
             if wrong is not None:
                 found.append(JobRejected(job=job.name, problem=wrong))
         return found
+
+
+def _limits(plan: Plan) -> dict[str, Limit]:
+    return {name: job.spool for name, job in plan.jobs.items() if job.spool}
 
 
 def _why_not(connection: Connection, error: Exception) -> Problem:

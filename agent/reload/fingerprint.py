@@ -21,7 +21,7 @@ from typing import TypeAlias
 
 from agent.config.files import mark_of
 
-Stamp: TypeAlias = "tuple[int, ...]"
+Stamp: TypeAlias = "tuple[tuple[int, ...], int, int]"
 
 FOLDERS = ("", "connections", "jobs")
 # Twice what a config file may hold: a larger one is refused anyway, and is told apart by its size.
@@ -50,12 +50,19 @@ class Fingerprint:
         return replace(self, stamps={})
 
 
-def look(folder: Path, known: Fingerprint, beside: frozenset[str] = frozenset()) -> Fingerprint:
+def look(
+    folder: Path,
+    known: Fingerprint,
+    beside: frozenset[str] = frozenset(),
+    *,
+    before: Fingerprint | None = None,
+) -> Fingerprint:
     """Look at all config files; only those that are not as in `known` are read and asked for writers.
 
-    `beside`: absolute paths of other files that count.
+    `beside`: absolute paths of other files that count. `before`: a look of a moment ago; what it found as it
+    is in `known` is not looked at again, only whether it is still there.
     """
-    return _Look(folder, known).at_all(beside)
+    return _Look(folder, known, before or known.unstamped()).at_all(beside)
 
 
 def is_config(name: str) -> bool:
@@ -66,9 +73,10 @@ def is_config(name: str) -> bool:
 class _Look:
     """One look, as it grows."""
 
-    def __init__(self, folder: Path, known: Fingerprint) -> None:
+    def __init__(self, folder: Path, known: Fingerprint, before: Fingerprint) -> None:
         self._folder = folder
         self._known = known
+        self._before = before
         self._lately = time.time_ns() - _TICK  # the clock that file systems go by
         self._files: dict[str, str] = {}
         self._writing: set[str] = set()
@@ -98,6 +106,10 @@ class _Look:
         return True
 
     def _at(self, path: str, lstat: Callable[[], os.stat_result]) -> None:
+        stamped = self._before.stamps.get(path)
+        if stamped is not None and self._before.files[path] == self._known.files.get(path):
+            self._files[path], self._stamps[path] = self._before.files[path], stamped
+            return
         try:
             info = lstat()
         except OSError:
@@ -139,15 +151,8 @@ class _Look:
 
 
 def _stamp(info: os.stat_result) -> Stamp:
-    return (
-        info.st_mtime_ns,
-        info.st_ctime_ns,
-        info.st_size,
-        info.st_ino,
-        info.st_dev,
-        info.st_mode,
-        info.st_uid,
-    )
+    """Mode, inode, device, links, owner, group and size; and the times."""
+    return info[:7], info.st_mtime_ns, info.st_ctime_ns
 
 
 def _content(descriptor: int) -> str:

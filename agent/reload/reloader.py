@@ -61,6 +61,7 @@ class Reloader:
         self._right: Mapping[str, Piece] = {}
         self._orphans: set[str] = set()
         self._telling = Telling()
+        self._first_look: tuple[Fingerprint | None, Fingerprint | None] = None, None
         self._rescans = 0
         self._read_all = False
         self._running = asyncio.Lock()
@@ -140,8 +141,10 @@ class Reloader:
 
     async def _look(self, reason: str) -> None:
         """Reload what is new, if anything is."""
-        seen = await asyncio.to_thread(look, self._folder, self._known(), self._beside)
+        known = self._known()
+        seen = await asyncio.to_thread(look, self._folder, known, self._beside)
         if seen != self._fingerprint:
+            self._first_look = known, seen
             await self._reload_soon(reason)
         else:
             self._fingerprint = seen  # with the stamps of what has come to rest
@@ -169,9 +172,17 @@ class Reloader:
     # ------------------------------------------------------------------------------ how
 
     async def _reload(self, reason: str, *, first: bool) -> Change:
-        writer, was = (AT_THE_START if first else WRITER), self._known()
-        self._read_all = False
-        seen = await settled(self._folder, was, self._clock, writer=writer, beside=self._beside)
+        was, self._read_all = self._known(), False
+        known_then, looked = self._first_look
+        self._first_look = None, None
+        seen = await settled(
+            self._folder,
+            was,
+            self._clock,
+            writer=AT_THE_START if first else WRITER,
+            beside=self._beside,
+            first=looked if known_then is was else None,
+        )
         known = Known(right=self._right, marks=seen.files)
         last_good = self._texts.last_good
         loaded = await asyncio.to_thread(self._loader, self._folder, last_good=last_good, known=known)

@@ -34,17 +34,19 @@ class Texts:
         self._root = root
         self._rows: dict[str, ConfigRow] = {}
         self._schemas: set[str] = set()
+        self._good: dict[str, bytes] = {}
         self._digested: dict[str, tuple[ConfigRow, Connection | None]] = {}
 
     async def recall(self) -> None:
         """From the memory. Raises StateError."""
         self._rows = {row.path: row for row in await self._memory.config_rows()}
         self._schemas = {path for path in self._rows if SCHEMA_OF in path}
+        self._good = {path: row.text for path, row in self._rows.items() if not row.deleted}
 
     @property
-    def last_good(self) -> dict[str, bytes]:
-        """Path below the config folder → text."""
-        return {path: row.text for path, row in self._rows.items() if not row.deleted}
+    def last_good(self) -> Mapping[str, bytes]:
+        """Path below the config folder → text. The same mapping for ever."""
+        return self._good
 
     async def accept(self, good: Mapping[str, Accepted], now: float) -> None:
         """These texts are good. One that is replaced is kept while its job has another name."""
@@ -139,12 +141,15 @@ class Texts:
     async def _keep(self, row: ConfigRow) -> None:
         await self._memory.keep_config(row)
         self._rows[row.path] = row
+        if not row.deleted:
+            self._good[row.path] = row.text
         if SCHEMA_OF in row.path:
             self._schemas.add(row.path)
 
     async def _drop(self, path: str) -> None:
         await self._memory.drop_config(path)
         del self._rows[path]
+        self._good.pop(path, None)
         self._schemas.discard(path)
         self._digested.pop(path, None)
 
