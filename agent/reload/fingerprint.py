@@ -120,10 +120,8 @@ class _Look:
             return
         stamp = _stamp(info)
         if stamp == self._known.stamps.get(path):
-            self._files[path] = self._known.files[path]
-        elif not self._read(path, is_link=False):
-            return
-        if info.st_ctime_ns < self._lately:
+            self._files[path], self._stamps[path] = self._known.files[path], stamp
+        elif self._read(path, is_link=False) and info.st_ctime_ns < self._lately:
             self._stamps[path] = stamp
 
     def _read(self, path: str, *, is_link: bool) -> bool:
