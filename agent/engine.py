@@ -21,7 +21,7 @@ from agent.check import check_job
 from agent.clock import Clock
 from agent.collect import Backfills, Collector
 from agent.config import SecretStore
-from agent.config.model import AgentSettings, Connection, HttpSource, Job, Plan
+from agent.config.model import AgentSettings, Connection, Job, Plan
 from agent.connections import FLIGHT_GRACE, OpenConnection, open_connection
 from agent.databases import KnownDatabases
 from agent.deliver import Deliverer, RouteEntry
@@ -35,7 +35,7 @@ from agent.pull.tools import Tools
 from agent.rekey import Custody, take_custody
 from agent.reload import Change, JobRejected, Prepared
 from agent.render import Context
-from agent.request import resolve
+from agent.routes import Ways
 from agent.spool import Spool
 from agent.target import Client
 
@@ -52,6 +52,7 @@ class Parts:
 
     opened: Mapping[str, OpenConnection]
     routes: Mapping[str, RouteEntry]
+    limits: Mapping[str, Limit]
 
 
 class Engine:
@@ -67,6 +68,7 @@ class Engine:
         self.connections: dict[str, OpenConnection] = {}
         self._secrets = secrets
         self._clock = clock
+        self._routes: Mapping[str, RouteEntry] = {}
         self._closing: dict[asyncio.Task[None], OpenConnection] = {}
         self.finisher = Finisher(spool, clock)
         self.deliverer = Deliverer(spool, clock=clock, random=random.random, settled=self.finisher.wake)
@@ -164,27 +166,15 @@ class Engine:
         except BaseException:
             await _close_all(opened)
             raise
-        routes: dict[str, RouteEntry] = {}
-        for job in [*plan.jobs.values(), *draining.values()]:
-            name = job.target.connection
-            needed = _needed(job) if job.name in plan.jobs else (name,)  # what is gone is only delivered
-            unready = [each for each in needed if each in unusable and each not in self.connections]
-            if unready:
-                rejected.append(JobRejected(job=job.name, problem=unusable[unready[0]]))
-                continue
-            # Where it cannot be opened, all of the one before goes on: no body and no token takes a way
-            # that is half the old and half the new one.
-            connection = self.connections[name].connection if name in unusable else plan.connections[name]
-            try:
-                route = resolve(job, connection)
-            except ConfigError as error:
-                rejected.append(JobRejected(job=job.name, problem=error.problems[0]))
-                continue
-            routes[job.name] = (route, job.delivery, opened.get(name) or self.connections[name])
+        ways = Ways(
+            plan=plan, current=self.connections, opened=opened, unusable=unusable, before=self._routes
+        )
+        routes, unready = await asyncio.to_thread(ways.routes, draining)
+        rejected += unready
         if rejected:
             await _close_all(opened)
             opened, routes = {}, {}
-        parts = Parts(opened=opened, routes=routes)
+        parts = Parts(opened=opened, routes=routes, limits=await asyncio.to_thread(_limits, plan))
         return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
 
     def swap(self, prepared: Prepared) -> None:
@@ -197,12 +187,13 @@ class Engine:
         for name, connection in opened.items():
             if name in before:
                 connection.inherit(before[name])
-        self.deliverer.set_routes(prepared.parts.routes)
+        self._routes = prepared.parts.routes
+        self.deliverer.set_routes(self._routes)
         self._allowed = plan.settings.commands_allow
         self.databases.set(plan.databases)
         self.collector.set_jobs(plan.jobs)
         self.spool.limits.total = Limit(max_messages=plan.settings.spool_max_messages)
-        self.spool.limits.jobs = {name: job.spool for name, job in plan.jobs.items() if job.spool}
+        self.spool.limits.jobs = prepared.parts.limits
         self.pauses.set_plan(plan, prepared.draining)
         self.finisher.set_jobs({**plan.jobs, **prepared.draining})
         for connection in self.connections.values():
@@ -231,8 +222,10 @@ class Engine:
 
     async def _unfit(self, plan: Plan, change: Change) -> list[JobRejected]:
         """New and changed jobs whose expressions do not fit their source. A text accepted once stays so."""
-        accepted = {row.sha256 for row in await self.spool.config_rows()}
         fresh = [plan.jobs[name] for name in (*change.added, *change.changed) if name in plan.jobs]
+        if not fresh:
+            return []
+        accepted = await self.spool.config_texts()
         fresh = [job for job in fresh if job.sha256 not in accepted][:_MOST_CHECKED]
         return await asyncio.to_thread(self._check, fresh)
 
@@ -261,10 +254,8 @@ class Engine:
         return found
 
 
-def _needed(job: Job) -> tuple[str, ...]:
-    """The connections that a job goes through."""
-    source = (job.source.connection,) if isinstance(job.source, HttpSource) else ()
-    return (job.target.connection, *source)
+def _limits(plan: Plan) -> dict[str, Limit]:
+    return {name: job.spool for name, job in plan.jobs.items() if job.spool}
 
 
 def _why_not(connection: Connection, error: Exception) -> Problem:

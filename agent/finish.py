@@ -37,12 +37,6 @@ _SHOWN = 20  # refusals that NAME.why.json shows; `push-agent dead list` has all
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Folders:
-    done: str | None
-    failed: str | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class _Stuck:
     job: str
     file: UnmovedFile
@@ -56,7 +50,7 @@ class Finisher:
     def __init__(self, spool: Spool, clock: Clock) -> None:
         self._spool = spool
         self._clock = clock
-        self._folders: dict[str, _Folders] = {}
+        self._jobs: Mapping[str, Job] = {}
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._stuck: dict[str, _Stuck] = {}
@@ -65,11 +59,7 @@ class Finisher:
 
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
         """From now on these. The files of all other jobs stay as they are until their job is back."""
-        self._folders = {
-            name: _Folders(done=files.done, failed=files.failed)
-            for name, job in jobs.items()
-            if (files := files_of(job.source)) is not None
-        }
+        self._jobs = jobs
         self._changed = True
         self._wake.set()
 
@@ -145,10 +135,11 @@ class Finisher:
         if not row.path.startswith("/"):  # a page, or what a program printed
             self._spool.forget_file(row.id).result()
             return
-        if (folders := self._folders.get(row.job)) is None:
+        job = self._jobs.get(row.job)
+        if job is None or (files := files_of(job.source)) is None:
             return  # before the first load, or in a push of another job: nobody knows where it goes
         try:
-            place, note = self._place(settled, folders)
+            place, note = self._place(settled, files.done if settled.ends == "done" else files.failed)
         except OSError as error:
             why = f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
             self._cannot(row, why, hint_of(error, Path(row.path).parent))
@@ -175,10 +166,9 @@ class Finisher:
         file = UnmovedFile(path=row.path, reason=why, hint=hint)
         self._stuck[row.path] = _Stuck(job=row.job, file=file, tried=self._clock.monotonic())
 
-    def _place(self, settled: SettledFile, folders: _Folders) -> tuple[Path | None, str]:
+    def _place(self, settled: SettledFile, name: str | None) -> tuple[Path | None, str]:
         """Move the file; where it is now (None: where it was), and what there is to say."""
         row, source = settled.file, Path(settled.file.path)
-        name = folders.done if settled.ends == "done" else folders.failed
         if name is None or row.reason.startswith(AGAIN):
             return None, ""
         if settled.ends == "done":

@@ -27,7 +27,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
@@ -82,11 +82,7 @@ class Rule:
                 raise ScheduleError("every must be longer than nothing")
             return make(kind="every", period=period, cron="", dates=(), times=())
         if schedule.cron is not None:
-            try:
-                # Walked up to its first match, so that "never" is found now and not later.
-                next(CronSim(schedule.cron, datetime(2024, 1, 1)))  # noqa: DTZ001 - any wall clock
-            except (CronSimError, StopIteration) as wrong:
-                raise ScheduleError(_cron_trouble(schedule.cron, wrong)) from wrong
+            _check_cron(schedule.cron)
             return make(kind="cron", period=0, cron=schedule.cron, dates=(), times=())
         if schedule.at:
             dates, times = _parse_at(schedule.at, _zone(schedule.timezone))
@@ -243,6 +239,15 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as unknown:  # ZoneInfoNotFoundError is a KeyError
         raise ScheduleError(f"there is no timezone {name!r}") from unknown
+
+
+@lru_cache(maxsize=1024)
+def _check_cron(cron: str) -> None:
+    try:
+        # Walked up to its first match, so that "never" is found now and not later.
+        next(CronSim(cron, datetime(2024, 1, 1)))  # noqa: DTZ001 - any wall clock
+    except (CronSimError, StopIteration) as wrong:
+        raise ScheduleError(_cron_trouble(cron, wrong)) from wrong
 
 
 def _cron_trouble(cron: str, wrong: Exception) -> str:

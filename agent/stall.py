@@ -19,8 +19,8 @@ log = get_log("stall")
 
 BEAT = 0.005
 """Seconds, while the loop works: half a percent of a core."""
-RESTING_BEAT = 0.025
-"""While it rests: 40 wake-ups a second are 0.1 % of a core."""
+RESTING_BEAT = 0.05
+"""While it rests: a wake-up takes 0.1 ms of a core. As long as the stalls that must show, and no longer."""
 _WORKS = 0.1
 """Share of a core that the loop's thread takes when it works: beats alone take a tenth of that."""
 _LOUD = 1.0

@@ -125,7 +125,7 @@ class Collector:
     def set_jobs(self, jobs: Mapping[str, Job]) -> None:
         """From now on these. Runs under way end as they began; a changed text ends a quarantine."""
         self._jobs = dict(jobs)
-        self._quarantine.keep({name: job.sha256 for name, job in jobs.items()})
+        self._quarantine.keep(jobs)
         self._looks.keep(jobs)
 
     def hold(self, held: Mapping[str, PauseRow]) -> None:

@@ -5,6 +5,8 @@ Without this, one file that kills the process (memory, a fault in a parser) woul
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from agent.config.model import Job, RecordFiles, Source, SqlSource, log_of, uses_window
 from agent.logs import get_log
 from agent.spool import Spool
@@ -52,12 +54,12 @@ class Quarantine:
         self._reasons[job.name] = (job.sha256, f"{what}; change {job.file} to try again")
         log.error("a job is quarantined", job=job.name, interrupted_runs=strikes, file=job.file)
 
-    def keep(self, texts: dict[str, str]) -> None:
-        """Forget jobs that are gone or have another text (`texts`: job → sha256 of its text)."""
+    def keep(self, jobs: Mapping[str, Job]) -> None:
+        """Forget jobs that are gone or have another text."""
         self._reasons = {
             name: (sha256, reason)
             for name, (sha256, reason) in self._reasons.items()
-            if texts.get(name) == sha256
+            if name in jobs and jobs[name].sha256 == sha256
         }
 
     def reasons(self) -> dict[str, str]:

@@ -15,7 +15,8 @@ What stands outside of `agent.config` works with values and never with a dict.
 
 from __future__ import annotations
 
-from agent.config.load import Accepted, Loaded, load, load_settings
+from agent.config.load import Known, Loaded, load, load_settings
+from agent.config.piece import Accepted
 from agent.config.secrets import Secret, SecretStore, check_secrets
 
-__all__ = ["Accepted", "Loaded", "Secret", "SecretStore", "check_secrets", "load", "load_settings"]
+__all__ = ["Accepted", "Known", "Loaded", "Secret", "SecretStore", "check_secrets", "load", "load_settings"]

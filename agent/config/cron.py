@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _MONTHS = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"]
 _DAYS = ["sun", "mon", "tue", "wed", "thu", "fri", "sat"]
@@ -40,6 +41,7 @@ _FIELDS = (
 _ITEM = re.compile(r"(\*|[0-9]{1,4}|[A-Za-z]{3})(?:-([0-9]{1,4}|[A-Za-z]{3}))?(?:/([0-9]{1,4}))?")
 
 
+@lru_cache(maxsize=1024)
 def cron_trouble(text: str) -> tuple[str, str] | None:
     """What is wrong and a hint; None for a text that cron would take."""
     if not text.isascii() or not text.isprintable():

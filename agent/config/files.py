@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from agent.errors import Problem
 
@@ -27,11 +28,29 @@ class Found:
     relative: str
     """`jobs/gps.yaml`: its key everywhere."""
     kind: Kind
-    path: Path
-    shown: str
-    """As the user would write it; printable, whatever the name holds."""
+    folder: Path
+    """The config folder."""
     trusted: bool
     """False when its folder is not: the file is not read, and its last good version stays."""
+
+    @property
+    def path(self) -> Path:
+        """Where it lies."""
+        return self.folder / self.relative
+
+    @property
+    def shown(self) -> str:
+        """As the user would write it; printable, whatever the name holds."""
+        return shown(self.path)
+
+
+class Text(NamedTuple):
+    """What was read of a file."""
+
+    raw: bytes
+    sha256: str
+    mark: str
+    """See `mark_of`; empty for a link, of which more than its text has to be looked at each time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +75,7 @@ def find(folder: Path, known: Iterable[str] = ()) -> Listing:
     """The files of a config folder, by name. `known`: paths that were there before."""
     problems: list[Problem] = []
     try:
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
     except OSError as error:
         return Listing(found=(), problems=(_no_folder(folder, error),), lost=("",))
     trusted = _trust(folder, problems, upwards=True)
@@ -115,7 +134,7 @@ def _list(root: Path, name: str, kind: Kind, problems: list[Problem], *, trusted
             message = "is a link to a folder outside of the config folder"
             problems.append(Problem(file=shown(folder), message=message, hint=hint))
             return None
-        names = sorted(path.name for path in folder.iterdir())
+        names = sorted(os.listdir(folder))  # noqa: PTH208 - names, not paths
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle
         problems.append(Problem(file=shown(folder), message=f"the folder cannot be read: {_why(error)}"))
         return None
@@ -124,8 +143,7 @@ def _list(root: Path, name: str, kind: Kind, problems: list[Problem], *, trusted
 
 
 def _found(root: Path, relative: str, kind: Kind, *, trusted: bool) -> Found:
-    path = root / relative
-    return Found(relative=relative, kind=kind, path=path, shown=shown(path), trusted=trusted)
+    return Found(relative=relative, kind=kind, folder=root, trusted=trusted)
 
 
 def is_config(name: str) -> bool:
@@ -153,14 +171,22 @@ def _trust(folder: Path, problems: list[Problem], *, upwards: bool) -> bool:
     return True
 
 
-def read(found: Found, root: Path) -> bytes:
-    """The bytes of a file. Raises Unreadable."""
+def mark_of(sha256: str, info: os.stat_result) -> str:
+    """All that counts of a file: its content, and who may change it, which decides whether it is trusted."""
+    return f"{sha256} {info.st_uid} {info.st_mode & 0o7777:o}"
+
+
+def read(found: Found, root: Path) -> Text:
+    """A file as it lies there. Raises Unreadable."""
+    path = found.path
     try:
-        handle = os.open(_target(found.path, root), _OPEN)
+        target = _target(path, root)
+        handle = os.open(target, _OPEN)
     except (OSError, RuntimeError, ValueError) as error:
         raise Unreadable(f"the file cannot be read: {_why(error)}") from None
     try:
-        _inspect(os.fstat(handle), found.shown)
+        info = os.fstat(handle)
+        _inspect(info, found.shown)
         with os.fdopen(handle, "rb", closefd=False) as file:
             raw = file.read(MAX_BYTES + 1)
     except OSError as error:
@@ -169,7 +195,8 @@ def read(found: Found, root: Path) -> bytes:
         os.close(handle)
     if len(raw) > MAX_BYTES:  # it grew after it was looked at
         raise Unreadable("the file is larger than 1 MiB")
-    return raw
+    sha256 = hashlib.sha256(raw).hexdigest()
+    return Text(raw, sha256, mark_of(sha256, info) if target is path else "")
 
 
 def _target(path: Path, root: Path) -> Path:

@@ -13,11 +13,10 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from agent.config.files import FOLDERS, Kind, Listing, find, shown
+from agent.config.files import FOLDERS, Found, Kind, Listing, find, shown
 from agent.config.model import AgentSettings, Connection, Database, Job, Plan
-from agent.config.piece import Piece, digest, piece_of
+from agent.config.piece import Accepted, Piece, digest, piece_of
 from agent.errors import Problem
 
 SCHEMA_OF = "#"
@@ -25,14 +24,13 @@ SCHEMA_OF = "#"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Accepted:
-    """A file whose current text is in the plan."""
+class Known:
+    """What a load need not read again: what the last one found right, where it lies as it lay then."""
 
-    kind: Kind | Literal["schema"]
-    name: str
-    """Of the job or connection; of agent.yaml its path; of a schema its job."""
-    text: bytes
-    sha256: str
+    right: Mapping[str, Piece] = field(default_factory=dict)
+    """`Loaded.right` of that load."""
+    marks: Mapping[str, str] = field(default_factory=dict)
+    """How files lie now (`agent.config.files.mark_of`), of the config and of schemas."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +47,8 @@ class Loaded:
     """Every file that was read → the sha-256 of its bytes, right or wrong."""
     beside: frozenset[str] = frozenset()
     """Absolute paths of the schemas that jobs name, also of those that are not there."""
+    right: Mapping[str, Piece] = field(default_factory=dict)
+    """What nothing is wrong with: see `Known`."""
 
     @property
     def errors(self) -> tuple[Problem, ...]:
@@ -56,9 +56,12 @@ class Loaded:
         return tuple(problem for problem in self.problems if problem.severity == "error")
 
 
-def load(folder: Path, *, last_good: Mapping[str, bytes] | None = None) -> Loaded:
-    """Read a whole config folder. Never raises for what lies in it; blocking, and for a thread."""
-    return _Loading(folder, last_good or {}).run()
+def load(folder: Path, *, last_good: Mapping[str, bytes] | None = None, known: Known | None = None) -> Loaded:
+    """Read a whole config folder. Never raises for what lies in it; blocking, and for a thread.
+
+    `known`: files that are not read again. Whatever depends on other files is found anew all the same.
+    """
+    return _Loading(folder, last_good or {}, known or Known()).run()
 
 
 def load_settings(folder: Path) -> AgentSettings:
@@ -75,8 +78,9 @@ def load_settings(folder: Path) -> AgentSettings:
 class _Loading:
     """One load. The steps are in `run`; each puts its part into a field."""
 
-    def __init__(self, folder: Path, last_good: Mapping[str, bytes]) -> None:
+    def __init__(self, folder: Path, last_good: Mapping[str, bytes], known: Known) -> None:
         self._folder = folder
+        self._known = known
         self._root = folder.absolute()
         self._last_good = {path: text for path, text in last_good.items() if SCHEMA_OF not in path}
         self._schemas = {path: text for path, text in last_good.items() if SCHEMA_OF in path}
@@ -89,21 +93,29 @@ class _Loading:
 
     def run(self) -> Loaded:
         listing = find(self._folder, self._last_good)
-        self._pieces = [piece_of(found, self._root) for found in listing.found]
+        self._pieces = [self._piece(found) for found in listing.found]
         self._pieces += self._lost(listing)
         self._choose_settings()
         self._choose_connections()
         self._choose_jobs()
         return self._loaded(listing)
 
+    def _piece(self, found: Found) -> Piece:
+        piece = self._known.right.get(found.relative)
+        if piece is not None and found.trusted and piece.still_right(self._known.marks):
+            return piece
+        return piece_of(found, self._root)
+
     def _lost(self, listing: Listing) -> list[Piece]:
         """Files that were there before and whose folder cannot be listed now."""
+        if not listing.lost:
+            return []
         there = {found.relative for found in listing.found}
         return [
             Piece(relative=path, kind=_kind(path), shown=shown(self._folder / path))
             for path in sorted(self._last_good)
             if path.startswith(listing.lost) and path not in there
-        ] if listing.lost else []  # fmt: skip
+        ]
 
     def _of(self, kind: Kind) -> list[Piece]:
         return [piece for piece in self._pieces if piece.kind == kind]
@@ -182,13 +194,11 @@ class _Loading:
             *(problem for piece in self._pieces for problem in piece.found.problems),
         ]
         problems.sort(key=lambda one: (one.file, one.line, one.column, one.path, one.message))
-        accepted = {
-            piece.relative: Accepted(kind=piece.kind, name=piece.name, text=piece.raw, sha256=piece.sha256)
-            for piece in self._pieces
-            if not piece.bad
-        }
-        for piece in self._pieces:
-            accepted |= {} if piece.bad else _schemas_of(piece)
+        right = {piece.relative: piece for piece in self._pieces if not piece.bad}
+        accepted = {path: piece.keep() for path, piece in right.items()}
+        for piece in right.values():
+            if piece.found.beside:
+                accepted |= _schemas_of(piece)
         return Loaded(
             plan=Plan(
                 settings=self._settings,
@@ -201,6 +211,7 @@ class _Loading:
             kept=frozenset(piece.relative for piece in self._kept),
             files={piece.relative: piece.sha256 for piece in self._pieces if piece.sha256},
             beside=frozenset().union(*(piece.found.beside for piece in self._pieces)),
+            right=right,
         )
 
 

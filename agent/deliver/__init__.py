@@ -113,10 +113,13 @@ class Deliverer:
         A job that is missing here keeps its messages: they wait, visibly, for a route.
         """
         ways: dict[str, Way] = {}
+        changed: list[str] = []
         for job, entry in entries.items():
-            if self._entries.get(job) == entry:
+            known = self._entries.get(job)
+            if known is entry or known == entry:
                 ways[job] = self._ways[job]
                 continue
+            changed.append(job)
             route, delivery, connection = entry
             target = route.target
             terms = Terms(
@@ -134,8 +137,8 @@ class Deliverer:
             )
         before, self._ways = self._ways, ways
         self._entries = dict(entries)
-        for job in before.keys() & ways.keys():
-            if before[job] is not ways[job]:
+        for job in changed:
+            if job in before:
                 self._house.fits.forget(job)
         for lane in self._lanes.values():
             if before.get(lane.job) is not ways.get(lane.job):

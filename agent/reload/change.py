@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import PurePath
 
-from agent.config.model import AgentSettings, Plan
+from agent.config.model import AgentSettings, Job, Plan
 from agent.errors import Problem
 
 # Taken over by a running daemon; all others are read once, at its start.
@@ -61,7 +61,7 @@ class Change:
 def diff(old: Plan, new: Plan, *, problems: Sequence[Problem] = (), kept: Sequence[str] = ()) -> Change:
     """What is different in `new`. A job is changed when the bytes of its file are."""
     both = [name for name in new.jobs if name in old.jobs]
-    changed = {name for name in both if old.jobs[name].sha256 != new.jobs[name].sha256}
+    changed = {name for name in both if not _is_same(old.jobs[name], new.jobs[name])}
     before, after = ({**plan.connections, **plan.databases} for plan in (old, new))
     moved = [name for name in sorted({*before, *after}) if before.get(name) != after.get(name)]
     settings = _different(old.settings, new.settings)
@@ -72,25 +72,33 @@ def diff(old: Plan, new: Plan, *, problems: Sequence[Problem] = (), kept: Sequen
         unchanged=tuple(name for name in both if name not in changed),
         connections=tuple(moved),
         settings=tuple(name for name in settings if name in LIVE_SETTINGS),
-        restart=tuple(name for name in settings if name not in LIVE_SETTINGS),
+        restart=later(old, new),
         rejected=tuple(problem for problem in problems if problem.severity == "error"),
         kept=tuple(kept),
     )
 
 
+def later(old: Plan, new: Plan) -> tuple[str, ...]:
+    """Settings that take effect after a restart."""
+    return tuple(name for name in _different(old.settings, new.settings) if name not in LIVE_SETTINGS)
+
+
 def settle_into(old: Plan, new: Plan) -> Plan:
     """`new`, with what did not change as the very objects that run, and settings as they can be now."""
     jobs = {
-        name: old.jobs[name] if name in old.jobs and old.jobs[name].sha256 == job.sha256 else job
+        name: old.jobs[name] if name in old.jobs and _is_same(old.jobs[name], job) else job
         for name, job in new.jobs.items()
     }
     connections = {
         name: old.connections[name] if old.connections.get(name) == connection else connection
         for name, connection in new.connections.items()
     }
-    later = [name for name in _different(old.settings, new.settings) if name not in LIVE_SETTINGS]
-    settings = replace(new.settings, **{name: getattr(old.settings, name) for name in later})
+    settings = replace(new.settings, **{name: getattr(old.settings, name) for name in later(old, new)})
     return Plan(settings=settings, connections=connections, databases=new.databases, jobs=jobs)
+
+
+def _is_same(one: Job, other: Job) -> bool:
+    return one is other or one.sha256 == other.sha256
 
 
 def _different(old: AgentSettings, new: AgentSettings) -> list[str]:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.clock import Clock
-from agent.config.load import Loaded, load
+from agent.config.load import Known, Loaded, load
 from agent.config.model import Connection, Job, Plan
+from agent.config.piece import Piece
 from agent.errors import AgentError, ConfigError, Problem
 from agent.logs import get_log
 from agent.reload.change import Change, diff, settle_into
 from agent.reload.fingerprint import FOLDERS, Fingerprint, look
+from agent.reload.loaded import later_settings, settings_trouble, with_lent
 from agent.reload.settle import AT_THE_START, WRITER, settled
+from agent.reload.telling import Telling
 from agent.reload.texts import Texts
 from agent.reload.world import Memory, Prepared, World
 from agent.watch import FolderWatch, Subscription
@@ -23,13 +26,17 @@ from agent.watch import FolderWatch, Subscription
 log = get_log("reload")
 
 RESCAN = 30.0
-"""Seconds between looks at the content of all files, whatever events said."""
+"""Seconds between looks at all files, whatever events said."""
+READ_ALL = 10
+"""Every so many of them the files are read, also those that seem to be as they were."""
 
 
 class Loader(Protocol):
     """`agent.config.load`."""
 
-    def __call__(self, folder: Path, *, last_good: Mapping[str, bytes] | None = None) -> Loaded:
+    def __call__(
+        self, folder: Path, *, last_good: Mapping[str, bytes] | None = None, known: Known | None = None
+    ) -> Loaded:
         """Blocking."""
 
 
@@ -51,10 +58,12 @@ class Reloader:
         self._draining: dict[str, Job] = {}
         self._waiting: frozenset[str] = frozenset()
         self._lent: dict[str, Connection] = {}
-        self._told: frozenset[Problem] = frozenset()
-        self._told_later: tuple[str, ...] = ()
+        self._right: Mapping[str, Piece] = {}
         self._orphans: set[str] = set()
-        self._failing = ""
+        self._telling = Telling()
+        self._first_look: tuple[Fingerprint | None, Fingerprint | None] = None, None
+        self._rescans = 0
+        self._read_all = False
         self._running = asyncio.Lock()
         self._queued: asyncio.Task[Change] | None = None
         self._hinted = asyncio.Event()
@@ -100,7 +109,14 @@ class Reloader:
         self._following = None
 
     async def reload(self, reason: str) -> Change:
-        """Load what the files say now; calls at the same time share one load, and wait for it."""
+        """Load what the files say now; calls at the same time share one load, and wait for it.
+
+        Whoever asks wants every file to be read.
+        """
+        self._read_all = True
+        return await self._reload_soon(reason)
+
+    async def _reload_soon(self, reason: str) -> Change:
         if self._queued is None:
             self._queued = asyncio.get_running_loop().create_task(self._in_turn(reason), name="reload")
             self._queued.add_done_callback(_seen)
@@ -116,18 +132,27 @@ class Reloader:
         while True:
             reason = await self._hint_or_rescan()
             try:
-                seen = await asyncio.to_thread(look, self._folder, self._fingerprint.files, self._beside)
-                if seen != self._fingerprint:
-                    await self.reload(reason)
-                else:
-                    await self._look_at_draining()
-                self._failing = ""
+                await self._look(reason)
+                self._telling.failed("")
             except AgentError as error:
-                if error.message != self._failing:
-                    log.warning("the reload failed, all goes on as it was", reason=error.message)
-                self._failing = error.message
+                self._telling.failed(error.message)
             except Exception as error:  # noqa: BLE001 - a bug in one reload must not end all others
                 log.bug("the reload failed, all goes on as it was", error)
+
+    async def _look(self, reason: str) -> None:
+        """Reload what is new, if anything is."""
+        known = self._known()
+        seen = await asyncio.to_thread(look, self._folder, known, self._beside)
+        if seen != self._fingerprint:
+            self._first_look = known, seen
+            await self._reload_soon(reason)
+        else:
+            self._fingerprint = seen  # with the stamps of what has come to rest
+            self._read_all = False
+            await self._look_at_draining()
+
+    def _known(self) -> Fingerprint:
+        return self._fingerprint.unstamped() if self._read_all else self._fingerprint
 
     async def _hint_or_rescan(self) -> str:
         timer = asyncio.ensure_future(self._clock.sleep(RESCAN))
@@ -139,14 +164,28 @@ class Reloader:
             hint.cancel()
         hinted = self._hinted.is_set()
         self._hinted.clear()
+        if not hinted:
+            self._rescans += 1
+            self._read_all |= self._rescans % READ_ALL == 0
         return "files changed" if hinted else "rescan"
 
     # ------------------------------------------------------------------------------ how
 
     async def _reload(self, reason: str, *, first: bool) -> Change:
-        writer = AT_THE_START if first else WRITER
-        seen = await settled(self._folder, self._fingerprint, self._clock, writer=writer, beside=self._beside)
-        loaded = await asyncio.to_thread(self._loader, self._folder, last_good=self._texts.last_good)
+        was, self._read_all = self._known(), False
+        known_then, looked = self._first_look
+        self._first_look = None, None
+        seen = await settled(
+            self._folder,
+            was,
+            self._clock,
+            writer=AT_THE_START if first else WRITER,
+            beside=self._beside,
+            first=looked if known_then is was else None,
+        )
+        known = Known(right=self._right, marks=seen.files)
+        last_good = self._texts.last_good
+        loaded = await asyncio.to_thread(self._loader, self._folder, last_good=last_good, known=known)
         new = self._new_plan(loaded, first=first)
         gone = self._gone(seen, loaded)
         drain = await self._to_drain(new)
@@ -154,18 +193,17 @@ class Reloader:
         # ---------------------------------------- fence: below it nothing can fail
         self._world.swap(prepared)
         self._plan, self._draining = prepared.plan, dict(prepared.draining)
-        self._fingerprint = seen
-        self._beside = (
-            loaded.beside
-        )  # one that is new is looked at by the next rescan, which loads it once more
+        self._fingerprint, self._right = seen, loaded.right
+        # One that is new is looked at by the next rescan, which loads it once more.
+        self._beside = loaded.beside
         self.last_change = change
         self.loaded_at = self._clock.now()
-        self._tell(change, reason)
+        self._telling.reloaded(change, reason)
         await self._remember(loaded, gone, rejected)
         return change
 
     def _new_plan(self, loaded: Loaded, *, first: bool) -> Plan:
-        settings = _settings_trouble(loaded)
+        settings = settings_trouble(loaded)
         if first and (settings or (loaded.errors and not loaded.files and not loaded.kept)):
             raise ConfigError(settings or loaded.errors)
         if first:
@@ -178,7 +216,7 @@ class Reloader:
         return [
             path
             for path in self._texts.last_good
-            if path not in seen.files and path not in loaded.kept and _folder_of(path) in seen.folders
+            if path not in seen.files and path not in loaded.kept and path.rpartition("/")[0] in seen.folders
         ]
 
     async def _to_drain(self, new: Plan) -> dict[str, Job]:
@@ -208,11 +246,11 @@ class Reloader:
             jobs = {name: job for name, job in new.jobs.items() if name not in dropped}
             jobs.update({name: self._plan.jobs[name] for name in rejected if name not in dropped})
             left = {name: job for name, job in drain.items() if name not in dropped}
-            plan = _with_lent(replace(new, jobs=jobs), left, self._lent)
+            plan = with_lent(replace(new, jobs=jobs), left, self._lent)
             problems = [*loaded.problems, *rejected.values()]
             change = diff(base, plan, problems=problems, kept=sorted(loaded.kept))
             if not first:
-                change = replace(change, restart=_later(self._plan, loaded))
+                change = replace(change, restart=later_settings(self._plan, loaded))
             prepared = await self._world.prepare(plan, left, change)
             if not prepared.rejected:
                 return prepared, change, frozenset(rejected)
@@ -234,8 +272,7 @@ class Reloader:
         try:
             for path in gone:
                 await self._texts.remove(path, now)
-            for path, accepted in good.items():
-                await self._texts.accept(path, accepted, now)
+            await self._texts.accept(good, now)
             await self._texts.tidy(good)
             await self._texts.forget(self._waiting, now)
         except AgentError as error:
@@ -250,43 +287,8 @@ class Reloader:
                 log.info("a deleted job is all delivered", job=job)
             await self.reload("deleted jobs")
 
-    def _tell(self, change: Change, reason: str) -> None:
-        """Once per change and once per problem, however often the same is found."""
-        problems = frozenset(change.rejected)
-        for problem in change.rejected:
-            if problem not in self._told:
-                log.warning("rejected", problem=str(problem))
-        if change.restart and change.restart != self._told_later:
-            log.warning("takes effect after a restart", settings=", ".join(change.restart))
-        if not change.is_empty or problems != self._told or reason == "start":
-            log.info("reloaded", change=str(change), reason=reason)
-        self._told, self._told_later = problems, change.restart
-
 
 def _seen(task: asyncio.Task[Change]) -> None:
     """Whoever asked may have gone: its error is then nobody's, and no reason for asyncio to complain."""
     if not task.cancelled():
         task.exception()
-
-
-def _folder_of(path: str) -> str:
-    return path.rpartition("/")[0]
-
-
-def _settings_trouble(loaded: Loaded) -> tuple[Problem, ...]:
-    """What is wrong with agent.yaml, when there is no text of it to go by."""
-    names = {"agent.yaml", "agent.yml"}
-    if names & (set(loaded.accepted) | set(loaded.kept)):
-        return ()
-    return tuple(each for each in loaded.errors if Path(each.file).name in names)
-
-
-def _with_lent(plan: Plan, drain: Mapping[str, Job], lent: Mapping[str, Connection]) -> Plan:
-    """The connections that only draining jobs still need stay in the plan."""
-    needed = {job.target.connection for job in [*drain.values(), *plan.jobs.values()]}
-    missing = {name: lent[name] for name in sorted(needed - set(plan.connections)) if name in lent}
-    return replace(plan, connections={**plan.connections, **missing}) if missing else plan
-
-
-def _later(old: Plan, loaded: Loaded) -> tuple[str, ...]:
-    return () if _settings_trouble(loaded) else diff(old, loaded.plan).restart

@@ -29,16 +29,18 @@ async def settled(
     *,
     writer: float = WRITER,
     beside: frozenset[str] = frozenset(),
+    first: Fingerprint | None = None,
 ) -> Fingerprint:
     """What the folder holds, once it stands still; `known` is what was loaded before.
 
-    `beside` are files outside of it, or below it, that count as well: the schemas that jobs name.
+    `first`: the first look, if there was one a moment ago. `beside` are files outside of it, or below it,
+    that count as well: the schemas that jobs name.
     """
     begun = clock.monotonic()
-    seen = await asyncio.to_thread(look, folder, known.files, beside)
+    seen = first or await asyncio.to_thread(look, folder, known, beside)
     while True:
         await clock.sleep(APART)
-        again = await asyncio.to_thread(look, folder, known.files, beside)
+        again = await asyncio.to_thread(look, folder, known, beside, before=seen)
         waited = clock.monotonic() - begun
         in_place = _in_the_middle(known, again) and waited < GRACE
         written = again.writing and waited < writer
@@ -49,4 +51,6 @@ async def settled(
 
 def _in_the_middle(known: Fingerprint, now: Fingerprint) -> bool:
     """Whether a file that was loaded before is gone or empty."""
+    if known.files.keys() <= now.files.keys() and EMPTY not in now.files.values():
+        return False  # most looks, at once
     return any(now.files.get(path, EMPTY) == EMPTY != before for path, before in known.files.items())

@@ -8,19 +8,22 @@ jobs/gps.yaml#PATH     a file of the schema that a job names, as it was then; th
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from agent.config.load import SCHEMA_OF, Accepted
+from agent.config.load import SCHEMA_OF
 from agent.config.model import Connection, Job
-from agent.config.piece import digest
+from agent.config.piece import Accepted, digest
 from agent.reload.world import Memory
 from agent.spool.values import ConfigRow
 
 # A run that was under way when its job was deleted may spool its last messages much later: seconds.
 KEEP = 86_400.0
+# Texts that are written together: one transaction's worth.
+_TOGETHER = 200
 
 
 class Texts:
@@ -30,34 +33,35 @@ class Texts:
         self._memory = memory
         self._root = root
         self._rows: dict[str, ConfigRow] = {}
+        self._schemas: set[str] = set()
+        self._good: dict[str, bytes] = {}
+        self._digested: dict[str, tuple[ConfigRow, Connection | None]] = {}
 
     async def recall(self) -> None:
         """From the memory. Raises StateError."""
         self._rows = {row.path: row for row in await self._memory.config_rows()}
+        self._schemas = {path for path in self._rows if SCHEMA_OF in path}
+        self._good = {path: row.text for path, row in self._rows.items() if not row.deleted}
 
     @property
-    def last_good(self) -> dict[str, bytes]:
-        """Path below the config folder → text."""
-        return {path: row.text for path, row in self._rows.items() if not row.deleted}
+    def last_good(self) -> Mapping[str, bytes]:
+        """Path below the config folder → text. The same mapping for ever."""
+        return self._good
 
-    async def accept(self, path: str, accepted: Accepted, now: float) -> None:
-        """This text is good. One that it replaces is kept while its job has another name."""
+    async def accept(self, good: Mapping[str, Accepted], now: float) -> None:
+        """These texts are good. One that is replaced is kept while its job has another name."""
+        fresh = [(path, accepted) for path, accepted in good.items() if self._is_news(path, accepted)]
+        for path, accepted in fresh:
+            row = self._rows.get(path)
+            if row is not None and row.name != accepted.name and accepted.kind != "schema":
+                await self.remove(path, now)
+        for start in range(0, len(fresh), _TOGETHER):
+            part = fresh[start : start + _TOGETHER]
+            await asyncio.gather(*(self._keep(_row_of(path, accepted, now)) for path, accepted in part))
+
+    def _is_news(self, path: str, accepted: Accepted) -> bool:
         row = self._rows.get(path)
-        if row is not None and row.sha256 == accepted.sha256 and row.name == accepted.name:
-            return
-        if row is not None and row.name != accepted.name and accepted.kind != "schema":
-            await self.remove(path, now)
-        await self._keep(
-            ConfigRow(
-                path=path,
-                kind=accepted.kind,
-                name=accepted.name,
-                text=accepted.text,
-                sha256=accepted.sha256 or hashlib.sha256(accepted.text).hexdigest(),
-                accepted_at=now,
-                deleted=False,
-            )
-        )
+        return row is None or row.sha256 != accepted.sha256 or row.name != accepted.name
 
     async def remove(self, path: str, now: float) -> None:
         """The file is gone: its text is set aside until nothing needs it any more."""
@@ -85,20 +89,19 @@ class Texts:
         await self._drop(path)
 
     def _schemas_of(self, path: str) -> list[str]:
-        return [each for each in self._rows if each.startswith(f"{path}{SCHEMA_OF}")]
+        return [each for each in self._schemas if each.startswith(f"{path}{SCHEMA_OF}")]
 
     async def tidy(self, accepted: Mapping[str, Accepted]) -> None:
         """Schemas that an accepted job does not name any more are let go."""
-        for path in list(self._rows):
-            job, mark, _ = path.partition(SCHEMA_OF)
-            if mark and job in accepted and path not in accepted:
+        for path in list(self._schemas):
+            if path.partition(SCHEMA_OF)[0] in accepted and path not in accepted:
                 await self._drop(path)
 
     async def forget(self, needed: frozenset[str], now: float) -> None:
         """Only these removed jobs are still needed; without any, no removed connection is either."""
-        for path, row in list(self._rows.items()):
+        for path, row in [(path, row) for path, row in self._rows.items() if row.deleted]:
             unneeded = row.name not in needed if row.kind in {"job", "schema"} else not needed
-            if row.deleted and unneeded and now - row.accepted_at >= KEEP:
+            if unneeded and now - row.accepted_at >= KEEP:
                 await self._drop(path)
 
     def knows(self, job: str) -> bool:
@@ -108,12 +111,20 @@ class Texts:
     def connections(self) -> dict[str, Connection]:
         """The connections by their last texts; one that is there hides one that is gone."""
         found: dict[str, Connection] = {}
-        for row in sorted(self._rows.values(), key=lambda row: not row.deleted):
-            if row.kind == "connection":
-                value = digest(row.path, "connection", row.text, row.path, self._root).value
-                if isinstance(value, Connection):
-                    found[value.name] = value
+        rows = [row for row in self._rows.values() if row.kind == "connection"]
+        for row in sorted(rows, key=lambda row: not row.deleted):
+            if (value := self._connection(row)) is not None:
+                found[value.name] = value
         return found
+
+    def _connection(self, row: ConfigRow) -> Connection | None:
+        """What a row means; a row is not digested twice."""
+        known, value = self._digested.get(row.path, (None, None))
+        if known is not row:
+            piece = digest(row.path, "connection", row.text, row.path, self._root)
+            value = piece.value if isinstance(piece.value, Connection) else None
+            self._digested[row.path] = row, value
+        return value
 
     def job(self, name: str, connections: Mapping[str, Connection]) -> Job | None:
         """A job by its last text; None when there is none, or when it means nothing any more."""
@@ -130,7 +141,26 @@ class Texts:
     async def _keep(self, row: ConfigRow) -> None:
         await self._memory.keep_config(row)
         self._rows[row.path] = row
+        if not row.deleted:
+            self._good[row.path] = row.text
+        if SCHEMA_OF in row.path:
+            self._schemas.add(row.path)
 
     async def _drop(self, path: str) -> None:
         await self._memory.drop_config(path)
         del self._rows[path]
+        self._good.pop(path, None)
+        self._schemas.discard(path)
+        self._digested.pop(path, None)
+
+
+def _row_of(path: str, accepted: Accepted, now: float) -> ConfigRow:
+    return ConfigRow(
+        path=path,
+        kind=accepted.kind,
+        name=accepted.name,
+        text=accepted.text,
+        sha256=accepted.sha256 or hashlib.sha256(accepted.text).hexdigest(),
+        accepted_at=now,
+        deleted=False,
+    )

@@ -30,6 +30,7 @@ _SET_DUE = Statement(
 )
 _NEW_DUE = insert_all(dues)
 _CONFIGS = Statement(select(configs).order_by(configs.c.path))
+_CONFIG_TEXTS = Statement(select(configs.c.sha256))
 _SAVE_CONFIG = Saved(configs)
 _DROP_CONFIG = Statement(delete(configs).where(configs.c.path == bindparam("path")))
 WAITS = select(waits).order_by(waits.c.job, waits.c.lane)
@@ -95,6 +96,11 @@ def first_seen(db: Database, job: str, ident: str, now: float) -> float | None:
 def config_rows(db: Database) -> list[ConfigRow]:
     """Every accepted text, by path."""
     return [config_of(row) for row in rows_of(db, _CONFIGS)]
+
+
+def config_texts(db: Database) -> frozenset[str]:
+    """The sha-256 of every accepted text."""
+    return frozenset(str(row["sha256"]) for row in rows_of(db, _CONFIG_TEXTS))
 
 
 def keep_config(db: Database, row: ConfigRow) -> None:

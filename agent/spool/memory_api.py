@@ -78,6 +78,10 @@ class MemoryApi(Desk):
         """The last accepted text of every config file."""
         return self._read(memory.config_rows)
 
+    def config_texts(self) -> Pending[frozenset[str]]:
+        """The sha-256 of every accepted text."""
+        return self._read(memory.config_texts)
+
     def keep_config(self, row: ConfigRow) -> Pending[None]:
         """Remember an accepted text, durably."""
         return self._durably(lambda db: memory.keep_config(db, row))

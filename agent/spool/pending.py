@@ -56,9 +56,10 @@ class Pending(Generic[T]):
     def exception(self) -> BaseException | None:
         """What the work raised; blocks until it is known."""
         if not self._done:
-            over = threading.Event()
-            self.add_done_callback(lambda _: over.set())
-            over.wait()
+            over = threading.Lock()  # an Event is a condition, a lock and a list: four times the time
+            over.acquire()  # it is let go by the thread that does the work
+            self.add_done_callback(lambda _: over.release())
+            over.acquire()
         return self._error
 
     def done(self) -> bool:
