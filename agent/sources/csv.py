@@ -21,6 +21,7 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
+from agent.sources.longest import longest_record
 from agent.sources.packed import LONGEST_UNPACKED, check_lines, check_packed
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
@@ -29,13 +30,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-LONGEST_LINE = 256_000_000
-"""Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
-USUAL_LINE = 16_000_000
-"""DuckDB takes memory for several of the longest line there may be: a file with longer ones gets more."""
-BUFFER = 4_000_000
-"""Bytes of the file that DuckDB reads at once, beside the longest line."""
-_PIECE = 1 << 20
+BUFFER = 1_000_000
+"""Bytes of the file that DuckDB reads at once, beside the longest line. It holds several such at a time: with
+4 MB for each the memory of a run grew with its file, and it was no faster."""
 _ESCAPED = 0xDC00
 """Where Python puts a byte that is no UTF-8 (PEP 383)."""
 
@@ -132,7 +129,7 @@ def _dialect(file: Opened, source: CsvSource) -> str:
     return (
         f"header={'true' if source.header else 'false'}, delim={literal(source.delimiter)}, "
         f"quote={literal(source.quote)}, escape={literal(source.quote)}, strict_mode=true, "
-        f"{storage(file)}"
+        f"{storage(file, source.quote)}"
     )
 
 
@@ -147,29 +144,12 @@ def _sniffed(
     return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
 
 
-def storage(file: Opened) -> str:
+def storage(file: Opened, quote: str = "") -> str:
     """Options of read_csv about how the text is stored."""
     if file.gzipped:
         return f"max_line_size={LONGEST_UNPACKED}, compression='gzip'"
-    longest = longest_line(Path(file.reading))
+    longest = longest_record(Path(file.reading), quote)
     return f"max_line_size={longest}, buffer_size={longest + BUFFER}, compression='none'"
-
-
-def longest_line(path: Path) -> int:
-    """Bytes that a line of the file may have: many files have none that is long, and cost little memory then.
-
-    It looks for the ends of lines in each piece of the file once from either side, not for every line.
-    """
-    if path.stat().st_size <= USUAL_LINE:
-        return USUAL_LINE
-    longest = line = 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            first = piece.find(b"\n")
-            line += len(piece) if first < 0 else first
-            longest = max(longest, line)
-            line = line if first < 0 else len(piece) - piece.rfind(b"\n")
-    return min(max(2 * longest, USUAL_LINE), LONGEST_LINE)
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
