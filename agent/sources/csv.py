@@ -21,7 +21,8 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
-from agent.sources.packed import LONGEST_UNPACKED, check_lines, check_packed
+from agent.sources.longest import longest_record
+from agent.sources.packed import BUFFERED, check_lines, check_packed
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
 if TYPE_CHECKING:
@@ -29,13 +30,9 @@ if TYPE_CHECKING:
 
     from duckdb import DuckDBPyConnection
 
-LONGEST_LINE = 256_000_000
-"""Bytes of one line. DuckDB's own limit is 2 MB; a field of 10 MB is rare, not wrong."""
-USUAL_LINE = 16_000_000
-"""DuckDB takes memory for several of the longest line there may be: a file with longer ones gets more."""
-BUFFER = 4_000_000
-"""Bytes of the file that DuckDB reads at once, beside the longest line."""
-_PIECE = 1 << 20
+BUFFER = 1_000_000
+"""Bytes of the file that DuckDB reads at once, beside the longest record. It holds two or three
+such buffers at a time, and is no faster with larger ones."""
 _ESCAPED = 0xDC00
 """Where Python puts a byte that is no UTF-8 (PEP 383)."""
 
@@ -87,12 +84,12 @@ def _codec(file: Opened, source: CsvSource) -> str:
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
     """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
     del uses  # text costs little: every column is there
-    check_lines(file, quote=source.quote)
+    stored = storage(file, source.quote)
     header = names(file, source)
     unique(file, header) if source.header else None
     require(file, (*source.columns, *source.types), header)
     inner = tuple(f"__c{number}" for number in range(len(header)))
-    types = _sniffed(con, file, source, header) if source.sniff else dict(source.types)
+    types = _sniffed(con, file, source, stored, header) if source.sniff else dict(source.types)
     columns: list[Column] = []
     checks: list[str] = []
     for name, column in zip(header, inner, strict=True):
@@ -108,7 +105,7 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
         + "), ']')"
     )
     return Relation(
-        base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, inner)}",
+        base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, stored, inner)}",
         columns=tuple(columns),
         names=header,
         entries=tuple((name, column.sql) for name, column in zip(header, columns, strict=True)),
@@ -119,57 +116,39 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
     )
 
 
-def _reader(file: Opened, source: CsvSource, inner: tuple[str, ...]) -> str:
+def _reader(file: Opened, source: CsvSource, stored: str, inner: tuple[str, ...]) -> str:
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in inner)
     rejects = ", store_rejects=true" if source.on_bad_row == "dead_letter" else ""
     return (
-        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(file, source)}, "
+        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(source, stored)}, "
         f"auto_detect=false, nullstr='', allow_quoted_nulls=false{rejects})"
     )
 
 
-def _dialect(file: Opened, source: CsvSource) -> str:
+def _dialect(source: CsvSource, stored: str) -> str:
     return (
         f"header={'true' if source.header else 'false'}, delim={literal(source.delimiter)}, "
         f"quote={literal(source.quote)}, escape={literal(source.quote)}, strict_mode=true, "
-        f"{storage(file)}"
+        f"{stored}"
     )
 
 
 def _sniffed(
-    con: DuckDBPyConnection, file: Opened, source: CsvSource, header: tuple[str, ...]
+    con: DuckDBPyConnection, file: Opened, source: CsvSource, stored: str, header: tuple[str, ...]
 ) -> dict[str, str]:
     """Types by looking at the whole file: a type that holds for the first rows only would lose the rest."""
-    found = duck.rows(
-        con,
-        f"DESCRIBE SELECT * FROM read_csv({literal(file.reading)}, {_dialect(file, source)}, sample_size=-1)",
-    )
+    reader = f"read_csv({literal(file.reading)}, {_dialect(source, stored)}, sample_size=-1)"
+    found = duck.rows(con, f"DESCRIBE SELECT * FROM {reader}")
     return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
 
 
-def storage(file: Opened) -> str:
-    """Options of read_csv about how the text is stored."""
+def storage(file: Opened, quote: str = "") -> str:
+    """Options of read_csv about how the text is stored. Reads the file, and raises as `check_lines` does."""
     if file.gzipped:
-        return f"max_line_size={LONGEST_UNPACKED}, compression='gzip'"
-    longest = longest_line(Path(file.reading))
+        longest = check_lines(file, quote=quote)
+        return f"max_line_size={longest}, buffer_size={BUFFERED * longest}, compression='gzip'"
+    longest = longest_record(Path(file.reading), quote)
     return f"max_line_size={longest}, buffer_size={longest + BUFFER}, compression='none'"
-
-
-def longest_line(path: Path) -> int:
-    """Bytes that a line of the file may have: many files have none that is long, and cost little memory then.
-
-    It looks for the ends of lines in each piece of the file once from either side, not for every line.
-    """
-    if path.stat().st_size <= USUAL_LINE:
-        return USUAL_LINE
-    longest = line = 0
-    with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            first = piece.find(b"\n")
-            line += len(piece) if first < 0 else first
-            longest = max(longest, line)
-            line = line if first < 0 else len(piece) - piece.rfind(b"\n")
-    return min(max(2 * longest, USUAL_LINE), LONGEST_LINE)
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:

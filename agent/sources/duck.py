@@ -47,6 +47,9 @@ def _escaped(sql: str) -> str:
     return sql
 
 
+STREAMED = 2_000_000
+"""Bytes of a result that DuckDB computes ahead of who reads it; 10 MB of its own accord, and no faster."""
+
 MACROS = (
     # A cast that fails: unlike error() it is not volatile, so TRY may stand around it. The second
     # argument ties it to the record: otherwise it is a constant and fails when it is planned.
@@ -109,6 +112,7 @@ def connect(
             f"SET temp_directory={literal(str(temp))}",
             f"SET TimeZone={literal(timezone)}",
             "SET preserve_insertion_order=true",
+            f"SET streaming_buffer_size={literal(f'{STREAMED}B')}",
             f"SET allowed_paths=[{', '.join(literal(path) for path in allowed)}]",
             *MACROS,
             f"SET disabled_optimizers={literal('common_subexpressions' if careful else '')}",

@@ -62,8 +62,9 @@ def _csv(file: Opened, line: int, text: str) -> RecordError:
             "a quote that does not end, or text after it",
             "quotes inside a field are doubled (RFC 4180)",
         )
-    elif "Maximum line size" in text:
-        said, hint = "the line is longer than 256 MB", "is a quote or a line ending missing?"
+    elif (most := re.search(r"Maximum line size of (\d+) bytes", text)) is not None:
+        said = f"the line is longer than {int(most.group(1)) // 1_000_000} MB"
+        hint = "is a quote or a line ending missing?"
     else:
         said, hint = text.split("\n", 2)[-1].splitlines()[0][:LONGEST], ""
     return RecordError(f"{file.name} line {line}: {said}", hint=hint)

@@ -13,7 +13,6 @@ from agent.config.model import NdjsonSource
 from agent.mapping import literal
 from agent.sources import documents
 from agent.sources.csv import storage
-from agent.sources.packed import check_lines
 from agent.sources.relation import Opened, Relation, Uses
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 def relation(con: DuckDBPyConnection, file: Opened, source: NdjsonSource, uses: Uses) -> Relation:
     """The records of an NDJSON file, read as lines: a bad one then harms no other."""
-    check_lines(file)
     # U+0001 cannot stand in a JSON text as it is, so it separates nothing in a good line
     lines = (
         f"read_csv({literal(file.reading)}, columns={{'__l': 'VARCHAR'}}, auto_detect=false, header=false, "

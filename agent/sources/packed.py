@@ -1,9 +1,9 @@
 """Packed files: what DuckDB says nothing of in a gzipped one, and unpacking a zstd one.
 
 Both is done before any of its records is read. Of gzip, DuckDB does not compare the checksum, so that a
-damaged file gives some of its records, or other ones. And its reader of compressed text works in buffers of
-16 times the longest line: a record that is longer than that is no error, it is left out. A zstd file is
-unpacked beside: any record fits then, and its end is checked.
+damaged file gives some of its records, or other ones. And a record that is longer than the buffer of its
+reader of compressed text is no error, it is left out. A zstd file is unpacked beside: any record fits then,
+and its end is checked.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from agent.errors import RecordError, SourceError
 from agent.sources.relation import Opened
 
 LONGEST_UNPACKED = 4_000_000
-"""Bytes of one record in a gzipped file. DuckDB takes memory for 16 such."""
+"""Bytes of one record in a gzipped file."""
+BUFFERED = 16
+"""Longest records that fit into one of DuckDB's buffers."""
+LEAST_UNPACKED = 250_000
+"""What a record gets at least."""
 LARGEST = 20_000_000_000
 """Bytes that a zstd file may unpack to: they need room on the disk."""
 MOST_TIMES, ALWAYS_FINE = 2_000, 256_000_000
@@ -69,15 +73,14 @@ def check_packed(file: Opened) -> None:
                 pass
 
 
-def check_lines(file: Opened, *, quote: str = "") -> None:
-    """Refuse a gzipped file that is damaged, or that has a record beyond the limit.
+def check_lines(file: Opened, *, quote: str = "") -> int:
+    """Bytes that a record of a gzipped file has at most: what is longer would be left out without a word.
 
     `quote`: the character between which line ends belong to a field; empty where there is none.
-    Raises SourceError, or RecordError naming the line.
+    Raises SourceError for a file that is damaged, RecordError naming the line of a record beyond the limit.
     """
-    if file.gzipped:
-        with _unpacked(file) as unpacked:
-            _check_lines(file, unpacked, quote.encode())
+    with _unpacked(file) as unpacked:
+        return _check_lines(file, unpacked, quote.encode())
 
 
 @contextmanager
@@ -92,13 +95,15 @@ def _unpacked(file: Opened) -> Iterator[gzip.GzipFile]:
             ) from error
 
 
-def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> None:
+def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> int:
     line, size, inside = 1, 0, False
+    longest, quoted = LEAST_UNPACKED, False
     while piece := unpacked.readline(LONGEST_UNPACKED + 1):
         ended = piece.endswith(b"\n")
         size += len(piece)
-        if quote and piece.count(quote) % 2:
-            inside = not inside
+        longest = max(longest, len(piece))
+        if quote and (marks := piece.count(quote)):
+            quoted, inside = True, inside ^ bool(marks % 2)
         if not inside and not ended:
             size = min(size, len(piece) - 1 - piece.rfind(b"\r"))  # also a line end, in old files
         if size > LONGEST_UNPACKED:
@@ -109,3 +114,5 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> None:
         line += ended
         if ended and not inside:
             size = 0
+    # a quote in the midst of a field pairs with none, and hides where records end
+    return LONGEST_UNPACKED if quoted else longest

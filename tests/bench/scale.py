@@ -22,17 +22,20 @@ def memory(counts=(10_000, 100_000, 1_000_000, 10_000_000)):
     facts = Facts(title="Memory against records (W1, gzip)")
     with Sink(keep=False) as sink:
         for count in counts:
-            with place() as folder:
-                csv = write_csv(folder / "positions.csv", count)
-                config.write(folder / "config", sink.url, {"w1": config.batched(config.csv_source(csv))})
-                with Daemon(folder) as daemon:
-                    first, last = daemon.delivered(count)
-                    peak = daemon.memory()
-            rate = count / (last - first)
-            facts.rows.append(
-                (f"{count:,} records", f"{peak:.0f} MB, {rate:,.0f} records/s", "flat, ≤ 300 MB")
-            )
+            mb, rate = peak(count, sink)
+            said = f"{mb:.0f} MB, {rate:,.0f} records/s"
+            facts.rows.append((f"{count:,} records", said, "flat, ≤ 300 MB"))
     return facts
+
+
+def peak(count, sink):
+    """W1 over so many records: the daemon's peak memory in MB, and records a second."""
+    with place() as folder:
+        csv = write_csv(folder / "positions.csv", count)
+        config.write(folder / "config", sink.url, {"w1": config.batched(config.csv_source(csv))})
+        with Daemon(folder) as daemon:
+            first, last = daemon.delivered(count)
+            return daemon.memory(), count / (last - first)
 
 
 def jobs(count=10_000, seconds=10.0):

@@ -6,7 +6,9 @@ import json
 import pytest
 
 from agent.errors import RecordError, SourceError
-from agent.sources.packed import LONGEST_UNPACKED
+from agent.sources.csv import storage
+from agent.sources.packed import BUFFERED, LEAST_UNPACKED, LONGEST_UNPACKED
+from agent.sources.relation import Opened
 from tests.support.rendering import bodies, make_job, render
 
 LONG = b"x" * (LONGEST_UNPACKED + 1)
@@ -75,3 +77,25 @@ def test_a_damaged_gzip_file_gives_no_record_at_all(tmp_path, kind, damage):
     path.write_bytes(damaged[damage])
     with pytest.raises(SourceError, match=rf"x\.{kind}\.gz"):
         render(make_job(kind, path, map={"n": "=id"}), path)
+
+
+def test_no_record_is_left_out_where_they_are_longer_than_the_least_that_is_foreseen(tmp_path):
+    lengths = [1, LEAST_UNPACKED - 3, 400_000, 2, 7] * 30
+    path = packed(tmp_path, b"id\n" + b"".join(b"x" * length + b"\n" for length in lengths))
+    sent = bodies(render(make_job("csv", path, map={"n": "=length(id)"}, per="record"), path))
+    assert sent == [b'{"n":%d}' % length for length in lengths]
+
+
+@pytest.mark.parametrize(
+    ("text", "most"),
+    [
+        (b"id\n" + b"123\n" * 500_000, LEAST_UNPACKED),
+        (b"id\n" + b"1" * 400_000 + b"\n2\n", 400_001),
+        (b'id\n"1"\n', LONGEST_UNPACKED),
+    ],
+    ids=["short", "long", "quoted"],
+)
+def test_memory_for_a_packed_file_depends_on_its_longest_record(tmp_path, text, most):
+    path = packed(tmp_path, text)
+    file = Opened(path=str(path), reading=str(path), gzipped=True)
+    assert storage(file, '"') == (f"max_line_size={most}, buffer_size={BUFFERED * most}, compression='gzip'")

@@ -1,0 +1,100 @@
+"""How long a record may be decides how much memory DuckDB takes to read a file."""
+
+from __future__ import annotations
+
+import random
+import re
+
+import pytest
+
+from agent.errors import RecordError
+from agent.sources.csv import BUFFER, storage
+from agent.sources.longest import (
+    LONGEST_LINE,
+    PIECE,
+    PLAIN_LINE,
+    QUOTED_LINE,
+    USUAL_LINE,
+    longest_record,
+)
+from agent.sources.relation import Opened
+from tests.support.rendering import bodies, make_job, render, strict
+
+ROW = b"1,2,three,4\n"
+
+
+@pytest.fixture
+def text(tmp_path):
+    def write(content):
+        path = tmp_path / "records.csv"
+        path.write_bytes(content)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("rows", [0, 1, 1_000, 1_000_000], ids=lambda rows: f"{rows} rows")
+def test_memory_for_short_records_does_not_grow_with_the_file(text, rows):
+    path = text(ROW * rows)
+    assert longest_record(path, '"') == PLAIN_LINE
+    said = storage(Opened(path=str(path), reading=str(path), gzipped=False), '"')
+    assert f"buffer_size={PLAIN_LINE + BUFFER}," in said
+    assert PLAIN_LINE + BUFFER <= 2_000_000
+
+
+def test_memory_for_short_records_in_quotes_does_not_grow_with_the_file(text):
+    assert longest_record(text(b'"1","two, or\nmore"\n' * 500_000), '"') == QUOTED_LINE
+
+
+@pytest.mark.parametrize("length", [PIECE - 1, PIECE, 3 * PIECE + 7, 10_000_000])
+@pytest.mark.parametrize("before", [0, 1, PIECE // len(ROW), PIECE // len(ROW) * 5])
+def test_the_longest_line_is_never_underrated(text, length, before):
+    found = longest_record(text(ROW * before + b"x" * length + b"\n" + ROW * 50_000), '"')
+    assert max(length, PLAIN_LINE) <= found <= max(length + 3 * PIECE, PLAIN_LINE)
+
+
+def test_the_last_line_needs_no_end(text):
+    assert longest_record(text(ROW + b"x" * 5_000_000)) >= 5_000_000
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_record_over_many_lines_is_never_underrated(text, seed):
+    chance = random.Random(seed)
+    records = []
+    for _ in range(chance.randrange(1, 12)):
+        size = chance.choice([1, 1_000, PIECE, 3_000_000])
+        words = [b"x" * chance.randrange(1, 90), b'""', b"\n", b'""\n""', b","]
+        field = b"".join(chance.choice(words) for _ in range(40))
+        records.append(b'7,"' + field * (size // len(field) + 1) + b'"\n')
+        records += [ROW] * chance.choice([0, 3, PIECE // len(ROW)])
+    found = longest_record(text(b"".join(records)), '"')
+    assert found >= min(max(map(len, records)), USUAL_LINE)
+
+
+def test_a_record_over_many_lines_is_read_whole(text):
+    field = b"a line\n" * 1_000_000
+    path = text(b'a,b\n1,"' + field + b'"\n2,x\n')
+    made = [strict(body) for body in bodies(render(make_job("csv", path, map={"n": "=length(b)"}), path))]
+    assert made == [[{"n": len(field)}, {"n": 1}]]
+
+
+def test_lines_within_quotes_of_a_file_without_quotes_are_records(text):
+    assert longest_record(text(b'1,"2\n' * 500_000 + b'"'), "") == PLAIN_LINE
+
+
+def test_where_quotes_do_not_pair_the_guess_is_high(text):
+    content = b'5" pipe,1\n' + ROW * 100_000
+    assert longest_record(text(content), '"') == USUAL_LINE
+
+
+def test_one_quote_that_does_not_end_takes_no_more_than_the_limit(text):
+    found = longest_record(text(b'a,b\n1,"2\n' + ROW * 3_000_000), '"')
+    assert found == USUAL_LINE
+    assert found < LONGEST_LINE
+
+
+def test_a_record_that_is_too_long_for_what_quotes_made_of_it_is_told(text):
+    path = text(b'a,b\n5",1\n"' + b"a line\n" * 700_000 + b'",2\n6",3\n')
+    assert longest_record(path, '"') == QUOTED_LINE
+    with pytest.raises(RecordError, match=re.escape("records.csv line 3: the line is longer than 4 MB")):
+        render(make_job("csv", path), path)
