@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from agent.web.control import call_and_wait
+from tests.support.spoken import speak
 
 ROOT = Path(__file__).parents[2]
 
@@ -133,23 +134,19 @@ class World:
         fresh.rename(path)
 
     def run(self, *arguments, check=None):
-        """One command of the command line, with this world's config and state."""
-        command = [
-            sys.executable,
-            "-m",
-            "agent",
-            *arguments,
-            "--config",
-            str(self.config),
-            "--state",
-            str(self.state),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT, check=False)
+        """One command of the command line, with this world's config and state; spoken in this process."""
+        done = speak(*arguments, "--config", self.config, "--state", self.state)
         if check is not None:
             assert done.returncode == check, (
                 f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logged()}"
             )
         return done
+
+    def run_alone(self, *arguments):
+        """The same as a process of its own: for what a process must show."""
+        where = ["--config", str(self.config), "--state", str(self.state)]
+        command = [sys.executable, "-m", "agent", *arguments, *where]
+        return subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT, check=False)
 
     def start(self, *, wait=True):
         command = [
