@@ -13,6 +13,7 @@ import urllib.request
 from pathlib import Path
 
 from agent.web.control import call_and_wait
+from tests.support.processes import unmeasured
 from tests.support.spoken import speak
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,9 @@ class SandboxProcess:
             str(self.record),
             *options,
         ]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=unmeasured()
+        )
         self.url = json.loads(self.process.stdout.readline())["url"]
 
     def state(self):
@@ -113,6 +116,8 @@ class World:
         self.log_start = 0
         self.patience = 30
         """Seconds that `until` waits, where the test does not say."""
+        self.measured = True
+        """Whether the coverage of its daemons counts; one that is killed has none."""
         self.daemon = None
         for one in ("connections", "jobs", "secrets"):
             (self.config / one).mkdir(parents=True)
@@ -159,7 +164,7 @@ class World:
             "--state",
             str(self.state),
         ]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**(os.environ if self.measured else unmeasured()), "PYTHONUNBUFFERED": "1"}
         self.log_start = len(self.logged())
         with self.log.open("a") as log:
             self.daemon = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)
