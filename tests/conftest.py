@@ -1,8 +1,20 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from agent.logs import blotter
+
+LONG = ("faults", "systemd", "databases", "e2e", "conformance", "cli")
+"""Rooms with tests that take seconds: real daemons and servers."""
+
+
+def pytest_collection_modifyitems(items):
+    """Long ones first, else in the order of chance: no worker ends with one while the others are done."""
+    tests = Path(__file__).parent
+    rank = {tests / room: number for number, room in enumerate(LONG)}
+    items.sort(key=lambda item: rank.get(item.path.parent, len(LONG)))
 
 
 @pytest.fixture(autouse=True)
