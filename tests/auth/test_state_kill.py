@@ -20,6 +20,7 @@ from agent.errors import StateLocked
 from agent.spool import Spool
 from agent.spool.folder import is_locked
 from tests.support.clock import FakeClock
+from tests.support.processes import unmeasured
 from tests.support.session_child import refresh_of
 
 ROOT = Path(__file__).parents[2]
@@ -50,8 +51,7 @@ def child(*before, state, count):
     return subprocess.run(
         [*before, sys.executable, "-m", "tests.support.session_child", str(state), str(count)],
         cwd=ROOT,
-        # Without the measuring of coverage, which writes a database of its own.
-        env={key: value for key, value in os.environ.items() if not key.startswith("COV")},
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=50,
@@ -116,7 +116,9 @@ def test_auth_11_a_kill_inside_of_a_commit_leaves_the_old_pair_or_the_new_one(st
 def owner(state):
     """Another process that owns the state folder."""
     command = [sys.executable, "-m", "tests.support.spool_child", str(state), "0", "hold"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=unmeasured(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     yield process
     process.kill()

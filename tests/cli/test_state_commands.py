@@ -158,7 +158,7 @@ def test_reload_without_a_daemon_is_exit_code_69_with_a_hint(call, folder):
 
 def test_a_second_daemon_on_the_same_state_is_exit_code_75_and_names_the_first(world):
     world.start()
-    done = world.run("run")
+    done = world.run_alone("run")
     assert done.returncode == 75
     assert str(world.daemon.pid) in done.stderr
 

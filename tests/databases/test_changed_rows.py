@@ -228,6 +228,7 @@ def expected(tables):
     return out
 
 
+@pytest.mark.timeout(240)  # a dozen processes
 def test_del_01_02_03_a_kill_at_any_statement_loses_no_change_and_sends_none_twice(tmp_path, table):
     dice, state, url = random.Random(7), tmp_path / "state", f"sqlite:///{table.path}"
     killed, tables = 0, []
@@ -247,6 +248,7 @@ def test_del_01_02_03_a_kill_at_any_statement_loses_no_change_and_sends_none_twi
     assert found == expected(tables)
 
 
+@pytest.mark.timeout(240)  # a dozen processes
 def test_a_log_killed_at_any_statement_sends_each_change_once(tmp_path, table):
     dice, state, url = random.Random(3), tmp_path / "state", f"sqlite:///{table.path}"
     killed, rows = 0, [(f"k{dice.randint(0, 20)}", dice.randint(0, 2)) for _ in range(600)]

@@ -13,6 +13,7 @@ import pytest
 
 from agent.spool import Reader
 from tests.support.batches import Picky, batch, joined
+from tests.support.processes import unmeasured
 from tests.support.scripted import Answer
 from tests.support.spool import open_spool
 
@@ -22,7 +23,9 @@ BAD = (3, 217, 500)
 
 async def child(state, url, kill_at):
     words = [sys.executable, "-m", "tests.support.split_child", str(state), url, str(kill_at)]
-    process = await asyncio.create_subprocess_exec(*words, cwd=ROOT, stderr=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *words, cwd=ROOT, env=unmeasured(), stderr=asyncio.subprocess.PIPE
+    )
     _, said = await process.communicate()
     assert process.returncode in {0, -signal.SIGKILL}, said.decode()
     return process.returncode

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 
 def rejected(stage, file):
     """What `status` says of a file that is not used as it stands."""
@@ -84,6 +86,7 @@ def test_yml_08_a_file_that_stays_half_written_is_refused_at_its_line_until_the_
     stage.status(f"{stage.name}-late")
 
 
+@pytest.mark.timeout(150)  # on a busy machine a daemon takes seconds to start
 def test_yml_11_a_job_whose_file_is_bad_runs_on_its_last_good_version_over_a_restart(scene):
     world = scene.world
     scene.connection().records().records(f"{scene.name}-good", endpoint="other", folder="good")

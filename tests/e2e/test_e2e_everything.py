@@ -118,6 +118,7 @@ def check_lane(rows, *, kills):
 def test_everything_arrives_in_order_through_kills_and_reloads(tmp_path):
     sandbox = SandboxProcess(tmp_path / "sandbox")
     world = World(tmp_path / "world", sandbox.url)
+    world.measured = False
     try:
         (world.config / "connections/platform.yaml").unlink()
         stage = Stage(world, sandbox, "positions")

@@ -102,6 +102,7 @@ def test_auth_12_an_answer_of_refresh_that_is_lost_after_rotating_costs_at_most_
     assert signed_in.sandbox.state()["refresh_reuse"] == 1  # the one replay that is allowed
 
 
+@pytest.mark.timeout(150)  # on a busy machine a daemon takes seconds to start
 def test_auth_28_29_a_wrong_password_in_a_restart_loop_keeps_the_limit_and_heals_at_once(scene):
     scene.world.secret("password", "not the password")
     scene.connection().records()

@@ -54,6 +54,7 @@ def test_sig_01_sigterm_while_idle(scene):
     assert scene.sandbox.state()["logins"] == 1
 
 
+@pytest.mark.timeout(150)  # on a busy machine a daemon takes seconds to start
 def test_sig_01_sigterm_while_a_big_csv_is_read(scene):
     scene.connection().records(batch=20_000)
     scene.world.start()

@@ -19,6 +19,7 @@ AFTER = 3
 def trips(tmp_path):
     sandbox = SandboxProcess(tmp_path / "sandbox")
     world = World(tmp_path / "world", sandbox.url)
+    world.measured = False
     made = Trips(world, sandbox)
     yield made
     world.close()

@@ -20,12 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.faults.checker import Verdict, judge
-from tests.faults.lives import Life, Nursery, environment
+from tests.faults.lives import Life, Nursery
 from tests.faults.points import DIED, POINTS, SPLITS, Point
 from tests.faults.proxy import Proxy
 from tests.faults.record import Death, History
 from tests.faults.sources import JOBS, Sources
 from tests.faults.target import CALM, Strike, Target, Weather
+from tests.support.processes import unmeasured
 from tests.support.world import ROOT, World
 
 BACKLOG = 400  # records on their way; more are not put in
@@ -407,7 +408,7 @@ class Campaign:
             *(*command, "--config", str(self._world.config), "--state", str(self._world.state)),
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
-            env=environment(),
+            env=unmeasured(),
         )
         said, _ = await process.communicate()
         return frozenset(letter["key"] for letter in json.loads(said))

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.faults.points import Point
+from tests.support.processes import unmeasured
 from tests.support.world import ROOT
 
 
@@ -61,7 +62,7 @@ class Nursery:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             cwd=ROOT,
-            env=environment(),
+            env=unmeasured(),
         )
         self._tasks.add(asyncio.create_task(self._listen()))
         return self
@@ -96,7 +97,7 @@ class Nursery:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env=environment(),
+                env=unmeasured(),
             )
         life = self._lives[process.pid] = Life(process.pid)
         task = asyncio.create_task(self._follow(process, life))
@@ -119,8 +120,3 @@ class Nursery:
     def _ended(self, life: Life, code: int) -> None:
         del self._lives[life.pid]
         life.has_ended(code)
-
-
-def environment() -> dict[str, str]:
-    """Without what measures the tests: a killed process tells nothing, and starts later."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}

@@ -17,7 +17,10 @@ from agent.spool import Reader, Spool
 from agent.spool.folder import check_machine
 from agent.spool.migrations import HEAD, upgrade
 from agent.spool.tables import metadata
+from tests.support.copies import Copies
 from tests.support.spool import open_spool
+
+pytestmark = pytest.mark.usefixtures("made_by_migrations")
 
 ROOT = Path(__file__).parents[2]
 
@@ -100,6 +103,20 @@ def test_the_migrations_make_exactly_the_tables_that_the_code_knows(tmp_path):
         sequence = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'messages'")).scalar()
     assert "AUTOINCREMENT" in sequence
     engine.dispose()
+
+
+def test_the_copies_that_other_tests_begin_with_are_what_the_migrations_make(tmp_path):
+    copies = Copies()
+    told = []
+    for name, make in (("steps", upgrade), ("first", copies.upgrade), ("copy", copies.upgrade)):
+        path = tmp_path / name
+        path.touch()
+        make(path)
+        raw = sqlite3.connect(path)
+        told.append((list(raw.iterdump()), raw.execute("PRAGMA journal_mode").fetchall()))
+        raw.close()
+    assert (tmp_path / "copy").read_bytes() == (tmp_path / "first").read_bytes()
+    assert told[0] == told[1] == told[2]
 
 
 def test_a_session_of_the_first_version_is_still_there_after_the_step_to_the_next(tmp_path):

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from agent.spool import Reader
+from tests.support.processes import unmeasured
 from tests.support.spool import bodies, open_spool
 
 ROOT = Path(__file__).parents[2]
@@ -21,6 +22,7 @@ def child(state, kill_at, what):
     return subprocess.run(
         [sys.executable, "-m", "tests.support.spool_child", str(state), str(kill_at), what],
         cwd=ROOT,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=50,

@@ -11,6 +11,7 @@ import pytest
 
 from agent.errors import StateError
 from agent.spool import LaneWait, Reader
+from tests.support.processes import unmeasured
 from tests.support.spool import draft, open_spool, receipt
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +35,9 @@ def read(state):
 @pytest.fixture
 def owner(state):
     command = [sys.executable, "-m", "tests.support.spool_child", str(state), "0", "hold"]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=unmeasured(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     yield process
     process.kill()

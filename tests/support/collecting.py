@@ -21,6 +21,7 @@ from agent.config.model import AgentSettings, Batch, Job, Only
 from agent.render import Context
 from agent.sources.asking import Databases
 from agent.spool import Spool
+from tests.support.processes import unmeasured
 from tests.support.rendering import make_job, where
 
 ROOT = Path(__file__).parents[2]
@@ -144,6 +145,7 @@ def run_child(state, pattern, die_at=0, *, job=job_of, **options):
     return subprocess.run(
         [sys.executable, "-m", "tests.support.collecting", str(state), str(pattern), str(die_at), *words],
         cwd=ROOT,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=50,

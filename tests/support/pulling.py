@@ -20,6 +20,7 @@ from agent.spool import Reader, Spool
 from agent.window import Window
 from tests.support.collecting import ROOT, Hands, die_at
 from tests.support.delivery import half
+from tests.support.processes import unmeasured
 
 JOB = """\
 job: pulled
@@ -130,7 +131,9 @@ def rows(*numbers):
 async def run_child(folder, url, source, moment):
     """One run in a process of its own, which dies at that SQL statement; its exit code."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.support.pulling", str(folder), url, source, str(moment), cwd=ROOT
+        *(sys.executable, "-m", "tests.support.pulling", str(folder), url, source, str(moment)),
+        cwd=ROOT,
+        env=unmeasured(),
     )
     return await process.wait()
 

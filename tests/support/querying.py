@@ -21,6 +21,7 @@ from agent.render import Context
 from agent.spool import Spool
 from agent.window import Window
 from tests.support.collecting import Hands, bodies_of
+from tests.support.processes import unmeasured
 from tests.support.rendering import make_job, where
 
 ROOT = Path(__file__).parents[2]
@@ -124,6 +125,7 @@ def run_child(
     return subprocess.run(
         [sys.executable, "-m", "tests.support.querying", *words],
         cwd=ROOT,
+        env=unmeasured(),
         capture_output=True,
         text=True,
         timeout=300,

@@ -13,6 +13,8 @@ import urllib.request
 from pathlib import Path
 
 from agent.web.control import call_and_wait
+from tests.support.processes import unmeasured
+from tests.support.spoken import speak
 
 ROOT = Path(__file__).parents[2]
 
@@ -64,7 +66,9 @@ class SandboxProcess:
             str(self.record),
             *options,
         ]
-        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, text=True, cwd=ROOT, env=unmeasured()
+        )
         self.url = json.loads(self.process.stdout.readline())["url"]
 
     def state(self):
@@ -112,6 +116,8 @@ class World:
         self.log_start = 0
         self.patience = 30
         """Seconds that `until` waits, where the test does not say."""
+        self.measured = True
+        """Whether the coverage of its daemons counts; one that is killed has none."""
         self.daemon = None
         for one in ("connections", "jobs", "secrets"):
             (self.config / one).mkdir(parents=True)
@@ -133,23 +139,19 @@ class World:
         fresh.rename(path)
 
     def run(self, *arguments, check=None):
-        """One command of the command line, with this world's config and state."""
-        command = [
-            sys.executable,
-            "-m",
-            "agent",
-            *arguments,
-            "--config",
-            str(self.config),
-            "--state",
-            str(self.state),
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT, check=False)
+        """One command of the command line, with this world's config and state; spoken in this process."""
+        done = speak(*arguments, "--config", self.config, "--state", self.state)
         if check is not None:
             assert done.returncode == check, (
                 f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}\n{self.logged()}"
             )
         return done
+
+    def run_alone(self, *arguments):
+        """The same as a process of its own: for what a process must show."""
+        where = ["--config", str(self.config), "--state", str(self.state)]
+        command = [sys.executable, "-m", "agent", *arguments, *where]
+        return subprocess.run(command, capture_output=True, text=True, timeout=50, cwd=ROOT, check=False)
 
     def start(self, *, wait=True):
         command = [
@@ -162,7 +164,7 @@ class World:
             "--state",
             str(self.state),
         ]
-        environment = {**os.environ, "PYTHONUNBUFFERED": "1"}
+        environment = {**(os.environ if self.measured else unmeasured()), "PYTHONUNBUFFERED": "1"}
         self.log_start = len(self.logged())
         with self.log.open("a") as log:
             self.daemon = subprocess.Popen(command, stdout=log, stderr=log, cwd=ROOT, env=environment)

@@ -82,27 +82,41 @@ def missing():
     return ""
 
 
+def installed(tmp_path_factory):
+    """Packages for the system's Python, as an operator would use it: other users cannot read root's home.
+
+    Those that CI has installed of the wheel already, where they are of the same Python; or our own.
+    """
+    ask = "import sys; print('python%d.%d' % sys.version_info[:2])"
+    version = subprocess.check_output(["/usr/bin/python3", "-c", ask], text=True).strip()
+    ready = Path(os.environ.get("PUSH_AGENT_SITE", ""))
+    if ready.parent.name == version and (ready / "agent/__main__.py").exists():
+        return ready
+    site = tmp_path_factory.mktemp("installed") / "site"
+    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONWARNINGS": ""}
+    install = [sys.executable, "-m", "pip", "--python", "/usr/bin/python3", "install", "-q", "--target"]
+    subprocess.run([*install, site, str(ROOT)], check=True, env=environment, stderr=sys.stderr)
+    return site
+
+
 @pytest.fixture(scope="session")
 def box(tmp_path_factory):
     if reason := missing():
         if os.environ.get("CI") == "true":
             pytest.fail(f"a booted systemd {reason}")
         pytest.skip(f"a booted systemd {reason}")
-    work = tmp_path_factory.mktemp("installed")
-    environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PYTHONWARNINGS": ""}
-    # Of the system's Python, as an operator would install it: other users cannot read root's home.
-    subprocess.run(["/usr/bin/python3", "-m", "venv", work / "venv"], check=True, env=environment)
-    target = [work / "venv/bin/pip", "install", "-q", "--target", work / "site", str(ROOT)]
-    subprocess.run(target, check=True, env=environment, stderr=sys.stderr)
     folder = tmp_path_factory.mktemp("box")
-    subprocess.run([BOX, "up", folder], check=True, timeout=60)
-    box = Box(folder)
+    boot = subprocess.Popen([BOX, "up", folder])
     try:
+        site = installed(tmp_path_factory)
+        assert boot.wait(timeout=60) == 0
+        box = Box(folder)
         box.run("/usr/bin/python3", "-m", "venv", "--without-pip", "/opt/push-agent")
-        site = box.run("sh", "-c", "echo /opt/push-agent/lib/python3*/site-packages").stdout.strip()
-        box.copy_in(work / "site", site)
+        packages = box.run("sh", "-c", "echo /opt/push-agent/lib/python3*/site-packages").stdout.strip()
+        box.copy_in(site, packages)
         box.write("/opt/push-agent/bin/push-agent", LAUNCHER, "755")
         box.write("/etc/systemd/system/push-agent.service", (ROOT / "systemd/push-agent.service").read_text())
         yield box
     finally:
+        boot.wait(timeout=60)
         subprocess.run([BOX, "down", folder], check=False, timeout=60)
