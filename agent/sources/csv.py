@@ -21,7 +21,7 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
-from agent.sources.longest import longest_record
+from agent.sources.longest import measure
 from agent.sources.packed import BUFFERED, check_lines, check_packed
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
@@ -145,10 +145,14 @@ def _sniffed(
 def storage(file: Opened, quote: str = "") -> str:
     """Options of read_csv about how the text is stored. Reads the file, and raises as `check_lines` does."""
     if file.gzipped:
-        longest = check_lines(file, quote=quote)
-        return f"max_line_size={longest}, buffer_size={BUFFERED * longest}, compression='gzip'"
-    longest = longest_record(Path(file.reading), quote)
-    return f"max_line_size={longest}, buffer_size={longest + BUFFER}, compression='none'"
+        found = check_lines(file, quote=quote)
+        buffer, compression = BUFFERED * found.longest, "gzip"
+    else:
+        found = measure(Path(file.reading), quote)
+        buffer, compression = found.longest + BUFFER, "none"
+    # from its beginning to its end, where records cannot be told from lines in between
+    alone = ", parallel=false" if found.folded else ""
+    return f"max_line_size={found.longest}, buffer_size={buffer}, compression='{compression}'{alone}"
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:

@@ -1,10 +1,13 @@
-"""How long the longest record of a text file may be: DuckDB takes memory for several of that length.
+"""What must be known of a text before DuckDB reads it: its longest record, and line ends within quotes.
+
+DuckDB takes memory for several of the longest records. And it begins to read at several places of a file:
+where a text in quotes has lines that look like records, it takes them for such, without a word.
 
     ┌ piece ────────┬───────────────┬───────────────┬──────────
     … e             │  e            │    e          │     e        e: the first line end of a piece
       └── so long ──┴──┘                                         no record is longer than from e to e
 
-Each piece is looked at around its first line end only, not at every line of it.
+No line of a piece is looked at for itself.
 """
 
 from __future__ import annotations
@@ -37,32 +40,52 @@ class _Ends:
         self.last = place
 
 
-def longest_record(path: Path, quote: str = "") -> int:
-    """Bytes that a record of the file has at most; `quote` is what may stand around line ends, if anything.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Measured:
+    """What was found out about a file."""
 
-    An unpaired quote makes it a guess, and then a high one.
-    """
+    longest: int
+    """Bytes that a record has at most. Where quotes do not pair it is a guess, and then a high one."""
+    folded: bool
+    """Whether a line end may stand within quotes: who begins to read in the midst takes such for records."""
+
+
+def measure(path: Path, quote: str = "") -> Measured:
+    """Look at a whole file; `quote` is what may stand around line ends, if anything."""
     records, lines, mark = _Ends(), _Ends(), quote.encode()
-    before, inside, quoted = 0, False, False
+    others = bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
+    before, inside, folded = 0, False, False
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             first = piece.find(b"\n") + 1
             if first:
                 lines.at(before + first)
-            marks = piece.count(mark) if mark and mark in piece else 0
-            if marks or inside:
-                quoted = True
-                first = _first_end(piece, mark, inside=inside)
+            if inside or (mark and mark in piece):
+                ends_inside, within = _within(piece, mark, others, inside=inside)
+                folded |= within
+                first = _first_end(piece, mark, inside=inside) if folded else first
+                inside = ends_inside
             if first:
                 records.at(before + first)
             before += len(piece)
-            inside ^= bool(marks % 2)
     records.at(before)
     lines.at(before)
-    if not quoted:
-        return min(max(lines.longest, PLAIN_LINE), LONGEST_LINE)
+    if not folded and not inside:
+        return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
-    return guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
+    longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
+    return Measured(longest=longest, folded=True)
+
+
+def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:
+    """Whether it ends within quotes, and whether a line does.
+
+    Of a text of quotes and line ends, quotes beside each other take each other away; what is left of them
+    stands around a line end.
+    """
+    left = piece.translate(None, others)
+    left = (mark + left if inside else left).replace(mark + mark, b"")
+    return left.count(mark) % 2 == 1, mark in left[:-1]
 
 
 def _first_end(piece: bytes, mark: bytes, *, inside: bool) -> int:

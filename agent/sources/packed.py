@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import RecordError, SourceError
+from agent.sources.longest import Measured
 from agent.sources.relation import Opened
 
 LONGEST_UNPACKED = 4_000_000
@@ -73,8 +74,8 @@ def check_packed(file: Opened) -> None:
                 pass
 
 
-def check_lines(file: Opened, *, quote: str = "") -> int:
-    """Bytes that a record of a gzipped file has at most: what is longer would be left out without a word.
+def check_lines(file: Opened, *, quote: str = "") -> Measured:
+    """What the records of a gzipped file are like: one longer than is foreseen is left out without a word.
 
     `quote`: the character between which line ends belong to a field; empty where there is none.
     Raises SourceError for a file that is damaged, RecordError naming the line of a record beyond the limit.
@@ -95,15 +96,15 @@ def _unpacked(file: Opened) -> Iterator[gzip.GzipFile]:
             ) from error
 
 
-def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> int:
+def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measured:
     line, size, inside = 1, 0, False
-    longest, quoted = LEAST_UNPACKED, False
+    longest, folded = LEAST_UNPACKED, False
     while piece := unpacked.readline(LONGEST_UNPACKED + 1):
         ended = piece.endswith(b"\n")
         size += len(piece)
         longest = max(longest, len(piece))
-        if quote and (marks := piece.count(quote)):
-            quoted, inside = True, inside ^ bool(marks % 2)
+        if quote and piece.count(quote) % 2:
+            folded, inside = True, not inside
         if not inside and not ended:
             size = min(size, len(piece) - 1 - piece.rfind(b"\r"))  # also a line end, in old files
         if size > LONGEST_UNPACKED:
@@ -115,4 +116,4 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> int:
         if ended and not inside:
             size = 0
     # a quote in the midst of a field pairs with none, and hides where records end
-    return LONGEST_UNPACKED if quoted else longest
+    return Measured(longest=LONGEST_UNPACKED if folded else longest, folded=folded)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 import random
 import re
 
 import pytest
 
+from agent.config.model import Batch
 from agent.errors import RecordError
 from agent.sources.csv import BUFFER, storage
 from agent.sources.longest import (
@@ -15,12 +17,16 @@ from agent.sources.longest import (
     PLAIN_LINE,
     QUOTED_LINE,
     USUAL_LINE,
-    longest_record,
+    measure,
 )
 from agent.sources.relation import Opened
 from tests.support.rendering import bodies, make_job, render, strict
 
 ROW = b"1,2,three,4\n"
+
+
+def longest_record(path, quote=""):
+    return measure(path, quote).longest
 
 
 @pytest.fixture
@@ -42,8 +48,48 @@ def test_memory_for_short_records_does_not_grow_with_the_file(text, rows):
     assert PLAIN_LINE + BUFFER <= 2_000_000
 
 
-def test_memory_for_short_records_in_quotes_does_not_grow_with_the_file(text):
-    assert longest_record(text(b'"1","two, or\nmore"\n' * 500_000), '"') == QUOTED_LINE
+@pytest.mark.parametrize(
+    ("row", "most"), [(b'"1","two, or more"\r\n', PLAIN_LINE), (b'"1","two, or\nmore"\n', QUOTED_LINE)]
+)
+def test_memory_for_short_records_in_quotes_does_not_grow_with_the_file(text, row, most):
+    assert longest_record(text(row * 500_000), '"') == most
+
+
+@pytest.mark.parametrize("before", [0, 1, PIECE // len(ROW), PIECE // len(ROW) * 5])
+@pytest.mark.parametrize(
+    ("row", "folded"),
+    [
+        (b'"1","2"\r\n', False),
+        (b'1,"say ""no"""\n', False),
+        (b'"",""""\n', False),
+        (b'1,"2\n"\n', True),
+        (b'1,"\n2"\n', True),
+        (b'1,"2\r3"\r', True),
+        (b'1,"2""\n""3"\n', True),
+        (b'5",2\n', True),
+        (b'1,"2', True),
+    ],
+)
+def test_line_ends_within_quotes_are_found_wherever_they_are(text, row, before, folded):
+    found = measure(text(ROW * before + row + ROW * 30_000), '"')
+    assert found.folded is folded
+    assert not measure(text(ROW * before + row + ROW * 30_000), "").folded
+
+
+@pytest.mark.parametrize(
+    ("line", "packed"),
+    [(b"x,y\n", False), (b'x,y\n"",""\n', False), (b'""x"",""y""\n', False), (b"x,y\n", True)],
+)
+def test_lines_in_quotes_that_look_like_records_are_none(text, line, packed):
+    fields = [line * (1 + number * 37 % 2900) for number in range(500 if packed else 2_000)]
+    content = b"a,b\n" + b"".join(b'%d,"%s"\n' % (n, field) for n, field in enumerate(fields))
+    path = text(gzip.compress(content, 1) if packed else content)
+    path = path.rename(path.with_suffix(".csv.gz")) if packed else path
+    assert len(content) > 2 * BUFFER
+    job = make_job("csv", path, map={"a": "=a", "n": "=length(b)"}, batch=Batch(records=10_000))
+    made = [record for body in bodies(render(job, path)) for record in strict(body)]
+    lengths = [len(field.replace(b'""', b'"')) for field in fields]
+    assert made == [{"a": str(n), "n": length} for n, length in enumerate(lengths)]
 
 
 @pytest.mark.parametrize("length", [PIECE - 1, PIECE, 3 * PIECE + 7, 10_000_000])
