@@ -163,18 +163,19 @@ class Engine:
                     )
         try:
             rejected = await self._unfit(plan, change)
+            ways = Ways(
+                plan=plan, current=self.connections, opened=opened, unusable=unusable, before=self._routes
+            )
+            routes, unready = await asyncio.to_thread(ways.routes, draining)
+            limits = await asyncio.to_thread(_limits, plan)
         except BaseException:
             await _close_all(opened)
             raise
-        ways = Ways(
-            plan=plan, current=self.connections, opened=opened, unusable=unusable, before=self._routes
-        )
-        routes, unready = await asyncio.to_thread(ways.routes, draining)
         rejected += unready
         if rejected:
             await _close_all(opened)
             opened, routes = {}, {}
-        parts = Parts(opened=opened, routes=routes, limits=await asyncio.to_thread(_limits, plan))
+        parts = Parts(opened=opened, routes=routes, limits=limits)
         return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
 
     def swap(self, prepared: Prepared) -> None:

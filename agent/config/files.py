@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -178,17 +179,14 @@ def mark_of(sha256: str, info: os.stat_result) -> str:
 
 def read(found: Found, root: Path) -> Text:
     """A file as it lies there. Raises Unreadable."""
-    path = found.path
     try:
-        target = _target(path, root)
-        handle = os.open(target, _OPEN)
+        handle, is_link = _opened(found.path, root)
     except (OSError, RuntimeError, ValueError) as error:
         raise Unreadable(f"the file cannot be read: {_why(error)}") from None
     try:
         info = os.fstat(handle)
-        _inspect(info, found.shown)
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            raw = file.read(MAX_BYTES + 1)
+        _inspect(info, found)
+        raw = _bytes(handle, info.st_size)
     except OSError as error:
         raise Unreadable(f"the file cannot be read: {_why(error)}") from None
     finally:
@@ -196,7 +194,27 @@ def read(found: Found, root: Path) -> Text:
     if len(raw) > MAX_BYTES:  # it grew after it was looked at
         raise Unreadable("the file is larger than 1 MiB")
     sha256 = hashlib.sha256(raw).hexdigest()
-    return Text(raw, sha256, mark_of(sha256, info) if target is path else "")
+    return Text(raw, sha256, "" if is_link else mark_of(sha256, info))
+
+
+def _opened(path: Path, root: Path) -> tuple[int, bool]:
+    """A descriptor, and whether a link led there."""
+    try:
+        return os.open(path, _OPEN), False
+    except OSError as error:
+        if error.errno != errno.ELOOP:  # what O_NOFOLLOW says of a link
+            raise
+    return os.open(_target(path, root), _OPEN), True
+
+
+def _bytes(handle: int, size: int) -> bytes:
+    """All of it, and one byte more than is allowed at most."""
+    parts: list[bytes] = []
+    left = MAX_BYTES + 1
+    while left > 0 and (part := os.read(handle, min(size + 1, left))):
+        parts.append(part)
+        left -= len(part)
+    return b"".join(parts)
 
 
 def _target(path: Path, root: Path) -> Path:
@@ -217,16 +235,18 @@ def _target(path: Path, root: Path) -> Path:
     return target
 
 
-def _inspect(info: os.stat_result, name: str) -> None:
+def _inspect(info: os.stat_result, found: Found) -> None:
     if stat.S_ISDIR(info.st_mode):
         raise Unreadable("is a folder, not a file", "rename it; job files lie in jobs/ itself")
     if not stat.S_ISREG(info.st_mode):
         raise Unreadable("is not a regular file")
     if info.st_mode & _OTHERS_WRITE:
-        raise Unreadable("others may write to this file, so it cannot be trusted", f"run: chmod go-w {name}")
+        raise Unreadable(
+            "others may write to this file, so it cannot be trusted", f"run: chmod go-w {found.shown}"
+        )
     if info.st_uid not in {0, os.geteuid()}:
         raise Unreadable(
-            "the file belongs to somebody else, so it cannot be trusted", f"run: chown root {name}"
+            "the file belongs to somebody else, so it cannot be trusted", f"run: chown root {found.shown}"
         )
     if info.st_size > MAX_BYTES:
         raise Unreadable("the file is larger than 1 MiB", "a job file holds a few lines; did data get here?")

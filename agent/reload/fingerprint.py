@@ -119,7 +119,9 @@ class _Look:
             self._read(path, is_link=True)
             return
         stamp = _stamp(info)
-        if stamp == self._known.stamps.get(path):
+        if stamp == stamped:
+            self._files[path], self._stamps[path] = self._before.files[path], stamp
+        elif stamp == self._known.stamps.get(path):
             self._files[path], self._stamps[path] = self._known.files[path], stamp
         elif self._read(path, is_link=False) and info.st_ctime_ns < self._lately:
             self._stamps[path] = stamp

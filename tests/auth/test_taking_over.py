@@ -287,7 +287,7 @@ async def test_a_reload_that_fails_leaves_no_connection_open(tmp_path, monkeypat
             raise StateError("disk I/O error")
 
         monkeypatch.setattr(engine, "opened", noted)
-        monkeypatch.setattr(engine.spool, "config_rows", broken)
+        monkeypatch.setattr(engine.spool, "config_texts", broken)
         with pytest.raises(StateError):
             await engine.prepare(load(config).plan, {}, Change(added=("j",)))
         assert [one.client.closed for one in opened] == [True]

@@ -101,9 +101,17 @@ def test_a_second_look_asks_only_after_what_the_first_one_found(looker):
     write(looker.folder / "jobs/planning.yaml", job_text("planning", every="5m"))
     (looker.folder / "connections/stg.yaml").unlink()
     write(looker.folder / "jobs/new.yaml", job_text("new"))
-    assert looker.look(known, before=looker.known) == ["gps", "new"]
+    assert looker.look(known, before=looker.known) == ["new"]
     assert set(looker.known.files) == {"jobs/gps.yaml", "jobs/new.yaml", "jobs/planning.yaml"}
     assert looker.look() == ["planning"], "the next one finds what came in between"
+
+
+def test_a_second_look_at_the_start_reads_only_what_has_not_come_to_rest(looker, monkeypatch):
+    assert looker.look(Fingerprint(), before=looker.known) == []
+    first = looker.known
+    monkeypatch.setattr(fingerprint, "_TICK", 3_600_000_000_000)
+    write(looker.folder / "jobs/gps.yaml", job_text("gps", every="5m"))
+    assert looker.look(Fingerprint(), before=first) == ["gps"]
 
 
 def test_a_link_is_read_each_time(looker):
