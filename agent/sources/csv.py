@@ -147,11 +147,13 @@ def storage(file: Opened, quote: str = "") -> str:
     if file.gzipped:
         found = check_lines(file, quote=quote)
         buffer, compression = BUFFERED * found.longest, "gzip"
+        several = True
     else:
         found = measure(Path(file.reading), quote)
         buffer, compression = found.longest + BUFFER, "none"
+        several = Path(file.reading).stat().st_size > buffer
     # from its beginning to its end, where records cannot be told from lines in between
-    alone = ", parallel=false" if found.folded else ""
+    alone = ", parallel=false" if found.folded and several else ""
     return f"max_line_size={found.longest}, buffer_size={buffer}, compression='{compression}'{alone}"
 
 

@@ -47,7 +47,10 @@ class Measured:
     longest: int
     """Bytes that a record has at most. Where quotes do not pair it is a guess, and then a high one."""
     folded: bool
-    """Whether a line end may stand within quotes: who begins to read in the midst takes such for records."""
+    """Whether line ends stand within quotes that pair: who begins in the midst takes such for records.
+
+    Of a quote that does not end, DuckDB's single reader would not tell.
+    """
 
 
 def measure(path: Path, quote: str = "") -> Measured:
@@ -74,7 +77,7 @@ def measure(path: Path, quote: str = "") -> Measured:
         return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
-    return Measured(longest=longest, folded=True)
+    return Measured(longest=longest, folded=not inside)
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:
