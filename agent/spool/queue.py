@@ -18,6 +18,7 @@ from agent.parts import Progress
 from agent.spool import counters, layouts
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.filling import message_of
+from agent.spool.look import headers_of
 from agent.spool.memory import set_cursor
 from agent.spool.tables import files, jobs, messages, runs
 
@@ -243,7 +244,7 @@ def _read_head(  # noqa: PLR0917
 def read_message(row: Row) -> Message | None:
     """A row of `messages` as a value; None when its bytes are not those that were appended."""
     text = row[_HEADERS]
-    message = message_of(row, {} if text == "{}" else _load_headers(text))
+    message = message_of(row, {} if text == "{}" else headers_of(text))
     try:
         good = check_sum(message, message.job, message.key, str(text), message.lane) == row[_CRC]
         if message.progress:
@@ -251,14 +252,6 @@ def read_message(row: Row) -> Message | None:
     except (TypeError, ValueError):
         return None
     return message if good else None
-
-
-def _load_headers(text: object) -> Mapping[str, str]:
-    try:
-        headers = json.loads(str(text))
-    except ValueError:
-        return {}
-    return headers if isinstance(headers, dict) else {}
 
 
 def lanes(db: Database, only: str | None = None) -> list[tuple[str, int]]:
