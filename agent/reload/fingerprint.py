@@ -40,6 +40,8 @@ class Fingerprint:
     """Path below the config folder → its mark (see `mark_of`), `EMPTY`, or why it cannot be read."""
     folders: frozenset[str] = frozenset()
     """Of `FOLDERS`, those that can be listed."""
+    rights: Mapping[str, str] = field(default_factory=dict)
+    """Of these: who may change what lies in them, which decides whether it is trusted."""
     writing: frozenset[str] = field(default=frozenset(), compare=False)
     """Files that somebody has open for writing, as far as that can be known."""
     stamps: Mapping[str, Stamp] = field(default_factory=dict, compare=False)
@@ -79,6 +81,7 @@ class _Look:
         self._before = before
         self._lately = time.time_ns() - _TICK  # the clock that file systems go by
         self._files: dict[str, str] = {}
+        self._rights: dict[str, str] = {}
         self._writing: set[str] = set()
         self._stamps: dict[str, Stamp] = {}
 
@@ -89,6 +92,7 @@ class _Look:
         return Fingerprint(
             files=self._files,
             folders=frozenset(folders),
+            rights=self._rights,
             writing=frozenset(self._writing),
             stamps=self._stamps,
         )
@@ -97,6 +101,7 @@ class _Look:
         """Whether it can be listed."""
         try:
             with os.scandir(self._folder / place) as entries:
+                self._rights[place] = mark_of("", (self._folder / place).stat())
                 for entry in entries:
                     if is_config(entry.name):
                         path = f"{place}/{entry.name}" if place else entry.name

@@ -128,3 +128,14 @@ def test_a_file_that_somebody_writes_is_read_each_time(looker):
         assert looker.look(known) == ["gps"]
         assert looker.known.writing == {"jobs/gps.yaml"}
         assert looker.look(known) == ["gps"]
+
+
+@pytest.mark.parametrize("place", ["", "jobs", "connections"])
+def test_who_may_change_a_folder_is_news_as_its_files_are_trusted_or_not_by_that(looker, place):
+    first = looker.known
+    (looker.folder / place).chmod(0o775)
+    assert looker.look() == []
+    assert looker.known != first
+    (looker.folder / place).chmod(0o755)
+    assert looker.look() == []
+    assert looker.known == first

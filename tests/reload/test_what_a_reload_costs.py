@@ -92,6 +92,7 @@ async def test_what_a_stamp_hides_is_found_by_a_rescan_that_reads_all(house):
     live._fingerprint = Fingerprint(
         files={**was.files, "jobs/gps.yaml": "another text 0 644"},
         folders=was.folders,
+        rights=was.rights,
         stamps={path: fingerprint._stamp((house.folder / path).lstat()) for path in was.files},
     )
     clock.auto = False
