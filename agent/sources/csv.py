@@ -11,7 +11,8 @@ import codecs
 import csv
 import gzip
 import io
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,7 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
-from agent.sources.longest import measure
+from agent.sources.longest import USUAL_LINE, measure
 from agent.sources.packed import BUFFERED, check_lines, check_packed
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
@@ -84,7 +85,7 @@ def _codec(file: Opened, source: CsvSource) -> str:
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
     """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
     del uses  # text costs little: every column is there
-    stored = storage(file, source.quote)
+    stored = storage(file, source.quote, partial(_ends, file, source))
     header = names(file, source)
     unique(file, header) if source.header else None
     require(file, (*source.columns, *source.types), header)
@@ -142,8 +143,11 @@ def _sniffed(
     return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
 
 
-def storage(file: Opened, quote: str = "") -> str:
-    """Options of read_csv about how the text is stored. Reads the file, and raises as `check_lines` does."""
+def storage(file: Opened, quote: str = "", ends: Callable[[], bool] = lambda: False) -> str:
+    """Options of read_csv about how the text is stored. Reads the file, and raises as `check_lines` does.
+
+    `ends`: whether all records end, asked where quotes alone do not tell (see `_ends`).
+    """
     if file.gzipped:
         found = check_lines(file, quote=quote)
         buffer, compression = BUFFERED * found.longest, "gzip"
@@ -153,8 +157,28 @@ def storage(file: Opened, quote: str = "") -> str:
         buffer, compression = found.longest + BUFFER, "none"
         several = Path(file.reading).stat().st_size > buffer
     # from its beginning to its end, where records cannot be told from lines in between
-    alone = ", parallel=false" if found.folded and several else ""
+    folded = several and (found.folded or (found.unpaired and ends()))
+    alone = ", parallel=false" if folded else ""
     return f"max_line_size={found.longest}, buffer_size={buffer}, compression='{compression}'{alone}"
+
+
+def _ends(file: Opened, source: CsvSource) -> bool:
+    """Whether each record does, in a file whose quotes do not pair and may hold line ends.
+
+    A quote in the midst of a field is fine: all is read from the beginning then. If one does not end, lines
+    of a text would be taken for records wherever reading begins in the midst. Raises RecordError.
+    """
+    csv.field_size_limit(USUAL_LINE)
+    with _records(file, source) as reader:
+        try:
+            deque(reader, maxlen=0)  # no Python per record
+        except csv.Error as error:
+            if file.gzipped:  # small ones are read from the beginning anyway
+                return False
+            line = reader.line_num + file.lines
+            said = f"{file.name} line {line}: a quote that does not end, or text after it"
+            raise RecordError(said, hint="quotes inside a field are doubled (RFC 4180)") from error
+    return True
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:

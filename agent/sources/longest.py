@@ -51,6 +51,9 @@ class Measured:
 
     Of a quote that does not end, DuckDB's single reader would not tell.
     """
+    unpaired: bool = False
+    """Line ends seem to stand within quotes, and the last quote does not end: one in the midst of a field
+    pairs with none, or the file was cut off."""
 
 
 def measure(path: Path, quote: str = "") -> Measured:
@@ -77,7 +80,7 @@ def measure(path: Path, quote: str = "") -> Measured:
         return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
-    return Measured(longest=longest, folded=not inside)
+    return Measured(longest=longest, folded=not inside, unpaired=folded and inside)
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:

@@ -10,6 +10,7 @@ import pytest
 
 from agent.config.model import Batch
 from agent.errors import RecordError
+from agent.sources import longest
 from agent.sources.csv import BUFFER, storage
 from agent.sources.longest import (
     LONGEST_LINE,
@@ -91,6 +92,35 @@ def test_lines_in_quotes_that_look_like_records_are_none(text, line, packed):
     made = [record for body in bodies(render(job, path)) for record in strict(body)]
     lengths = [len(field.replace(b'""', b'"')) for field in fields]
     assert made == [{"a": str(n), "n": length} for n, length in enumerate(lengths)]
+
+
+def rows_with_lines_in_quotes(*others):
+    """Some MB, with other rows in the midst; and what its records are."""
+    rows = [(str(n), "x,y,z\n" * (1 + n * 37 % 900), "c") for n in range(2_000)]
+    texts = [b'%s,"%s",%s\n' % tuple(field.encode() for field in row) for row in rows]
+    return rows, [*texts[:600], *others, *texts[600:]]
+
+
+@pytest.mark.parametrize("policy", ["fail", "dead_letter"])
+def test_a_quote_in_the_midst_of_a_field_makes_no_records_of_lines_in_quotes(text, policy, monkeypatch):
+    monkeypatch.setattr(
+        longest, "USUAL_LINE", PLAIN_LINE
+    )  # so that some MB are more than DuckDB reads at once
+    rows, texts = rows_with_lines_in_quotes(b'9,5" pipe,q\n')
+    path = text(b"a,b,c\n" + b"".join(texts))
+    job = make_job("csv", path, map={"a": "=a", "b": "=b", "c": "=c"}, on_bad_row=policy)
+    made = [tuple(record.values()) for body in bodies(render(job, path)) for record in strict(body)]
+    assert made == [*rows[:600], ("9", '5" pipe', "q"), *rows[600:]]
+
+
+@pytest.mark.parametrize("policy", ["fail", "dead_letter"])
+def test_a_file_that_was_cut_off_within_quotes_makes_no_records_of_lines_in_them(text, policy, monkeypatch):
+    monkeypatch.setattr(longest, "USUAL_LINE", PLAIN_LINE)
+    _, texts = rows_with_lines_in_quotes()
+    path = text((b"a,b,c\n" + b"".join(texts))[:-20])
+    job = make_job("csv", path, map={"a": "=a"}, on_bad_row=policy)
+    with pytest.raises(RecordError, match="a quote that does not end"):
+        render(job, path)
 
 
 @pytest.mark.parametrize("length", [PIECE - 1, PIECE, 3 * PIECE + 7, 10_000_000])
