@@ -40,15 +40,16 @@ def _read(path: Path) -> bytes | None:
     handle = os.open(path, _OPEN)
     with os.fdopen(handle, "rb") as file:
         info = os.fstat(handle)
-        ours = [_is_ours(info), *(_is_ours(place.stat()) for place in path.resolve().parents)]
+        own, *above = (place.stat() for place in path.resolve().parents)
+        ours = [_is_ours(info), _is_ours(own), *(_is_ours(place, sticky=True) for place in above)]
         if not (stat.S_ISREG(info.st_mode) and all(ours)):
             return None
         return file.read(_MOST_BYTES)
 
 
-def _is_ours(info: os.stat_result) -> bool:
-    """Whether only root and we can change it, or in a folder like /tmp what is ours."""
-    others = info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not info.st_mode & stat.S_ISVTX
+def _is_ours(info: os.stat_result, *, sticky: bool = False) -> bool:
+    """Whether only root and we can change it, or with `sticky`, in a folder like /tmp, what is ours."""
+    others = info.st_mode & (stat.S_IWGRP | stat.S_IWOTH) and not (sticky and info.st_mode & stat.S_ISVTX)
     return not others and info.st_uid in {0, os.geteuid()}
 
 

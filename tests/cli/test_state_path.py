@@ -73,11 +73,12 @@ def test_without_a_file_or_a_folder_it_is_the_default(config):
     assert state_folder(config, None) == load_settings(config).state == DEFAULT_STATE
 
 
+@pytest.mark.parametrize("mode", [0o777, 0o1777])
 @pytest.mark.parametrize("others", ["file", "folder"])
-def test_what_others_may_write_does_not_count(config, others):
+def test_what_others_may_write_does_not_count(config, others, mode):
     path = config / "agent.yaml"
     path.write_text("state: /srv/push\n")
-    (path if others == "file" else config).chmod(0o777)
+    (path if others == "file" else config).chmod(mode)
     assert state_path(config) is None
     assert state_folder(config, None) == load_settings(config).state == DEFAULT_STATE
 
