@@ -149,19 +149,8 @@ class Engine:
         """Everything that can fail, beside what runs; what fails rejects only the jobs it belongs to."""
         opened: dict[str, OpenConnection] = {}
         unusable: dict[str, Problem] = {}
-        for name, connection in plan.connections.items():
-            try:
-                if (fresh := await self.opened(connection)) is not None:
-                    opened[name] = fresh
-            except Exception as error:  # noqa: BLE001 - one connection's fault must not hold all others
-                unusable[name] = _why_not(connection, error)
-                if name in self.connections:
-                    log.error(
-                        "a connection cannot be opened as it is written now; the one before goes on",
-                        connection=name,
-                        problem=str(unusable[name]),
-                    )
         try:
+            await self._open(plan, opened, unusable)
             rejected = await self._unfit(plan, change)
             ways = Ways(
                 plan=plan, current=self.connections, opened=opened, unusable=unusable, before=self._routes
@@ -177,6 +166,22 @@ class Engine:
             opened, routes = {}, {}
         parts = Parts(opened=opened, routes=routes, limits=limits)
         return Prepared(plan=plan, draining=draining, rejected=tuple(rejected), parts=parts)
+
+    async def _open(
+        self, plan: Plan, opened: dict[str, OpenConnection], unusable: dict[str, Problem]
+    ) -> None:
+        for name, connection in plan.connections.items():
+            try:
+                if (fresh := await self.opened(connection)) is not None:
+                    opened[name] = fresh
+            except Exception as error:  # noqa: BLE001 - one connection's fault must not hold all others
+                unusable[name] = _why_not(connection, error)
+                if name in self.connections:
+                    log.error(
+                        "a connection cannot be opened as it is written now; the one before goes on",
+                        connection=name,
+                        problem=str(unusable[name]),
+                    )
 
     def swap(self, prepared: Prepared) -> None:
         """From the old plan to the new one. Cannot fail and waits for nothing."""

@@ -22,6 +22,7 @@ from agent.logs import blotter
 from agent.reload import Change
 from tests.support.auth_world import PASSWORD, REFRESH
 from tests.support.clock import FakeClock, turns
+from tests.support.schedules import until
 from tests.support.scripted import Answer, ScriptedServer
 
 CONNECTION = """\
@@ -290,4 +291,27 @@ async def test_a_reload_that_fails_leaves_no_connection_open(tmp_path, monkeypat
         monkeypatch.setattr(engine.spool, "config_texts", broken)
         with pytest.raises(StateError):
             await engine.prepare(load(config).plan, {}, Change(added=("j",)))
+        assert [one.client.closed for one in opened] == [True]
+
+
+async def test_a_reload_that_is_cut_off_while_it_opens_leaves_no_connection_open(tmp_path, monkeypatch):
+    async with ScriptedServer() as server, running(tmp_path, server) as (engine, config):
+        opened = []
+        real = engine.opened
+        plan = load(config).plan
+
+        async def never_the_second(connection):
+            if opened:
+                await asyncio.Event().wait()
+            opened.append(await real(connection))
+            return opened[-1]
+
+        monkeypatch.setattr(engine, "opened", never_the_second)
+        [(name, first)] = plan.connections.items()
+        plan = replace(plan, connections={name: first, "q": replace(first, name="q")})
+        cut_off = asyncio.create_task(engine.prepare(plan, {}, Change(added=("j",))))
+        await until(lambda: opened)
+        cut_off.cancel()
+        await asyncio.wait({cut_off})
+        assert cut_off.cancelled()
         assert [one.client.closed for one in opened] == [True]
