@@ -4,7 +4,7 @@ attempt     sends once and says what came of it     table   status codes and cli
 fetch       one GET, its answer piece by piece  wire    one request on a kept connection
 connector   how each connection is made             proxy   through which proxy, and as whom
 words       answers as they may be shown        answers what of them is read and kept
-deadlines   one timer for all requests
+deadlines   one timer for all requests          answering who reads answers
 """
 
 from __future__ import annotations

@@ -11,20 +11,23 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
+from functools import partial
 from http import HTTPStatus
 from time import monotonic
 from typing import Any, TypeAlias
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.client_reqrep import ClientRequest, ConnectionKey
 from aiohttp.connector import Connection
 from yarl import URL
 
 from agent.config.urls import is_loopback
 from agent.request import USER_AGENT
+from agent.target.answering import Answers
 from agent.target.deadlines import Deadlines
 from agent.target.proxy import NoCredentialsError, Proxies, ProxyError
 
@@ -59,6 +62,8 @@ def open_client(
     )
     connector.tls, connector.host, connector.proxies, connector.asked = tls, host, proxies, {}
     connector.deadlines = Deadlines(asyncio.get_running_loop())
+    reader: Callable[..., ResponseHandler] = Answers
+    connector._factory = partial(reader, loop=asyncio.get_running_loop())  # noqa: SLF001 - see `answering`
     client = aiohttp.ClientSession(
         connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),

@@ -21,6 +21,7 @@ from aiohttp.streams import EMPTY_PAYLOAD
 from yarl import URL
 
 from agent.request import Request
+from agent.target.answering import Answers
 from agent.target.connector import Client, Connector
 from agent.target.deadlines import Deadlines
 
@@ -82,9 +83,12 @@ class Exchange:
                 if message.code not in _INTERIM or message.code == _SWITCHED:
                     break
         except HttpProcessingError as error:
-            raise aiohttp.ClientResponseError(
-                asking.request_info, (), status=error.code, message=error.message, headers=error.headers
-            ) from error
+            found = protocol.first_bodiless() if isinstance(protocol, Answers) else None
+            if found is None:
+                raise aiohttp.ClientResponseError(
+                    asking.request_info, (), status=error.code, message=error.message, headers=error.headers
+                ) from error
+            message, content = found
         self.status, self.reason, self.headers = message.code, message.reason, message.headers
         self.content = content
 

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from agent.config.model import Tls
-from agent.outcome import Delivered, Refused
+from agent.outcome import Delivered, Refused, Retry
 from agent.request import Request
 from agent.target import Terms, attempt, open_client
 from agent.target.connector import Connector
@@ -134,3 +134,37 @@ async def test_del_35_an_answer_that_comes_twice_is_not_taken_for_that_of_the_ne
         outcome = await send(client, a_request(url, body=bodies[1]))
         assert isinstance(outcome, Refused)
         assert len(seen) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\0",
+    ],
+)
+async def test_del_32_a_body_after_204_does_not_undo_the_answer(client, answer):
+    async with RawServer(answer) as server:
+        for _ in range(2):
+            outcome = await send(client, a_request(server.url))
+            assert isinstance(outcome, Delivered)
+            assert (outcome.answer.status, outcome.answer.body) == (204, "")
+        assert len(server.received) == 2  # each on a connection of its own
+    assert not client.connector._conns
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok!",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n",
+        b"204 No Content\r\n\r\nok",
+        b"HTTP/1.1 204 No Content\r\nno header\r\n\r\nok",
+        b"HTTP/1.1 100 Continue\r\n\r\nok",
+    ],
+)
+async def test_what_is_no_answer_is_none_whatever_stands_in_it(client, answer):
+    async with RawServer(answer) as server:
+        assert isinstance(await send(client, a_request(server.url)), Retry)
