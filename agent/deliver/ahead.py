@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
+from typing import NamedTuple
 
 from agent.auth.session import Signed
 from agent.deliver.house import Way
@@ -22,20 +23,27 @@ MOST = 4_000_000
 """Bytes of a body, decompressed: each lane may hold one more of it."""
 
 
+class Begun(NamedTuple):
+    """What there is of a message before its attempt; None: it has to be made yet."""
+
+    request: Request | None = None
+    ready: Ready | None = None
+    """As it is written."""
+    plain: Awaitable[bytes] | None = None
+    """Its body without gzip."""
+
+
+_NOTHING = Begun()
+
+
 class Ahead:
     """At most one message that somebody works on before it is asked for."""
 
     def __init__(self) -> None:
-        self.request: Request | None = None
-        """Of the message that was taken; None: it has to be made yet."""
-        self.ready: Ready | None = None
-        """As it is written."""
-        self.plain: Awaitable[bytes] | None = None
-        """Its body without gzip."""
         self._message: Message | None = None
         self._way: Way | None = None
         self._signed: Signed | None = None
-        self._made: tuple[Request, Ready | None] | None = None
+        self._made: Begun | None = None
         self._plain: asyncio.Future[bytes] | None = None
 
     def begin(self, message: Message | None, way: Way, signed: Signed) -> None:
@@ -52,15 +60,17 @@ class Ahead:
             self._plain = asyncio.get_running_loop().run_in_executor(None, gunzip, message.body)
             self._plain.add_done_callback(_seen)
 
-    def take(self, message: Message, way: Way, signed: Signed) -> None:
+    def take(self, message: Message, way: Way, signed: Signed) -> Begun:
         """What was begun of it, once, as far as it would be made so now."""
-        self.request = self.ready = self.plain = None
         if message is not self._message:
-            return
-        if self._made is not None and way is self._way and signed == self._signed:
-            self.request, self.ready = self._made
-        self.plain = self._plain
+            return _NOTHING
+        begun = _NOTHING
+        if self._plain is not None:
+            begun = Begun(plain=self._plain)
+        elif self._made is not None and way is self._way and signed == self._signed:
+            begun = self._made
         self._forget()
+        return begun
 
     def _make(self) -> None:
         message, way, signed = self._message, self._way, self._signed
@@ -68,7 +78,7 @@ class Ahead:
             return
         try:
             request = build(way.route, message, key=message.key, signature=signed.headers)
-            self._made = request, prepared(way.connection.client, request)
+            self._made = Begun(request, prepared(way.connection.client, request))
         except (ValueError, OSError, EOFError, MemoryError):
             self._forget()
 

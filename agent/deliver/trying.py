@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable
 from typing import TypeAlias
 
-from agent.deliver.ahead import Ahead
+from agent.deliver.ahead import Ahead, Begun
 from agent.deliver.expiry import is_late
 from agent.deliver.house import House, Way
 from agent.deliver.letters import unsendable
@@ -17,7 +17,7 @@ from agent.deliver.waiting import StoppingError, Waiting, first_of
 from agent.message import Answer, Message
 from agent.outcome import Misdirected, Outcome, Refused
 from agent.request import Request, Unaddressed, build
-from agent.target import Ready, attempt
+from agent.target import attempt
 
 LOOK_AGAIN = 300.0
 """Seconds after which a message that can expire is looked at again while it waits at the gate."""
@@ -50,17 +50,16 @@ class Trying:
                 return None
             if self._waiting.look_again and way.delivery.latest_by is not None:
                 return None
-            ahead = self._ahead
-            ahead.take(message, way, signed)
-            request, ready, plain = ahead.request, ahead.ready, ahead.plain
+            begun = self._ahead.take(message, way, signed)
+            request = begun.request
             if request is None:
                 try:
                     request = build(way.route, message, key=message.key, signature=signed.headers)
                 except ValueError as error:
                     return self._unsendable(way, message, error)
             self._waiting.busy = True
-            ahead.begin(self.following, way, signed)
-            return request, await self._timed(way, request, signed.generation, ready, plain)
+            self._ahead.begin(self.following, way, signed)
+            return request, await self._timed(way, request, signed.generation, begun)
         finally:
             connection.leave(way.door)
 
@@ -85,14 +84,7 @@ class Trying:
         connection.gate.withdraw(turn)
         return False
 
-    async def _timed(
-        self,
-        way: Way,
-        request: Request,
-        generation: int,
-        ready: Ready | None,
-        plain: Awaitable[bytes] | None,
-    ) -> Outcome:
+    async def _timed(self, way: Way, request: Request, generation: int, begun: Begun) -> Outcome:
         house, connection = self._house, way.connection
         began = house.clock.monotonic()
         house.tally.in_flight += 1
@@ -103,8 +95,8 @@ class Trying:
                 terms=way.terms,
                 generation=generation,
                 now=house.clock.now,
-                ready=ready,
-                plain=None if request.gzip else plain,
+                ready=begun.ready,
+                plain=None if request.gzip else begun.plain,
                 heed=connection.heed,
             )
         finally:
