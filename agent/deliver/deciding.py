@@ -91,9 +91,7 @@ class Deciding:
         house, part = self._house, hand.part
         receipt = receipt_of(part, request, answer, at=house.clock.now(), failures=self.failures)
         self._doubted = False
-        gone = await self._leaving.leave(hand, (receipt,), (), (), failures=self.failures)
-        if not gone:
-            self._another_part()
+        gone = await self._leave(hand, receipts=(receipt,))
         house.tally.delivered(part)
         if part.records > 1:
             await house.fits.delivered(self._job, part.size)
