@@ -106,8 +106,7 @@ class Connector(aiohttp.TCPConnector):
 
         What `connect` would give, without its three coroutines; where it would have to look twice, None.
         """
-        if asking.is_ssl():
-            asking._ssl, asking.server_hostname = self.tls, self.host  # noqa: SLF001 - see `connect`
+        self._secure(asking)
         key = asking.connection_key
         waiting = self._conns.get(key)
         if not waiting:
@@ -121,6 +120,12 @@ class Connector(aiohttp.TCPConnector):
         self._acquired.add(protocol)
         return Connection(self, key, protocol, self._loop)
 
+    def _secure(self, asking: ClientRequest) -> None:
+        """With our TLS as it is now, and the name that counts."""
+        if asking.is_ssl():
+            asking._ssl = self.tls  # noqa: SLF001 - part of the key under which a connection is kept
+            asking.server_hostname = self.host
+
     async def connect(
         self,
         req: ClientRequest,
@@ -128,9 +133,7 @@ class Connector(aiohttp.TCPConnector):
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - aiohttp's own name
     ) -> Connection:
         """As the library does, but with our TLS and name, and through our proxy."""
-        if req.is_ssl():
-            req._ssl = self.tls  # noqa: SLF001 - part of the key under which a connection is kept
-            req.server_hostname = self.host
+        self._secure(req)
         if self.proxies is None:
             return await super().connect(req, traces, timeout)
         try:
