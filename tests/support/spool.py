@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from agent.message import Answer, DeadLetter, Draft, Message, Receipt
+from agent.message import Answer, DeadLetter, Draft, Message, Receipt, receipt_for
 from agent.spool import Spool
 from agent.stamp import FileStamp
 from tests.support.clock import FakeClock
@@ -23,22 +23,7 @@ def draft(body: bytes = b"body", *, lane: int = 0, records: int = 1, **more: obj
 
 
 def receipt(message: Message, *, at: float = 1_800_000_001.0) -> Receipt:
-    return Receipt(
-        job=message.job,
-        lane=message.lane,
-        key=message.key,
-        run=message.run,
-        records=message.records,
-        size=message.size,
-        origin=message.origin,
-        spooled_at=message.spooled_at,
-        delivered_at=at,
-        attempts=message.attempts + 1,
-        method="POST",
-        url="https://target.test/in",
-        answer=OK,
-        record_keys=message.record_keys,
-    )
+    return receipt_for(message, at, message.attempts + 1, "POST", "https://target.test/in", OK)
 
 
 def letter(message: Message, reason: str = "refused") -> DeadLetter:
