@@ -15,6 +15,7 @@ from agent.commands.options import config_option, on_terminal, output_option, st
 from agent.commands.screen import bad, good
 from agent.errors import ConfigError, UsageError, no_connection
 from agent.phrases import counted
+from agent.web.client import is_living
 
 if TYPE_CHECKING:
     from agent.config import Loaded
@@ -70,7 +71,6 @@ def _wish(config: Path, state: Path | None, name: str) -> Wish:
     """What there is to examine. Raises ConfigError, UsageError."""
     from agent.config import load  # noqa: PLC0415 - yaml and jsonschema
     from agent.doctor import Wish  # noqa: PLC0415 - the heavy half of the agent
-    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
 
     loaded = load(config)
     connection = _find(loaded, config, name)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from agent.commands.options import state_folder
 from agent.errors import AgentError, ConfigError, StateLocked, UsageError
+from agent.web.client import call_and_wait, is_living
 
 if TYPE_CHECKING:
     from agent.message import JsonValue
@@ -19,8 +20,6 @@ PATIENCE = 120.0
 
 def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -> list[dict[str, Any]]:
     """The outcome for each name: what was done, or the error with its hint and exit code."""
-    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
-
     folder = state_folder(config, state)
     living = is_living(folder)
     answers = []
@@ -40,8 +39,6 @@ def ask(action: str, names: tuple[str, ...], config: Path, state: Path | None) -
 
 def rekey(config: Path, state: Path | None) -> dict[str, Any]:
     """How many pairs were sealed anew. Raises AgentError."""
-    from agent.web.client import is_living  # noqa: PLC0415 - beside its use
-
     folder = state_folder(config, state)
     if is_living(folder):
         return _call(folder, {"action": "rekey"})
@@ -59,8 +56,6 @@ def rekey(config: Path, state: Path | None) -> dict[str, Any]:
 
 
 def _call(state: Path, arguments: dict[str, JsonValue]) -> dict[str, Any]:
-    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
-
     return dict(call_and_wait(state, "auth", arguments, timeout=PATIENCE))
 
 

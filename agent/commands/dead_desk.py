@@ -19,6 +19,7 @@ import click
 from agent.commands.screen import age, size
 from agent.errors import AgentError, ControlError, StateLocked, UsageError
 from agent.phrases import counted, number
+from agent.web.client import call_and_wait, is_living
 
 if TYPE_CHECKING:
     from agent.spool import Reader, Spot, Which
@@ -101,8 +102,6 @@ def agree(chosen: Chosen, verb: str, now: float, *, yes: bool) -> None:
 @contextlib.contextmanager
 def desk(config: Path, folder: Path, action: str) -> Iterator[Ask]:
     """Who does it. Raises StateError, and StateLocked between a daemon's start and its being ready."""
-    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
-
     if is_living(folder):
         yield lambda words: dict(call_and_wait(folder, "dead", words, timeout=PATIENCE))
         return

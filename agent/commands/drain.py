@@ -15,6 +15,7 @@ from agent.commands.screen import good, note
 from agent.commands.waiting import Progress, wait_for
 from agent.errors import EXIT_TEMPORARY, ConfigError, StateLocked, UsageError
 from agent.phrases import counted
+from agent.web.client import call_and_wait, is_living
 
 if TYPE_CHECKING:
     from agent.following import Left
@@ -86,8 +87,6 @@ def _by_daemon(
     state: Path, words: dict[str, Any], seconds: float | None, progress: Progress, *, resume: bool
 ) -> tuple[list[dict[str, Any]], str] | None:
     """None when none runs."""
-    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
-
     if not is_living(state):
         return None
     begun = call_and_wait(state, "drain", {"action": "begin", **words}, timeout=_PATIENCE)

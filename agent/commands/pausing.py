@@ -12,6 +12,7 @@ import click
 from agent.commands.options import state_folder
 from agent.commands.screen import good, moment, note
 from agent.errors import ConfigError, StateLocked, UsageError
+from agent.web.client import call_and_wait, is_living
 
 if TYPE_CHECKING:
     from agent.message import JsonValue
@@ -53,8 +54,6 @@ def wish(
 
 def ask(action: str, wanted: dict[str, JsonValue], config: Path, state: Path | None) -> dict[str, Any]:
     """What changed, and all that is paused now. Raises AgentError."""
-    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
-
     folder = state_folder(config, state)
     if is_living(folder):
         return dict(call_and_wait(folder, "pause", {"action": action, **wanted}, timeout=PATIENCE))

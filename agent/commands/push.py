@@ -14,6 +14,7 @@ from agent.commands.options import config_option, must_know, output_option, prin
 from agent.commands.screen import bad, good, note
 from agent.errors import EXIT_TEMPORARY, ControlError, StateLocked, UsageError
 from agent.phrases import counted
+from agent.web.client import call_and_wait, is_living
 
 if TYPE_CHECKING:
     from agent.commands.backfill import Span
@@ -121,8 +122,6 @@ def _by_daemon(
     state: Path, job: str, limit: int | None, *, wait: bool, seconds: float | None, quiet: bool
 ) -> dict[str, Any] | None:
     """What the daemon's run came to; None when none runs."""
-    from agent.web.client import call_and_wait, is_living  # noqa: PLC0415 - beside its use
-
     if not is_living(state):
         return None
     words: dict[str, JsonValue] = {"job": job, "limit": limit}

@@ -8,6 +8,7 @@ import click
 
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.errors import EXIT_CONFIG
+from agent.web.client import call_and_wait
 
 # The daemon settles files and compiles the changed jobs; ten thousand of them take seconds.
 PATIENCE = 60.0
@@ -28,8 +29,6 @@ def command(config: Path, state: Path | None, output: str) -> int:
 
     Exit code 78 when a file was rejected; the daemon goes on with its last good version.
     """
-    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
-
     answer = call_and_wait(state_folder(config, state), "reload", {}, timeout=PATIENCE)
     problems = answer["problems"]
     assert isinstance(problems, list)

@@ -13,6 +13,7 @@ from agent.commands.options import config_option, output_option, print_json, sta
 from agent.commands.screen import age, bad, good, moment, note, size, table
 from agent.limit import HIGH
 from agent.phrases import counted, number
+from agent.web.client import call_and_wait
 
 # A daemon that is alive answers in milliseconds.
 PATIENCE = 5.0
@@ -44,7 +45,6 @@ def command(config: Path, state: Path | None, output: str) -> int:
 def take(state: Path) -> dict[str, Any]:
     """From the daemon if one runs, else from the state folder, which is only read."""
     from agent.errors import ControlError  # noqa: PLC0415 - beside what needs it
-    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
 
     try:
         return dict(call_and_wait(state, "status", {}, timeout=PATIENCE))

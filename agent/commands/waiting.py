@@ -12,6 +12,7 @@ import click
 
 from agent.commands.screen import age
 from agent.phrases import counted
+from agent.web.client import call_and_wait
 
 _POLL = 0.3
 """Seconds between two looks at how far the daemon is."""
@@ -82,8 +83,6 @@ def wait_for(
 
     `impatient`: without a limit in `seconds`, as soon as a lane waits.
     """
-    from agent.web.client import call_and_wait  # noqa: PLC0415 - beside its use
-
     end = None if seconds is None else time.monotonic() + seconds
     while True:
         left: list[dict[str, Any]] = call_and_wait(state, "left", question, timeout=_PATIENCE)["jobs"]  # type: ignore[assignment]
