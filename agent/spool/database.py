@@ -20,10 +20,12 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from agent.errors import SpoolFull, StateError
+from agent.spool.owed import Owed
 
 Value: TypeAlias = "str | int | float | bytes | None"
 Row: TypeAlias = "tuple[Value, ...]"
 
+ID_BLOCK = 250
 CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: small, so that a full disk leaves room for acks
 WAL_LIMIT = 16_000_000  # bytes; a WAL that one big append made longer is cut back to this
 BUSY_MS = 10_000  # only a backup tool can hold a lock here: this process owns the folder
@@ -106,10 +108,10 @@ class Database:
         """Jobs whose messages became visible in this transaction."""
         self.fresh_keys: int | None = None
         """Keys of receipts that are not sorted yet (see `key_index`); None: nobody has counted them."""
-        self.owed_to_jobs: dict[str, list[int]] = {}
-        """Of this transaction (see `owed`): messages, records, bytes, good records, the last receipt."""
-        self.owed_to_files: dict[int, list[int]] = {}
-        """The same: messages, records, bytes."""
+        self.owed = Owed()
+        self._ids: dict[str, tuple[int, int]] = {}
+        """By table: the next id, and the last one of the block that was taken."""
+        self._ids_before = self._ids
         self._cursor = raw.cursor()
         self._synchronous = ""
         self._page_limit = 0
@@ -129,6 +131,33 @@ class Database:
         """Run one statement for many rows, given in the order of its parameters."""
         self.raw.executemany(statement.text, rows)
 
+    def next_id(self, table: str) -> int:
+        """An id that no row of the table ever had, within a transaction that writes.
+
+        The database notes the last one with each row that it numbers, on a page of its own. Ids that are
+        taken in blocks spare it that; a kill leaves a gap.
+        """
+        first, last = self._ids.get(table) or self._take_ids(table)
+        if first < last:
+            self._ids[table] = first + 1, last
+        else:
+            self._ids.pop(table, None)
+        return first
+
+    def _take_ids(self, table: str) -> tuple[int, int]:
+        row = self.raw.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
+        if row is None:
+            self.raw.execute("INSERT INTO sqlite_sequence (name, seq) VALUES (?, 0)", (table,))
+        given = int(row[0]) if row else 0
+        self.raw.execute("UPDATE sqlite_sequence SET seq = ? WHERE name = ?", (given + ID_BLOCK, table))
+        return given + 1, given + ID_BLOCK
+
+    def _give_ids_back(self) -> None:
+        for table, (first, last) in self._ids.items():
+            self.raw.execute(
+                "UPDATE sqlite_sequence SET seq = ? WHERE name = ? AND seq = ?", (first - 1, table, last)
+            )
+
     def number(self, sql: str) -> int:
         """The one number that a PRAGMA answers."""
         row = self.raw.execute(sql).fetchone()
@@ -140,14 +169,20 @@ class Database:
         if wanted != self._synchronous:  # has no effect inside a transaction
             self.raw.execute(f"PRAGMA synchronous={wanted}")
             self._synchronous = wanted
+        self.owed.begin()
+        self._ids_before = self._ids.copy()
         self._cursor.execute("BEGIN IMMEDIATE")
 
     def commit(self) -> None:
         """End the transaction; when this raises, nothing of it counts as done."""
         self._cursor.execute("COMMIT")
+        self.owed.keep()
+        self._ids_before = self._ids
 
     def rollback(self) -> None:
         """End the transaction without a trace, also when SQLite has done so already."""
+        self.owed.undo()
+        self._ids = self._ids_before
         if self.raw.in_transaction:
             self.raw.execute("ROLLBACK")
 
@@ -155,9 +190,11 @@ class Database:
     def attempt(self) -> Iterator[None]:
         """A part of a piece that is undone alone when it raises."""
         self.raw.execute("SAVEPOINT attempt")
+        ids = self._ids.copy()
         try:
             yield
         except BaseException:
+            self._ids = ids
             if self.raw.in_transaction:
                 self.raw.execute("ROLLBACK TO attempt")
                 self.raw.execute("RELEASE attempt")
@@ -181,7 +218,9 @@ class Database:
     def close(self) -> None:
         """Fold the WAL into the database, so that a stopped state is one file."""
         try:
-            self.rollback()
+            if self.raw.in_transaction:
+                self.rollback()
+            self._give_ids_back()
             self.raw.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         except sqlite3.Error:
             pass  # the WAL stays: the next start reads it

@@ -17,6 +17,7 @@ from agent.logs import get_log
 from agent.spool.database import Database, code_of, connect, is_damage
 from agent.spool.folder import DATABASE, full, sync_folder, unusable
 from agent.spool.migrations import HEAD, upgrade
+from agent.spool.paying import collect
 from agent.spool.readonly import connect_readonly
 from agent.spool.recover import finish_interrupted_recovery, recover
 from agent.spool.values import Recovered
@@ -65,7 +66,9 @@ def open_database(folder: Path, damage: str = "") -> tuple[Database, Recovered |
             elif version_of(path) != HEAD:
                 upgrade(path)
         path.chmod(0o600)
-        return connect(path), recovered
+        db = connect(path)
+        collect(db)
+        return db, recovered
 
 
 @contextmanager

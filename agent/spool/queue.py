@@ -84,7 +84,7 @@ ANY_EARLIER = (
     .where(messages.c.job == bindparam("job"), messages.c.lane < bindparam("lane"), visible())
     .limit(1)
 )
-_ANY_EARLIER = Statement(ANY_EARLIER)
+_EARLIER = Statement(ANY_EARLIER.limit(None))
 _OF_RUN = Statement(
     select(messages.c.id).where(messages.c.key == bindparam("key"), messages.c.run == bindparam("run"))
 )
@@ -190,7 +190,7 @@ def change_file(db: Database, file: int, waiting: int, records: int, size: int) 
 
 def is_open(db: Database, job: str, first: int) -> bool:
     """Whether all of the job's layouts before the one with this lane 0 are empty."""
-    return not first or db.execute(_ANY_EARLIER, job=job, lane=first).fetchone() is None
+    return not first or all(row[0] in db.owed for row in db.execute(_EARLIER, job=job, lane=first))
 
 
 def oldest(  # noqa: PLR0917
@@ -198,7 +198,8 @@ def oldest(  # noqa: PLR0917
 ) -> tuple[list[Message], list[int]]:
     """The head of a lane, at least one message when there is any; and ids whose bytes were damaged.
 
-    As long as something lies in an earlier layout, there is nothing in the lanes of this one.
+    As long as something lies in an earlier layout, there is nothing in the lanes of this one. What was
+    delivered already and is owed does not count (see `owed`).
     """
     damaged: list[int] = []
     if not is_open(db, job, layouts.first_lane(lane)):
@@ -229,7 +230,11 @@ def _read_head(  # noqa: PLR0917
     found: list[Message] = []
     damaged: list[int] = []
     weight = 0
-    for row in db.execute(_OLDEST, job=job, lane=lane, after=after, limit=limit):
+    for row in db.execute(_OLDEST, job=job, lane=lane, after=after, limit=limit + len(db.owed)):
+        if row[0] in db.owed:
+            continue
+        if len(found) + len(damaged) == limit:
+            break
         message = read_message(row)
         if message is None:
             damaged.append(row[0])

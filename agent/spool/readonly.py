@@ -3,12 +3,15 @@
 no -wal, or an empty one   immutable=1: only the database file is read
 -wal and -shm              readonly_shm=1: the log is read as it lies, beside a living writer or after a kill
 -wal without -shm          both are copied to a temporary folder and opened there
+
+What is asked of its tables is asked of the views of `views.sql`, which know what acks still owe.
 """
 
 from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -56,6 +59,8 @@ def _has_bytes(path: Path) -> bool:
 def _connect(path: Path, options: str) -> sqlite3.Connection:
     raw = sqlite3.connect(f"file:{quote(str(path))}?{options}", uri=True, isolation_level=None)
     try:
+        raw.execute("PRAGMA temp_store=MEMORY")
+        raw.executescript(_views())
         raw.execute("PRAGMA query_only=ON")
         raw.execute("PRAGMA busy_timeout=5000")
         raw.execute(
@@ -65,6 +70,11 @@ def _connect(path: Path, options: str) -> sqlite3.Connection:
         raw.close()
         raise
     return raw
+
+
+@cache
+def _views() -> str:
+    return Path(__file__).with_name("views.sql").read_text(encoding="utf-8")
 
 
 def _connect_copy(path: Path, wal: Path) -> ReadOnly:

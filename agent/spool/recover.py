@@ -20,6 +20,7 @@ from agent.logs import get_log
 from agent.spool.database import Database, Row, connect, insert_all
 from agent.spool.folder import sync_folder
 from agent.spool.migrations import upgrade
+from agent.spool.paying import collect, pay
 from agent.spool.recount import recount
 from agent.spool.tables import metadata
 from agent.spool.values import Recovered
@@ -98,6 +99,8 @@ def _salvage(path: Path, new: Path) -> tuple[tuple[str, int], ...]:
         try:
             db.begin(durable=True)
             counts = tuple((table.name, _copy(old, db, table)) for table in metadata.sorted_tables)
+            collect(db)
+            pay(db)
             recount(db)
             _keep_sequences(old, db)
             db.commit()

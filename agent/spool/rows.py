@@ -29,7 +29,7 @@ _ANSWER = ("status", "answer", "answer_headers", "answer_body")
 
 def receipt_of(row: RowDict) -> Receipt:
     """A row of `receipts`."""
-    plain = {name: value for name, value in row.items() if name not in {"id", *_ANSWER}}
+    plain = {name: value for name, value in row.items() if name not in {"id", "message", *_ANSWER}}
     return Receipt(**plain, answer=_answer(row))  # type: ignore[arg-type]
 
 

@@ -13,7 +13,7 @@ from agent.receipt_keys import keys_left
 from agent.spool import counters, key_index
 from agent.spool.database import Database, Row, Statement, insert_all
 from agent.spool.look import headers_of
-from agent.spool.owed import owe
+from agent.spool.owed import Debt
 from agent.spool.queue import dump_headers, read_message
 from agent.spool.tables import dead, files, messages, receipts
 from agent.spool.values import Left
@@ -23,8 +23,11 @@ log = get_log("spool")
 _TAKE = Statement(
     delete(messages).where(messages.c.id == bindparam("message"), messages.c.key == bindparam("key"))
 )
+_THERE = Statement(
+    select(messages.c.id).where(messages.c.id == bindparam("message"), messages.c.key == bindparam("key"))
+)
 _BY_ID = Statement(select(messages).where(messages.c.id == bindparam("message")))
-_INSERT_RECEIPT = insert_all(receipts, without=("id",))
+_INSERT_RECEIPT = insert_all(receipts)
 _INSERT_DEAD = insert_all(dead, without=("id",))
 _FILE_DEAD = Statement(
     update(files).where(files.c.id == bindparam("file")).values(dead=files.c.dead + bindparam("add_dead"))
@@ -48,12 +51,14 @@ _STEP = Statement(
 def ack(db: Database, message: Message, receipt: Receipt) -> None:
     """The message was delivered. One that is gone already was settled before: no trace.
 
-    The sums of its job and file are owed (see `owed`): whoever ends the transaction pays them.
+    That it leaves the queue is owed (see `owed`).
     """
-    if not db.run(_TAKE, (message.id, message.key)).rowcount:
+    if message.id in db.owed or not db.raw.execute(_THERE.text, (message.id, message.key)).fetchone():
         log.debug("already settled", job=message.job, key=message.key)
         return
-    owe(db, message, good=receipt.records, receipt=_keep_receipt(db, receipt))
+    made = _keep_receipt(db, receipt, message.id)
+    sums = (message.records, message.size, receipt.records, made, len(message.body))
+    db.owed.add(message.id, Debt(message.job, message.file, *sums))
 
 
 def settle(db: Database, message: Message, got: Sequence[Receipt], letters: Sequence[DeadLetter]) -> None:
@@ -138,14 +143,16 @@ def leave(db: Database, message: Message, receipt: Receipt) -> None:
         counters.left_file(db, message.file, records=message.records, size=message.size, gone=1, delivered=0)
 
 
-def _keep_receipt(db: Database, receipt: Receipt) -> int:
+def _keep_receipt(db: Database, receipt: Receipt, message: int | None = None) -> int:
+    """`message`: the id of the one that still has to leave the queue."""
     answer = receipt.answer
+    made = db.next_id(receipts.name)
     row: Row = (
-        *(receipt.job, receipt.lane, receipt.key, receipt.run, receipt.records, receipt.size),
+        *(made, receipt.job, receipt.lane, receipt.key, receipt.run, receipt.records, receipt.size),
         *(receipt.origin, receipt.spooled_at, receipt.delivered_at, receipt.attempts, receipt.method),
-        *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body),
+        *(receipt.url, answer.status, answer.reason, dump_headers(answer.headers), answer.body, message),
     )
-    made = db.run(_INSERT_RECEIPT, row).lastrowid or 0
+    db.run(_INSERT_RECEIPT, row)
     if receipt.record_keys:
         key_index.keep(db, made, receipt.record_keys)
     return made

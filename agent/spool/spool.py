@@ -227,11 +227,11 @@ class Spool(FilesApi, LettersApi, MemoryApi, PartsApi, PausesApi, ReceiptsApi, W
                 self._durably(lambda db: settle.bury_damaged(db, damaged, self._clock.now()))
             return found
 
-        return self._read(work)
+        return self._thread.submit(work, writes=False, regardless=True)
 
     def ack(self, message: Message, receipt: Receipt) -> Pending[None]:
         """Message → receipt. Again for the same message: no effect."""
-        return self._thread.submit(lambda db: settle.ack(db, message, receipt), owes=True)
+        return self._thread.submit(lambda db: settle.ack(db, message, receipt), regardless=True)
 
     def bury(self, message: Message, letter: DeadLetter) -> Pending[None]:
         """Message → dead letter, durable. Again for the same message: no effect."""

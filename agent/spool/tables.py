@@ -111,6 +111,7 @@ receipts = Table(
     a_text("url"),
     Column("status", Integer),
     *(a_text(name) for name in ("answer", "answer_headers", "answer_body")),
+    Column("message", BIG),  # that it was delivered whole by this, and may still have to leave the queue
     Index("receipts_of_key", "key"),
     sqlite_autoincrement=True,
 )

@@ -14,37 +14,24 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from agent.errors import StateError
 from agent.logs import get_log
 from agent.spool.database import Database, is_damage, needs_new_connection, translate
-from agent.spool.owed import forgive, pay
+from agent.spool.paying import pay
 from agent.spool.pending import Pending, Waiter, wake
+from agent.spool.transaction import GroupLostError, Piece, transact
 
 log = get_log("spool")
 T = TypeVar("T")
 
 GROUP_PIECES = 256
+PAY_AFTER = 0.05
+"""Seconds without work after which what is owed is paid."""
+PAY_AGAIN = 1.0
+"""The same when that could not be done."""
 GROUP_BYTES = 32_000_000  # bounds memory in the WAL index and the time that an ack waits for a big append
-
-
-class Piece(NamedTuple, Generic[T]):
-    """One thing to do. `work` may be run again when its group failed, so it keeps no state."""
-
-    work: Callable[[Database], T]
-    pending: Pending[T]
-    writes: bool
-    durable: bool
-    """The commit waits for the disk."""
-    weight: int
-    """Bytes that it writes, roughly."""
-    owes: bool = False
-    """It leaves sums to be paid (see `owed`), and looks at nothing that they change."""
-
-
-class _GroupLostError(Exception):
-    """SQLite rolled the whole transaction back (disk full, I/O error)."""
 
 
 class DatabaseThread:
@@ -56,6 +43,7 @@ class DatabaseThread:
         self._queue: SimpleQueue[Piece[Any] | None] = SimpleQueue()
         self._carried: Piece[Any] | None = None
         self._closed = False
+        self._patience = PAY_AFTER
         self._gate = threading.Lock()  # nothing may be queued behind the end mark
         self.on_append: Callable[[str], None] | None = None
         self._thread = threading.Thread(target=self._live, name="spool", daemon=True)
@@ -78,7 +66,7 @@ class DatabaseThread:
         writes: bool = True,
         durable: bool = False,
         weight: int = 0,
-        owes: bool = False,
+        regardless: bool = False,
     ) -> Pending[T]:
         """Queue it. After `close` the pending fails with StateError."""
         pending: Pending[T] = Pending()
@@ -86,7 +74,7 @@ class DatabaseThread:
             if self._closed:
                 pending.set_exception(StateError("the spool is closed"))
             else:
-                self._queue.put(Piece(work, pending, writes, durable, weight, owes))
+                self._queue.put(Piece(work, pending, writes, durable, weight, regardless))
         return pending
 
     def close(self) -> None:
@@ -99,7 +87,7 @@ class DatabaseThread:
 
     def _live(self) -> None:
         while True:
-            first = self._carried or self._queue.get()
+            first = self._carried or self._next()
             self._carried = None
             if first is None:
                 break
@@ -111,8 +99,37 @@ class DatabaseThread:
                 _fail(group, error)
             if ended:
                 break
+            if self._db is not None and self._db.owed.is_enough:
+                self._pay()
+        self._pay()
         if self._db is not None:
             self._db.close()
+
+    def _next(self) -> Piece[Any] | None:
+        while self._db is not None and self._db.owed:
+            try:
+                return self._queue.get(timeout=self._patience)
+            except Empty:
+                self._pay()
+        return self._queue.get()
+
+    def _pay(self) -> None:
+        """What is owed, in a transaction of its own. What cannot be paid now is owed on."""
+        db, self._patience = self._db, PAY_AFTER
+        if db is None or not db.owed:
+            return
+        try:
+            db.begin(durable=False)
+            pay(db)
+            db.commit()
+        except sqlite3.Error as error:
+            self._patience = PAY_AGAIN
+            with contextlib.suppress(sqlite3.Error):
+                db.rollback()
+            if needs_new_connection(error):
+                self._renew(error)
+            else:
+                log.debug("what is delivered stays in the queue for now", error=str(error))
 
     def _gather(self, first: Piece[Any]) -> tuple[list[Piece[Any]], bool]:
         group, weight = [first], first.weight
@@ -131,6 +148,8 @@ class DatabaseThread:
         return group, False
 
     def _do(self, group: list[Piece[Any]]) -> None:
+        if not any(piece.writes for piece in group) and not all(piece.regardless for piece in group):
+            self._pay()  # on a full disk what only reads goes on all the same
         db = self._db
         if db is None:
             try:
@@ -140,8 +159,8 @@ class DatabaseThread:
                 return
             log.info("the state database is back")
         try:
-            results = _transact(db, group)
-        except _GroupLostError as lost:
+            results = transact(db, group)
+        except GroupLostError as lost:
             self._group_failed(group, lost.__cause__ or lost)
             return
         self._tell(db)
@@ -163,6 +182,7 @@ class DatabaseThread:
         if len(group) == 1:
             group[0].pending.set_exception(translate(error))
             return
+        self._pay()  # it may make the room that was missing
         for piece in group:
             self._do([piece])
 
@@ -185,63 +205,6 @@ class DatabaseThread:
                 self.on_append(job)
             except Exception as error:  # noqa: BLE001 - the listener's trouble is not the spool's
                 log.bug("the listener of the spool failed", error, job=job)
-
-
-def _transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseException]:
-    """Each piece's result in a tuple, or its error. Raises _GroupLostError: nothing was done."""
-    db.appended = []
-    forgive(db)
-    writes = any(piece.writes for piece in group)
-    if writes and len(group) == 1:
-        return [_transact_alone(db, group[0])]
-    try:
-        if writes:
-            db.begin(durable=any(piece.durable for piece in group))
-        results = [_do_piece(db, piece) for piece in group]
-        if writes:
-            pay(db)
-            db.commit()
-    except (_GroupLostError, sqlite3.Error) as error:
-        db.appended = []
-        with contextlib.suppress(sqlite3.Error):
-            db.rollback()
-        cause = error.__cause__ if isinstance(error, _GroupLostError) else error
-        raise _GroupLostError from cause
-    return results
-
-
-def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
-    """The same for a piece that is a group by itself: what fails is undone with its transaction."""
-    try:
-        db.begin(durable=piece.durable)
-        try:
-            result = piece.work(db)
-            pay(db)
-        except Exception as error:
-            if not db.raw.in_transaction or needs_new_connection(error):
-                raise _GroupLostError from error
-            db.rollback()
-            db.appended = []
-            return error
-        db.commit()
-    except (_GroupLostError, sqlite3.Error) as error:
-        db.appended = []
-        with contextlib.suppress(sqlite3.Error):
-            db.rollback()
-        cause = error.__cause__ if isinstance(error, _GroupLostError) else error
-        raise _GroupLostError from cause
-    return (result,)
-
-
-def _do_piece(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
-    if not piece.owes:
-        pay(db)  # what goes wrong here is the whole group's matter
-    try:
-        return (piece.work(db),)
-    except Exception as error:
-        if piece.writes:
-            raise _GroupLostError from error
-        return error
 
 
 def _fail(group: list[Piece[Any]], error: BaseException) -> None:

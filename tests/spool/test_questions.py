@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from agent.spool import look, questions
+from agent.spool import look, questions, views
+from agent.spool.readonly import connect_readonly
+from agent.spool.tables import metadata
 
 FILE = Path(look.__file__).with_name("find.sql")
 
@@ -21,6 +23,19 @@ def test_the_text_is_what_comes_out_of_the_questions():
     assert {name: text.strip() for name, text in look.texts().items()} == {
         name: questions.text_of(one) for name, one in questions.QUESTIONS.items()
     }
+
+
+def test_the_views_are_what_comes_out_of_their_statements():
+    text = FILE.with_name("views.sql")
+    if os.environ.get("WRITE_EXPECTED"):
+        text.write_text(views.written(), encoding="utf-8")
+    assert text.read_text(encoding="utf-8") == views.written()
+
+
+def test_a_view_has_the_columns_of_its_table_in_their_order():
+    for name in ("messages", "jobs", "files"):
+        columns = [column.name for column in views.VIEWS[name].selected_columns]
+        assert columns == [column.name for column in metadata.tables[name].columns]
 
 
 @pytest.mark.usefixtures("spool")
@@ -37,7 +52,7 @@ def test_the_text_is_what_comes_out_of_the_questions():
     ],
 )
 def test_a_question_reads_no_more_than_it_must(state, question, plan):
-    with sqlite3.connect(state / "state.db") as db:
+    with closing(connect_readonly(state / "state.db").raw) as db:
         names = ("key", "part", "behind", "mark", "mark_bytes", "of_part")
         steps = db.execute(f"EXPLAIN QUERY PLAN {look.texts()[question]}", dict.fromkeys(names, 1)).fetchall()
     assert any(plan in step[3] for step in steps), steps

@@ -106,7 +106,43 @@ class Queue(RuleBasedStateMachine):
         self.spool = open_spool(self.folder)
         assert self.spool.recovered is None
 
+    @rule(job=st.sampled_from(JOBS), lane=st.sampled_from(LANES), count=st.integers(2, 9), dies=st.booleans())
+    def deliver(self, job, lane, count, dies):
+        """Several leave one after the other, as a lane lets them; and nothing else happens before a kill."""
+        gone = self.spool.oldest(job, lane, limit=count).result()
+        assert [message.key for message in gone] == self.visible(job, lane)[:count]
+        for message in gone:
+            self.spool.ack(message, receipt(message)).result()
+            self.spool.ack(message, receipt(message)).result()  # again: no effect
+        self.delivered[job] += len(gone)
+        self.records[job] += sum(message.records for message in gone)
+        keys = {message.key for message in gone}
+        self.waiting = [each for each in self.waiting if each[2] not in keys]
+        if dies:
+            self.kill()
+
+    @rule()
+    def kill(self):
+        """What lies on the disk at this moment is all that is left."""
+        copy = Path(tempfile.mkdtemp())
+
+        def take(_):  # in the one thread that writes
+            for each in self.folder.glob("state.db*"):
+                shutil.copyfile(each, copy / each.name)
+
+        self.spool._thread.submit(take, writes=False, regardless=True).result()
+        self.spool.close()
+        shutil.rmtree(self.folder)
+        self.folder = copy
+        self.spool = open_spool(copy)
+        assert self.spool.recovered is None
+
     @invariant()
+    def all_is_as_it_should(self):
+        self.the_counters_are_right()  # as they lie there, also where something is owed
+        self.each_lane_shows_what_it_should()
+        self.a_file_is_settled_once_its_messages_have_left()
+
     def each_lane_shows_what_it_should(self):
         for job in JOBS:
             for lane in LANES:
@@ -115,7 +151,6 @@ class Queue(RuleBasedStateMachine):
         lanes = [(job, lane) for job in JOBS for lane in LANES if self.visible(job, lane)]
         assert self.spool.lanes().result() == lanes
 
-    @invariant()
     def the_counters_are_right(self):
         with Reader.open(self.folder) as reader:
             for each in reader.overview():
@@ -132,7 +167,6 @@ class Queue(RuleBasedStateMachine):
                 assert each.waiting_records == sum(records for records, _ in left)
                 assert each.waiting_bytes == sum(size for _, size in left)
 
-    @invariant()
     def a_file_is_settled_once_its_messages_have_left(self):
         alive = {file for *_, file in self.waiting} | set(self.held)
         settled = {each.file.id for each in self.spool.settled_files().result()}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest version: four digits that only grow, so that a newer one is known as such."""
 
 
