@@ -21,8 +21,10 @@ from agent.logs import get_log
 
 log = get_log("cores")
 
-LOOK_EVERY = 1.0
-"""Seconds between two looks."""
+LOOK_EVERY = 0.25
+"""Seconds between two looks while they run anywhere: a short burst gains, too."""
+STAY = 1.0
+"""The same while they are kept: whether they are crowded shows in a longer while only."""
 BUSY = 0.03
 """Share of a core that a busy thread takes."""
 CROWDED = 0.25
@@ -58,7 +60,7 @@ class Together:
         try:
             before, at = self._read(), self._clock.monotonic()
             while True:
-                await self._clock.sleep(LOOK_EVERY)
+                await self._clock.sleep(LOOK_EVERY if self.core is None else STAY)
                 now, then = self._read(), self._clock.monotonic()
                 self._look(before, now, max(then - at, 1e-3), then)
                 before, at = now, then

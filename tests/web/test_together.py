@@ -19,7 +19,7 @@ FOUR = frozenset({0, 1, 2, 3})
 
 
 class ScriptedCores:
-    """Each second of the script: what loop and spool ran and waited in it."""
+    """Each look of the script: what loop and spool ran and waited since the last one."""
 
     def __init__(self, *script, error=None):
         self.script, self.error = list(script), error
@@ -57,7 +57,7 @@ async def looked(cores, among=FOUR):
 
 
 WORKS = ((0.4, 0.1), (0.3, 0.1))
-RESTS = ((0.01, 0.0), (0.4, 0.0))
+RESTS = ((0.005, 0.0), (0.4, 0.0))
 CROWDED = ((0.3, 0.6), (0.2, 0.3))
 TOGETHER = [(LOOP, {2}), (SPOOL, {2})]
 APART = [(LOOP, set(FOUR)), (SPOOL, set(FOUR))]
@@ -76,11 +76,11 @@ async def test_what_they_wait_for_each_other_is_no_crowd():
 
 
 async def test_who_is_crowded_out_comes_back_after_a_while():
-    seconds = round(NOT_AGAIN / LOOK_EVERY)
-    cores = ScriptedCores(WORKS, CROWDED, *[WORKS] * (seconds - 1))
+    looks = round(NOT_AGAIN / LOOK_EVERY)
+    cores = ScriptedCores(WORKS, CROWDED, *[WORKS] * (looks - 1))
     await looked(cores)
     assert cores.kept == [*TOGETHER, *APART]
-    cores = ScriptedCores(WORKS, CROWDED, *[WORKS] * seconds)
+    cores = ScriptedCores(WORKS, CROWDED, *[WORKS] * looks)
     await looked(cores)
     assert cores.kept == [*TOGETHER, *APART, *TOGETHER, *APART]
 
