@@ -122,14 +122,16 @@ class DatabaseThread:
             db.begin(durable=False)
             pay(db)
             db.commit()
-        except sqlite3.Error as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the next piece is waited for
             self._patience = PAY_AGAIN
             with contextlib.suppress(sqlite3.Error):
                 db.rollback()
             if needs_new_connection(error):
                 self._renew(error)
-            else:
+            elif isinstance(error, sqlite3.Error):
                 log.debug("what is delivered stays in the queue for now", error=str(error))
+            else:
+                log.bug("what is delivered stays in the queue", error)
 
     def _gather(self, first: Piece[Any]) -> tuple[list[Piece[Any]], bool]:
         group, weight = [first], first.weight
