@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.commands.moments import moment_of
+from agent.commands.moments import MOMENT, WAYS, moment_of
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, moment, note, printable, table
 from agent.phrases import number, rfc3339
@@ -39,9 +39,7 @@ Examples:
 @state_option
 @output_option
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
-@click.option(
-    "--since", default="", help="Only runs due since then: 2h or 7d ago, a date, or a date and time."
-)
+@click.option("--since", metavar=MOMENT, default="", help=f"Only runs due since then: {WAYS}.")
 @click.option("--only", default=None, type=click.Choice(STATES), help="Only runs that ended so.")
 @click.argument("job")
 def command(  # noqa: PLR0917 - one for each option
