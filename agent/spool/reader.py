@@ -12,6 +12,7 @@ from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool import letters, memory, pauses, queue, windows
 from agent.spool.database import Database, Statement, Value, rows_of
+from agent.spool.files import settled
 from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.outside import Outside
 from agent.spool.rows import RowDict, file_of, receipt_of, run_of
@@ -24,6 +25,7 @@ from agent.spool.values import (
     JobOverview,
     PauseRow,
     RunRow,
+    SettledFile,
     WindowMark,
 )
 from agent.trace import LaneWait
@@ -151,6 +153,10 @@ class Reader(Outside):
     def files(self, job: str, limit: int = 100) -> list[FileRow]:
         """Source files that the job has met, newest first."""
         return self._rows(file_of, _FILES, job=job, limit=limit)
+
+    def settled_files(self) -> list[SettledFile]:
+        """Files none of whose messages waits any more and that are not finished, oldest first."""
+        return self._ask(settled, [])
 
 
 def _overview(db: Database) -> list[JobOverview]:
