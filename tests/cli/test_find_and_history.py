@@ -277,7 +277,7 @@ def test_history_lists_the_runs_the_newest_first(call, folder, runs):
     assert code == 0
     assert "\x1b" not in out
     lines = [line.split() for line in out.splitlines()]
-    assert lines[0] == ["RUN", "DUE", "TRIGGER", "STATE", "RECORDS", "REQUESTS", "TOOK", "REASON"]
+    assert lines[0] == ["RUN", "DUE", "TRIGGER", "STATE", "RECORDS", "REQUESTS", "TOOK", "FATES", "REASON"]
     assert [line[0] for line in lines[1:]] == ["4", "3", "2", "1"]
     assert "skipped" in lines[1]
     assert "no such\\u0007file" in out
