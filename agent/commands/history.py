@@ -14,7 +14,7 @@ import click
 from agent.commands.moments import MOMENT, WAYS, moment_of
 from agent.commands.options import config_option, output_option, print_json, state_folder, state_option
 from agent.commands.screen import age, bad, moment, note, printable, table
-from agent.errors import AgentError
+from agent.errors import AgentError, UsageError
 from agent.phrases import number, rfc3339
 
 if TYPE_CHECKING:
@@ -44,9 +44,7 @@ Examples:
 @click.option("--limit", default=20, show_default=True, type=click.IntRange(min=1), help="At most so many.")
 @click.option("--since", metavar=MOMENT, default="", help=f"Only runs due since then: {WAYS}.")
 @click.option("--only", default=None, type=click.Choice(STATES), help="Only runs that ended so.")
-@click.option(
-    "--run", "number", default=None, type=click.IntRange(min=1), help="Only the run with this number."
-)
+@click.option("--run", "one", default=None, type=click.IntRange(min=1), help="Only the run with this number.")
 @click.argument("job")
 def command(  # noqa: PLR0917 - one for each option
     config: Path,
@@ -55,7 +53,7 @@ def command(  # noqa: PLR0917 - one for each option
     limit: int,
     since: str,
     only: str | None,
-    number: int | None,
+    one: int | None,
     job: str,
 ) -> int:
     """List the runs of a job, the newest first: when due, what was read, how it ended, what became of it.
@@ -64,32 +62,34 @@ def command(  # noqa: PLR0917 - one for each option
     looked up in receipts and dead letters, in a list only as far as that is quick ("?": not known); with
     --run much further.
     """
+    if one is not None and (since or only):
+        raise UsageError("--run names one run", hint="leave --since and --only out")
     from agent.spool import Reader  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     begin = moment_of("--since", since, time.time()) if since else -math.inf
     with Reader.open(state_folder(config, state)) as reader:
-        if number is None:
+        if one is None:
             asked = reader.runs(job, limit, since=begin, state=only or "")
         else:
-            asked = _one(reader, job, number)
-        runs = reader.fates(asked, deep=number is not None)
+            asked = _only(reader, job, one)
+        runs = reader.fates(asked, deep=one is not None)
     if output == "json":
         print_json([_as_json(run, fates) for run, fates in runs])
     elif not runs:
         click.echo(f"no runs of {printable(job)}" + (f" that are {only}" if only else ""))
     else:
         click.echo(_as_table(runs))
-        if number is None and any(None in dataclasses.astuple(fates) for _, fates in runs):
+        if one is None and any(None in dataclasses.astuple(fates) for _, fates in runs):
             words = "?: not looked for, since there are too many receipts, letters or messages"
             click.echo(note(f"{words}; --run looks further"), err=True)
     return 0
 
 
-def _one(reader: Reader, job: str, number: int) -> list[RunRow]:
-    run = reader.run(job, number)
+def _only(reader: Reader, job: str, one: int) -> list[RunRow]:
+    run = reader.run(job, one)
     if run is None:
         hint = f"push-agent history {job} lists those that are kept"
-        raise AgentError(f"there is no run {number} of {printable(job)}", hint=hint)
+        raise AgentError(f"there is no run {one} of {printable(job)}", hint=hint)
     return [run]
 
 

@@ -187,6 +187,8 @@ def test_one_run_is_asked_for_by_its_number(call, folder, spool, clock):
     assert err == (
         f"error: there is no run {gps} of trips\n  hint: push-agent history trips lists those that are kept\n"
     )
+    code, _, err = ask(call, folder, "--run", first, "--only", "done")
+    assert (code, err) == (2, "error: --run names one run\n  hint: leave --since and --only out\n")
 
 
 # ---------------------------------------------------------------------------------- what it costs
