@@ -31,8 +31,12 @@ class Calm:
 
     @classmethod
     def before(cls, path: Path) -> Self:
-        """As it lies now. Its folder may be missing."""
-        return cls(path=path, mark=None if is_locked(path.parent) else _mark(path))
+        """As it lies now. Its folder may be missing, or closed to us: connecting says that."""
+        try:
+            owned = is_locked(path.parent)
+        except OSError:
+            owned = False
+        return cls(path=path, mark=None if owned else _mark(path))
 
     def is_over(self) -> bool:
         """Whether somebody has written into it since."""
@@ -43,6 +47,6 @@ def _mark(path: Path) -> tuple[int, ...]:
     """Every write into it changes its time, and a process starts more slowly than that clock ticks."""
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except OSError:
         return ()
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns

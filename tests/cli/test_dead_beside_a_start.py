@@ -95,3 +95,11 @@ def test_a_state_is_calm_until_somebody_writes_and_one_with_an_owner_needs_no_ca
     assert (beside.mark, beside.is_over()) == (None, False)
     nothing = Calm.before(tmp_path / "nothing/state.db")
     assert (nothing.mark, nothing.is_over()) == ((), False)
+
+
+def test_a_state_that_cannot_be_looked_at_is_for_connecting_to_tell(tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    closed = Calm.before(tmp_path / "file/state/state.db")
+    assert (closed.mark, closed.is_over()) == ((), False)
+    with Reader.open(tmp_path / "file/state") as reader:
+        assert reader.overview() == []
