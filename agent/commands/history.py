@@ -18,7 +18,8 @@ from agent.errors import AgentError, UsageError
 from agent.phrases import number, rfc3339
 
 if TYPE_CHECKING:
-    from agent.spool import Fates, Reader, RunRow
+    from agent.spool import Reader, RunRow
+    from agent.spool.values import Fates
 
 STATES = ("collecting", "done", "failed", "stopped", "interrupted", "skipped")
 REASON_SHOWN = 100

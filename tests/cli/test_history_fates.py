@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from agent.parts import Progress
-from agent.spool import Fates, Left, Reader, fates
+from agent.spool import Left, Reader, fates
+from agent.spool.values import Fates
 from tests.support.clock import FakeClock
 from tests.support.spool import draft, letter, open_spool, receipt, stamp
 
