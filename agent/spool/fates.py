@@ -26,7 +26,7 @@ from agent.spool.database import Database, Statement
 from agent.spool.tables import dead, edits, jobs, messages, receipts
 from agent.spool.values import Fates, RunRow
 
-_FIRST_PIECE = 2_000  # receipts; each further piece is twice as large
+_FIRST_PIECE = 100  # receipts at least; each further piece is twice as large
 _SLACK = 2.0  # seconds: acks of several lanes that are committed together are not sorted by their times
 
 _COUNTED = Statement(select(jobs.c.waiting + jobs.c.held, jobs.c.dead).where(jobs.c.job == bindparam("job")))
@@ -177,9 +177,9 @@ def _receipts(db: Database, run: RunRow, wanted: int, most: int) -> _Gone:
         return _Gone(delivered=0, superseded=0, looked_at=0, to_the_end=oldest is None)
     begin = at = _first_since(db, run.started_at - _SLACK, oldest, newest)
     delivered = superseded = 0
-    piece = _FIRST_PIECE
+    piece = max(_FIRST_PIECE, run.messages)
     while at <= newest and delivered + superseded < wanted and at - begin < most:
-        last = min(at + piece, begin + most) - 1
+        last = min(at + piece, begin + most, newest + 1) - 1
         good, useless = db.execute(_IN, first=at, last=last, run=run.id).fetchone() or (0, 0)
         delivered, superseded = delivered + int(good), superseded + int(useless)
         at, piece = last + 1, piece * 2

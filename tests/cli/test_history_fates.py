@@ -234,8 +234,17 @@ def test_other_receipts_before_and_after_a_run_cost_next_to_nothing(folder, spoo
             deliver(spool, clock)
     among = steps_of(folder, "trips")
     assert alone > 0
-    # Two runs now, each with a first piece of 2,000 receipts: some ten steps for each of them.
-    assert among < alone + 2 * 2_000 * 12 / 100
+    # Two runs now, each with pieces of 100 and 200 receipts at most: some ten steps for each of them.
+    assert among < alone + 2 * 300 * 12 / 100
+
+
+def test_small_runs_are_charged_for_the_few_receipts_that_were_looked_at(folder, spool, clock):
+    for _ in range(100):
+        clock.tick(30)
+        begin(spool, 1)
+        deliver(spool, clock)
+    budget = fates.Budget(each=1_000, together=100 * 100)
+    assert set(asked(folder, budget).values()) == {replace(ALL, delivered=1)}
 
 
 def test_more_than_ten_thousand_waiting_messages_are_not_looked_through(call, folder, spool, clock):
