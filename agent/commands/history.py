@@ -153,7 +153,7 @@ def _fates(run: RunRow, fates: Fates) -> str:
         "superseded": fates.superseded,
         "dead": fates.dead,
         "waiting": fates.waiting,
-        "no longer kept": fates.others,
+        "no longer kept": fates.other,
     }
     words = [f"{number(count)} {name}" for name, count in counts.items() if count]
     return ", ".join([*words, "?"] if None in counts.values() else words)

@@ -26,7 +26,7 @@ from agent.spool.database import Database, Statement
 from agent.spool.tables import dead, edits, jobs, messages, receipts
 from agent.spool.values import Fates, RunRow
 
-_FIRST_PIECE = 100  # receipts at least; each further piece is twice as large
+_FIRST_PIECE = 100  # receipts at least; a further one is half of what was looked at
 _SLACK = 2.0  # seconds: acks of several lanes that are committed together are not sorted by their times
 
 _COUNTED = Statement(select(jobs.c.waiting + jobs.c.held, jobs.c.dead).where(jobs.c.job == bindparam("job")))
@@ -90,7 +90,7 @@ class Budget:
 
 
 # 0.1 to 0.3 µs of a processor for each receipt; 1.2 µs when the disk has to be waited for.
-LISTED = Budget(each=50_000, together=400_000)
+LISTED = Budget(each=50_000, together=500_000)
 DEEP = Budget(each=5_000_000, together=5_000_000)
 
 
@@ -140,13 +140,13 @@ def _fates(run: RunRow, died: _Fallen, waits: int | None, gone: _Gone, wanted: i
         waits = waits or 0
     elif not gone.to_the_end:
         return Fates(dead=died.records, waiting=waits)
-    others = None if waits is None else max(0, run.records - died.of_messages - waits - gone.records)
+    other = None if waits is None else max(0, run.records - died.of_messages - waits - gone.records)
     return Fates(
         delivered=gone.delivered,
         superseded=gone.superseded,
         dead=died.records,
         waiting=waits,
-        others=others,
+        other=other,
     )
 
 
@@ -182,7 +182,8 @@ def _receipts(db: Database, run: RunRow, wanted: int, most: int) -> _Gone:
         last = min(at + piece, begin + most, newest + 1) - 1
         good, useless = db.execute(_IN, first=at, last=last, run=run.id).fetchone() or (0, 0)
         delivered, superseded = delivered + int(good), superseded + int(useless)
-        at, piece = last + 1, piece * 2
+        at = last + 1
+        piece = max(_FIRST_PIECE, (at - begin) // 2)
     return _Gone(delivered=delivered, superseded=superseded, looked_at=at - begin, to_the_end=at > newest)
 
 

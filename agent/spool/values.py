@@ -91,7 +91,7 @@ class Fates:
     """In letters that are kept; bad records too, which count in none of the run's messages."""
     waiting: int | None = None
     """Held ones too."""
-    others: int | None = None
+    other: int | None = None
     """All of the rest: their receipts or letters are no longer kept, or they were taken back unsent."""
 
 

@@ -16,7 +16,7 @@ from tests.support.clock import FakeClock
 from tests.support.spool import draft, letter, open_spool, receipt, stamp
 
 NOW = FakeClock().now()
-ALL = Fates(delivered=0, superseded=0, dead=0, waiting=0, others=0)
+ALL = Fates(delivered=0, superseded=0, dead=0, waiting=0, other=0)
 
 
 @pytest.fixture
@@ -94,7 +94,7 @@ def ask(call, folder, *words):
 
 def test_each_record_of_a_run_has_one_fate(call, folder, all_fates):
     found = told(folder)[all_fates]
-    assert found == Fates(delivered=4, superseded=1, dead=2, waiting=3, others=0)
+    assert found == Fates(delivered=4, superseded=1, dead=2, waiting=3, other=0)
     code, out, err = ask(call, folder, "--output", "json")
     assert (code, err) == (0, "")
     assert json.loads(out)[0]["fates"] == {
@@ -102,7 +102,7 @@ def test_each_record_of_a_run_has_one_fate(call, folder, all_fates):
         "superseded_records": 1,
         "dead_records": 2,
         "waiting_records": 3,
-        "others_records": 0,
+        "other_records": 0,
     }
     assert "  4 delivered, 1 superseded, 2 dead, 3 waiting" in ask(call, folder)[1]
 
@@ -136,7 +136,7 @@ def test_what_is_in_no_receipt_and_no_letter_any_more_is_not_called_delivered(ca
     spool.ack(first, receipt(first)).result()
     spool.bury(second, letter(second)).result()
     spool.drop_dead(1).result()
-    assert told(folder)[run] == replace(ALL, delivered=2, others=3)
+    assert told(folder)[run] == replace(ALL, delivered=2, other=3)
     assert "  2 delivered, 3 no longer kept" in ask(call, folder)[1]
 
 
@@ -146,7 +146,7 @@ def test_what_a_failed_run_took_back_was_not_delivered(folder, spool):
     spool.append(run, [draft(records=4)], file=file).result()
     assert told(folder)[run] == replace(ALL, waiting=4), "held ones wait"
     spool.abandon_file(file, "a bad row").result()
-    assert told(folder)[run] == replace(ALL, others=4)
+    assert told(folder)[run] == replace(ALL, other=4)
 
 
 def test_a_letter_counts_as_it_was_collected_however_it_is_edited_and_as_it_is_sent_again(
@@ -234,7 +234,7 @@ def test_other_receipts_before_and_after_a_run_cost_next_to_nothing(folder, spoo
             deliver(spool, clock)
     among = steps_of(folder, "trips")
     assert alone > 0
-    # Two runs now, each with pieces of 100 and 200 receipts at most: some ten steps for each of them.
+    # Two runs now, each with some pieces of 100 receipts: some ten steps for each of them.
     assert among < alone + 2 * 300 * 12 / 100
 
 
