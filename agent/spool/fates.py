@@ -91,7 +91,7 @@ class Budget:
 
 # 0.1 to 0.3 µs of a processor for each receipt; 1.2 µs when the disk has to be waited for.
 LISTED = Budget(each=50_000, together=500_000)
-DEEP = Budget(each=5_000_000, together=5_000_000)
+DEEP = Budget(each=5_000_000, together=5_000_000, others=100_000)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
