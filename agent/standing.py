@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TypeAlias
 
 from agent.config.model import Job
 from agent.limit import Limit
 from agent.pauses.wish import read_over
-from agent.spool import PauseRow
+from agent.spool import PauseRow, SettledFile
 from agent.status import SpoolStatus
 from agent.status_parts import PauseStatus
+from agent.unmoved import UnmovedFile
 
 Paused: TypeAlias = "Mapping[tuple[str, str], Sequence[PauseRow]]"
 
@@ -47,6 +49,39 @@ def _pause(row: PauseRow) -> PauseStatus:
         since_at=row.since,
         until_at=row.until,
     )
+
+
+_NOBODY = "push-agent does not run, which moves it where its job says"
+_START = "start push-agent (where it could not be moved before, the log says why)"
+
+
+def left_lying(settled: Sequence[SettledFile]) -> Mapping[str, tuple[UnmovedFile, ...]]:
+    """By job: files that are dealt with and that nobody moves, since no daemon runs.
+
+    Why the last one did not is not in the state: it could not, or it ended before. Blocks.
+    """
+    if not settled:
+        return {}
+    from agent.collect.files import AGAIN  # noqa: PLC0415 - seldom, and collecting costs 350 ms
+
+    found: defaultdict[str, list[UnmovedFile]] = defaultdict(list)
+    for one in settled:
+        row = one.file
+        # It is to be read again, where it lies; and what is no path was a page.
+        if not row.reason.startswith(AGAIN) and row.path.startswith("/") and _lies_there(Path(row.path)):
+            found[row.job].append(UnmovedFile(path=row.path, reason=_NOBODY, hint=_START))
+    return {job: tuple(files) for job, files in found.items()}
+
+
+def _lies_there(path: Path) -> bool:
+    """False for one that was moved by a process that died before it could note that, or by a person."""
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:  # a folder that only the agent may look into
+        return True
+    return True
 
 
 def filled(spool: SpoolStatus, messages: int) -> float:

@@ -94,7 +94,8 @@ class JobStatus:
     superseded: int = 0
     """Messages whose place a newer one took (`delivery.latest_by`), ever."""
     unmoved_files: int = 0
-    """Files that are dealt with and cannot be moved to `done` or `failed` now."""
+    """Files that are dealt with and cannot be moved to `done` or `failed` now; without a daemon: that lie
+    there, since nobody moves them."""
     unmoved: tuple[UnmovedFile, ...] = ()
     """The first few of them."""
     spool_limit: LimitStatus | None = None

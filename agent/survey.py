@@ -17,7 +17,7 @@ from agent.config.model import Job, Schedule
 from agent.connection_status import connection_status, stored_connection
 from agent.message import lane_number
 from agent.spool import BackfillRow, JobOverview, LaneWait, Reader, RunRow
-from agent.standing import by_name, filled, paused_job, paused_of
+from agent.standing import by_name, filled, left_lying, paused_job, paused_of
 from agent.status import (
     JobStatus,
     LaneStatus,
@@ -66,9 +66,15 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         backfills = reader.backfills()
         paused = by_name(reader.pauses())
         fits = reader.fits()
+        unmoved = left_lying(reader.settled_files()) if live is None else {}
     messages = sum(one.waiting + one.held for one in overviews.values())
     names = sorted(
-        {*overviews, *(live.jobs if live else ()), *(name for kind, name in paused if kind == "job")}
+        {
+            *overviews,
+            *unmoved,
+            *(live.jobs if live else ()),
+            *(name for kind, name in paused if kind == "job"),
+        }
     )
     if live is None:
         connections = tuple(
@@ -91,7 +97,7 @@ def survey(state: Path, now: float, live: Live | None = None) -> Snapshot:
         spool=replace(spool, messages=messages, used_ratio=filled(spool, messages)),
         jobs=tuple(
             replace(
-                _job(name, overviews.get(name), now, live),
+                _job(name, overviews.get(name), now, live, unmoved.get(name, ())),
                 windows_done_at=marks.get(name),
                 body_limit_bytes=fits[name].size if name in fits else None,
                 backfills=tuple(_backfill(row) for row in backfills if row.job == name),
@@ -116,9 +122,15 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _job(name: str, stored: JobOverview | None, now: float, live: Live | None) -> JobStatus:
+def _job(
+    name: str,
+    stored: JobOverview | None,
+    now: float,
+    live: Live | None,
+    lying: tuple[UnmovedFile, ...],
+) -> JobStatus:
     job = live.jobs.get(name) if live else None
-    unmoved = live.unmoved(name) if live else ()
+    unmoved = live.unmoved(name) if live else lying
     base = JobStatus(
         name=name,
         file=job.file if job else "",

@@ -100,7 +100,11 @@ def export_command(  # noqa: PLR0917 - one for each option
 
 
 def _letters(folder: Path, chosen: Chosen) -> Iterator[DeadLetter]:
-    """One after the other, in the order of their messages; one that goes meanwhile is passed over."""
+    """One after the other, in the order of their messages; one that goes meanwhile is passed over.
+
+    Without a daemon no lock is taken: nothing is written, and a daemon can start. What is read while it
+    begins to write is read again (see `agent.spool.calm`): as if it had run from the start.
+    """
     from agent.spool import Reader  # noqa: PLC0415 - beside its use
 
     for piece in pieces(folder, chosen):

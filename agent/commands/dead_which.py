@@ -7,12 +7,11 @@ import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from agent.commands.moments import seconds_of
+from agent.commands.moments import MOMENT, WAYS, moment_of, seconds_of
 from agent.errors import UsageError
 
 if TYPE_CHECKING:
@@ -25,8 +24,8 @@ _CLASS = re.compile(r"([1-5])xx", re.IGNORECASE)
 _SPAN = re.compile(r"([1-5][0-9]{2})(?:-([1-5][0-9]{2}))?")
 _OPTIONS = (
     click.option("--job", default="", help="Only of this job."),
-    click.option("--since", metavar="TIME", default="", help="Only what died since then."),
-    click.option("--until", metavar="TIME", default="", help="Only what died before."),
+    click.option("--since", metavar=MOMENT, default="", help=f"Only what died since then: {WAYS}."),
+    click.option("--until", metavar=MOMENT, default="", help=f"Only what died before: {WAYS}."),
     click.option("--older-than", metavar="DURATION", default="", help="Only what died longer ago than this."),
     click.option(
         "--status",
@@ -64,14 +63,14 @@ def which_of(  # noqa: PLR0917 - one for each option
     from agent.spool import Which  # noqa: PLC0415 - sqlalchemy costs 250 ms
 
     now = time.time()
-    ends = [_moment("--until", until, now)] if until else []
+    ends = [moment_of("--until", until, now)] if until else []
     if older_than:
         ends.append(now - seconds_of("--older-than", older_than))
     which = Which(
         job=job,
         reason=reason,
         key=key,
-        died_from=_moment("--since", since, now) if since else None,
+        died_from=moment_of("--since", since, now) if since else None,
         died_before=min(ends) if ends else None,
     )
     return _with_status(which, status) if status else which
@@ -91,11 +90,3 @@ def _with_status(which: Which, text: str) -> Which:
             hint = "write 422, 4xx, 400-409 or none; several with commas"
             raise UsageError(f"--status {given!r} is no HTTP status", hint=hint)
     return replace(which, statuses=tuple(spans), unanswered=unanswered)
-
-
-def _moment(option: str, text: str, now: float) -> float:
-    """A time, or how long ago. A time without a zone is one of this machine's."""
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError):
-        return now - seconds_of(option, text, " and no time such as 2026-01-31 or 2026-01-31T08:00")

@@ -6,6 +6,11 @@ from datetime import datetime
 
 from agent.errors import UsageError
 
+MOMENT = "TIME"
+"""How a moment is called in the usage of an option (click's metavar)."""
+WAYS = "2h or 7d ago, a date, or a date and time"
+"""How a moment may be written, for the help of an option."""
+
 
 def moment_of(option: str, text: str, now: float) -> float:
     """Seconds since 1970. Without a zone it is the machine's. Raises UsageError."""
@@ -22,11 +27,11 @@ def moment_of(option: str, text: str, now: float) -> float:
         raise UsageError(f"{option} {text!r} is no time", hint=hint) from None
 
 
-def seconds_of(option: str, text: str, more: str = "") -> float:
-    """A duration as it is written in YAML. Raises UsageError, with `more` behind its words."""
+def seconds_of(option: str, text: str) -> float:
+    """A duration as it is written in YAML. Raises UsageError."""
     from agent.config.units import UnitError, parse_duration  # noqa: PLC0415 - the config costs 150 ms
 
     try:
         return parse_duration(text).total_seconds()
     except UnitError as error:
-        raise UsageError(f"{option}: {error.message}{more}", hint=error.hint) from None
+        raise UsageError(f"{option}: {error.message}", hint=error.hint) from None

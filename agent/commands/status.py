@@ -169,6 +169,9 @@ def _trouble(job: dict[str, Any]) -> list[str]:
     if job["dead"] and job["expired"]:
         old = f"{counted(job['expired'], 'message')} too old to be sent"
         lines.append(note(f"{name}: ") + f"{old}: push-agent dead list --job {name} --reason expired")
+    if job["superseded"]:
+        useless = f"{counted(job['superseded'], 'message')} superseded"
+        lines.append(note(f"{name}: ") + f"{useless}: a newer one of the same value took its place")
     return lines
 
 

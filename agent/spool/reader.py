@@ -3,27 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import bindparam, func, or_, select
 
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
-from agent.spool import letters, memory, pauses, queue, windows
+from agent.spool import fates, letters, memory, pauses, queue, windows
+from agent.spool.calm import Calm
 from agent.spool.database import Database, Statement, Value, rows_of
+from agent.spool.files import settled
 from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.outside import Outside
+from agent.spool.readonly import ReadOnly
 from agent.spool.rows import RowDict, file_of, receipt_of, run_of
 from agent.spool.tables import files, jobs, messages, receipts, runs
 from agent.spool.values import (
     BackfillRow,
     ConfigRow,
+    Fates,
     FileRow,
     Fit,
     JobOverview,
     PauseRow,
     RunRow,
+    SettledFile,
     WindowMark,
 )
 from agent.trace import LaneWait
@@ -56,6 +63,7 @@ _RUNS = Statement(
     .order_by(runs.c.id.desc())
     .limit(bindparam("limit"))
 )
+_RUN_OF = Statement(select(runs).where(runs.c.id == bindparam("run"), runs.c.job == bindparam("job")))
 _FILES = Statement(
     select(files).where(files.c.job == bindparam("job")).order_by(files.c.id.desc()).limit(bindparam("limit"))
 )
@@ -63,6 +71,32 @@ _FILES = Statement(
 
 class Reader(Outside):
     """All that can be asked of one state folder. Made by `Reader.open`; use it in a `with`."""
+
+    def __init__(self, path: Path, reading: ReadOnly | None) -> None:
+        super().__init__(path, reading)
+        self._calm = Calm.before(path)
+
+    def _read(self, work: Callable[[sqlite3.Connection], T], empty: T) -> T:
+        """What is read while a daemon begins to write may be put together of two states: read again."""
+
+        def undisturbed(raw: sqlite3.Connection) -> T:
+            try:
+                found = work(raw)
+            except sqlite3.Error:
+                self._calm = Calm.before(self._path)  # it is connected to anew
+                raise
+            except Exception as error:  # a row of half-changed pages may make no sense
+                self._check_calm(error)
+                raise
+            self._check_calm()
+            return found
+
+        return super()._read(undisturbed, empty)
+
+    def _check_calm(self, error: Exception | None = None) -> None:
+        if self._calm.is_over():
+            self._calm = Calm.before(self._path)
+            raise sqlite3.OperationalError("another process began to write into it; try again") from error
 
     def _ask(self, work: Callable[[Database], T], empty: T) -> T:
         return self._read(lambda raw: work(Database(raw)), empty)
@@ -77,6 +111,15 @@ class Reader(Outside):
     def runs(self, job: str, limit: int = 20, *, since: float = -math.inf, state: str = "") -> list[RunRow]:
         """Newest first; those that were due since then, and ended so, where that is named."""
         return self._rows(run_of, _RUNS, job=job, limit=limit, since=since, state=state)
+
+    def fates(self, asked: Sequence[RunRow], *, deep: bool = False) -> list[tuple[RunRow, Fates]]:
+        """Runs of one job as they are now, and what became of each; deep: with seconds to look for it."""
+        budget = fates.DEEP if deep else fates.LISTED
+        return self._ask(lambda db: _fates(db, asked, budget), [])
+
+    def run(self, job: str, number: int) -> RunRow | None:
+        """One run of the job; None: it has none with this number, or it is not kept any more."""
+        return next(iter(self._rows(run_of, _RUN_OF, job=job, run=number)), None)
 
     def dead(self, job: str | None = None, limit: int = 100, *, reason: str = "") -> list[DeadLetter]:
         """Dead letters, newest first, with their bodies; of one job or reason only, where it is named."""
@@ -151,6 +194,21 @@ class Reader(Outside):
     def files(self, job: str, limit: int = 100) -> list[FileRow]:
         """Source files that the job has met, newest first."""
         return self._rows(file_of, _FILES, job=job, limit=limit)
+
+    def settled_files(self) -> list[SettledFile]:
+        """Files none of whose messages waits any more and that are not finished, oldest first."""
+        return self._ask(settled, [])
+
+
+def _fates(db: Database, asked: Sequence[RunRow], budget: fates.Budget) -> list[tuple[RunRow, Fates]]:
+    db.raw.execute("BEGIN")  # one moment: what leaves meanwhile is counted once
+    try:
+        rows = [run_of(row) for run in asked for row in rows_of(db, _RUN, run=run.id)]
+        found = fates.of_runs(db, rows[0].job, rows, budget) if rows else []
+        return list(zip(rows, found, strict=True))
+    finally:
+        if db.raw.in_transaction:
+            db.raw.execute("ROLLBACK")
 
 
 def _overview(db: Database) -> list[JobOverview]:

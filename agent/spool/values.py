@@ -82,6 +82,20 @@ class RunRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Fates:
+    """What became of the records of a run. None: it is not known, since looking for it costs too much."""
+
+    delivered: int | None = None
+    superseded: int | None = None
+    dead: int | None = None
+    """In letters that are kept; bad records too, which count in none of the run's messages."""
+    waiting: int | None = None
+    """Held ones too."""
+    other: int | None = None
+    """All of the rest: their receipts or letters are no longer kept, or they were taken back unsent."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class WindowMark:
     """How far the windows of a job are done."""
 

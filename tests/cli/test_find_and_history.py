@@ -13,6 +13,7 @@ from agent.finding import Finding
 from agent.spool import LaneWait
 from agent.trace import MOST_TOLD
 from agent.web.control import SOCKET, ControlServer
+from tests.cli.test_dead import HOW
 from tests.spool.test_receipt_keys import blob
 from tests.support.clock import FakeClock
 from tests.support.spool import draft, letter, open_spool, receipt
@@ -276,7 +277,7 @@ def test_history_lists_the_runs_the_newest_first(call, folder, runs):
     assert code == 0
     assert "\x1b" not in out
     lines = [line.split() for line in out.splitlines()]
-    assert lines[0] == ["RUN", "DUE", "TRIGGER", "STATE", "RECORDS", "REQUESTS", "TOOK", "REASON"]
+    assert lines[0] == ["RUN", "DUE", "TRIGGER", "STATE", "RECORDS", "REQUESTS", "TOOK", "FATES", "REASON"]
     assert [line[0] for line in lines[1:]] == ["4", "3", "2", "1"]
     assert "skipped" in lines[1]
     assert "no such\\u0007file" in out
@@ -316,8 +317,14 @@ def test_history_of_some_runs(call, folder, runs, words, found):
 
 def test_history_refuses_what_is_no_time_and_tells_when_there_is_nothing(call, folder):
     code, _, err = run(call, folder, "history", "trips", "--since", "yesterday")
-    assert (code, "--since 'yesterday' is no time" in err) == (2, True)
+    assert (code, err) == (2, f"error: --since 'yesterday' is no time\n{HOW}")
     assert run(call, folder, "history", "trips")[1] == "no runs of trips\n"
+
+
+def test_history_and_the_dead_letters_say_alike_how_a_moment_is_written(call):
+    told = [" ".join(call(*words, "--help")[1].split()) for words in (("history",), ("dead", "list"))]
+    assert ["--since TIME" in each for each in told] == [True, True]
+    assert ["since then: 2h or 7d ago, a date, or a date and time." in each for each in told] == [True, True]
 
 
 POSITIONS = """\

@@ -8,7 +8,10 @@ import signal
 
 import pytest
 
+from agent.collect.files import AGAIN
+from agent.message import receipt_for
 from tests.cli.conftest import PLANNING
+from tests.support.spool import OK, draft, open_spool, stamp
 
 EVENTS = """\
 job: events
@@ -122,6 +125,51 @@ def test_status_tells_of_a_file_that_cannot_be_moved_and_another_folder_helps_at
     world.until((world.drop / "sent/one.csv").exists, "it is moved to the other folder")
     world.until(lambda: not world.live("planning")["unmoved_files"], "there is nothing more to tell")
     assert len([one for one in sandbox.recorded() if one["endpoint"] == "planning"]) == 1
+
+
+def dealt_with(folder, names):
+    """Files that were delivered and that nobody has moved; what the spool has of each."""
+    spool = open_spool(folder.state)
+    run = spool.start_run("planning", 1.0, "every", "sha").result()
+    rows = {}
+    for name in names:
+        path = name if name.startswith("page") else str(folder.drop / name)
+        rows[name] = spool.open_file("planning", run, stamp(path), f"sha of {name}", hold=False).result()
+        spool.append(run, [draft()], file=rows[name]).result()
+        spool.release_file(rows[name]).result()
+    for message in spool.oldest("planning", 0, limit=100).result():
+        if message.file != rows.get("waits.csv"):
+            spool.ack(message, receipt_for(message, 2.0, 1, "POST", "https://target.test/in", OK)).result()
+    return spool, rows
+
+
+def test_status_without_a_daemon_tells_which_files_lie_there_though_they_are_dealt_with(call, folder):
+    names = ("one.csv", "moved.csv", "waits.csv", "finished.csv", "again.csv", "page 1")
+    for name in ("one.csv", "waits.csv", "finished.csv", "again.csv"):
+        (folder.drop / name).write_text("a\n1\n")
+    spool, rows = dealt_with(folder, names)
+    spool.finish_file(rows["finished.csv"], state="done", moved_to=None).result()
+    opened = spool.open_file("planning", 1, stamp(str(folder.drop / "again.csv")), "new", hold=True).result()
+    spool.abandon_file(opened, f"{AGAIN}the job changed in the middle").result()
+    spool.finish_file(rows["again.csv"], state="done", moved_to=None).result()
+    spool.close()
+    [job] = ask(call, folder, "status")["jobs"]
+    [file] = job["unmoved"]
+    assert (file["path"], job["unmoved_files"]) == (str(folder.drop / "one.csv"), 1)
+    told = read(call, folder, "status")
+    assert f"{folder.drop}/one.csv is dealt with, but cannot be moved: push-agent does not run" in told
+    assert "hint: start push-agent (where it could not be moved before, the log says why); it is not" in told
+
+
+def test_status_without_a_daemon_shows_some_of_many_files_that_lie_there_and_counts_the_others(call, folder):
+    names = [f"{n}.csv" for n in range(7)]
+    for name in names:
+        (folder.drop / name).write_text("a\n1\n")
+    spool, _ = dealt_with(folder, names)
+    spool.close()
+    [job] = ask(call, folder, "status")["jobs"]
+    assert (len(job["unmoved"]), job["unmoved_files"]) == (5, 7)
+    assert "planning: 2 files more cannot be moved" in read(call, folder, "status")
 
 
 def test_status_tells_of_a_rejected_file_and_that_its_last_version_goes_on(call, world):

@@ -7,9 +7,11 @@ import logging
 from datetime import timedelta
 
 import pytest
+from click import unstyle
 
+from agent.commands.status import text
 from agent.config.model import Delivery, Expire, Expr, Limits
-from agent.status import Figures
+from agent.status import Figures, to_json
 from agent.survey import survey
 from agent.web.metrics import render
 from tests.support.delivery import WHERE, a_draft, sent
@@ -240,4 +242,7 @@ async def test_the_count_is_in_status_and_metrics(still, server, name):
     await still.settled()
     snapshot = survey(still.folder, still.clock.now())
     assert snapshot.jobs[0].superseded == 1
+    assert "gps: 1 message superseded: a newer one of the same value took its place" in unstyle(
+        text(to_json(snapshot))
+    )
     assert f'push_agent_{name}{{job="gps"}} 1.0' in render(Figures(snapshot=snapshot)).decode()
