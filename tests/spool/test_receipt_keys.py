@@ -230,3 +230,21 @@ def test_only_of_one_job(spool, run, state):
     assert len(found(state, "a")) == 2
     assert found(state, "a", job="trips") == [("waiting", key)]
     assert found(state, "a", job="nothing") == []
+
+
+def test_what_receipts_take_is_told_without_reading_them_all(spool, run):
+    append(spool, run, *[[f"k{number}"] for number in range(3)])
+    ack_all(spool)
+    steps = []
+
+    def ask(db):
+        db.raw.set_trace_callback(steps.append)
+        size = prune.receipt_bytes(db)
+        db.raw.set_trace_callback(None)
+        plans = [db.raw.execute(f"EXPLAIN QUERY PLAN {each}").fetchall() for each in steps if "min(" in each]
+        return size, [step[3] for plan in plans for step in plan]
+
+    size, plan = spool._thread.submit(ask, writes=False).result()
+    assert size > 0
+    assert any(step.startswith("SEARCH receipts") for step in plan)  # from either end
+    assert not any(step.startswith("SCAN receipts") for step in plan)
