@@ -68,7 +68,7 @@ _ENDS = Statement(
 _AT = Statement(
     select(receipts.c.delivered_at).where(receipts.c.id >= bindparam("at")).order_by(receipts.c.id).limit(1)
 )
-# Ids have no gaps but where the oldest went: a span of ids is as many rows.
+# Ids have no gaps but where the oldest went, and small ones after kills: a span of ids is about as many rows.
 _IN = Statement(
     select(
         func.coalesce(func.sum(case((receipts.c.status.is_not(None), receipts.c.records), else_=0)), 0),

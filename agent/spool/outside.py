@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from agent.errors import StateError
+from agent.spool.calm import Calm
 from agent.spool.folder import DATABASE
 from agent.spool.look import look
 from agent.spool.migrations import HEAD
@@ -27,6 +28,7 @@ class Outside:
     def __init__(self, path: Path, reading: ReadOnly | None) -> None:
         self._path = path
         self._reading = reading
+        self._calm = Calm.before(path)
 
     @classmethod
     def open(cls, state: Path) -> Self:
@@ -68,14 +70,31 @@ class Outside:
         if self._reading is None:
             return empty
         try:
-            return work(self._reading.raw)
+            return self._calmly(work, self._reading.raw)
         except sqlite3.Error:
             self.close()
         try:
+            self._calm = Calm.before(self._path)
             self._reading = connect_readonly(self._path)
-            return work(self._reading.raw)
+            return self._calmly(work, self._reading.raw)
         except (OSError, sqlite3.Error) as error:
             raise StateError(f"the state in {self._path.parent} cannot be read: {error}") from error
+
+    def _calmly(self, work: Callable[[sqlite3.Connection], T], raw: sqlite3.Connection) -> T:
+        """What is read while a daemon begins to write may be put together of two states (see `calm`)."""
+        try:
+            found = work(raw)
+        except sqlite3.Error:
+            raise
+        except Exception as error:  # a row of half-changed pages may make no sense
+            self._check_calm(error)
+            raise
+        self._check_calm()
+        return found
+
+    def _check_calm(self, error: Exception | None = None) -> None:
+        if self._calm.is_over():
+            raise sqlite3.OperationalError("another process began to write into it; try again") from error
 
     def schema_version(self) -> str:
         """Four digits; "" when there is no state yet."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import sqlite3
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TypeVar
 
 from sqlalchemy import bindparam, func, or_, select
@@ -13,12 +11,10 @@ from sqlalchemy import bindparam, func, or_, select
 from agent.message import Cursor, DeadLetter, Receipt
 from agent.session_row import SessionRow
 from agent.spool import fates, letters, memory, pauses, queue, windows
-from agent.spool.calm import Calm
 from agent.spool.database import Database, Statement, Value, rows_of
 from agent.spool.files import settled
 from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.outside import Outside
-from agent.spool.readonly import ReadOnly
 from agent.spool.rows import RowDict, file_of, receipt_of, run_of
 from agent.spool.tables import files, jobs, messages, receipts, runs
 from agent.spool.values import (
@@ -71,32 +67,6 @@ _FILES = Statement(
 
 class Reader(Outside):
     """All that can be asked of one state folder. Made by `Reader.open`; use it in a `with`."""
-
-    def __init__(self, path: Path, reading: ReadOnly | None) -> None:
-        super().__init__(path, reading)
-        self._calm = Calm.before(path)
-
-    def _read(self, work: Callable[[sqlite3.Connection], T], empty: T) -> T:
-        """What is read while a daemon begins to write may be put together of two states: read again."""
-
-        def undisturbed(raw: sqlite3.Connection) -> T:
-            try:
-                found = work(raw)
-            except sqlite3.Error:
-                self._calm = Calm.before(self._path)  # it is connected to anew
-                raise
-            except Exception as error:  # a row of half-changed pages may make no sense
-                self._check_calm(error)
-                raise
-            self._check_calm()
-            return found
-
-        return super()._read(undisturbed, empty)
-
-    def _check_calm(self, error: Exception | None = None) -> None:
-        if self._calm.is_over():
-            self._calm = Calm.before(self._path)
-            raise sqlite3.OperationalError("another process began to write into it; try again") from error
 
     def _ask(self, work: Callable[[Database], T], empty: T) -> T:
         return self._read(lambda raw: work(Database(raw)), empty)
