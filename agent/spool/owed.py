@@ -16,7 +16,7 @@ from typing import NamedTuple
 ENOUGH = 64
 """Messages after which all is paid as soon as nobody waits for it."""
 MOST = 128
-"""No more are ever owed when a transaction is committed: so far back looks a start, and who is outside."""
+"""No more are ever owed when a transaction ends: a start, and who is outside, looks at so many receipts."""
 MOST_BYTES = 8_000_000
 """The same of their bodies, as they lie in the spool: their room is wanted."""
 
