@@ -50,7 +50,7 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         f"FROM (SELECT __l, {WRONG} AS __w FROM ({texts}))"
     )
     counts = partial(_counts, uses, source)
-    asked = source.columns or not uses.record
+    asked = reads_all(source, uses)
     shape = shape_of(con, parsed, counts, in_order=uses.every) if asked else NO_SHAPE
     keys = shape.keys
     if keys:
@@ -103,6 +103,11 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         checks=tuple(checks),
         line_of=line_of,
     )
+
+
+def reads_all(source: NdjsonSource | JsonSource, uses: Uses) -> bool:
+    """Whether `over` reads all texts once, for their keys."""
+    return bool(source.columns) or not uses.record
 
 
 def _counts(uses: Uses, source: NdjsonSource | JsonSource, key: str) -> bool:

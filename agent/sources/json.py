@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from agent.config.model import JsonSource
 from agent.errors import SourceError
 from agent.mapping import literal
-from agent.sources import documents
+from agent.sources import documents, duck
 from agent.sources.files import PIECE
 from agent.sources.packed import check_packed
 from agent.sources.pointed import span_of
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 USUAL_OBJECT, LARGEST_OBJECT = 16_000_000, 64_000_000
-"""Bytes of one record. DuckDB takes memory for several of the largest there may be."""
+"""Bytes of one record. DuckDB takes memory for several of the largest there may be: what it takes at least is
+tried first, and fails in time where a record is longer."""
 SPACE = b" \t\r\n"
 
 
@@ -74,23 +75,33 @@ def _taken(file: Opened, pointer: str, temp: Path) -> Path:
 
 def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:
     """The records of a JSON file. Raises SourceError when it is empty or holds neither array nor object."""
+    import duckdb  # noqa: PLC0415
+
     first = _first_byte(file)
     if first not in (b"[", b"{"):
         said = "is empty" if not first else "holds neither an array nor an object"
         raise SourceError(f"{file.name} {said}", lasting=True)
     shape = "array" if first == b"[" else "unstructured"
+    try:
+        return _over(con, file, source, uses, shape, USUAL_OBJECT)
+    except duckdb.Error as error:
+        if "maximum_object_size" not in str(error):
+            raise
+    return _over(con, file, source, uses, shape, LARGEST_OBJECT)
+
+
+def _over(  # noqa: PLR0917 - what `relation` knows, passed on
+    con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses, shape: str, largest: int
+) -> Relation:
+    """The relation, after all of the file was read once. Raises duckdb.Error where a record is larger."""
     texts = (
         f"SELECT CAST(json AS VARCHAR) AS __l FROM read_json_objects({literal(file.reading)}, "
-        f"format={literal(shape)}, maximum_object_size={_largest(file)}, "
+        f"format={literal(shape)}, maximum_object_size={largest}, "
         f"compression={literal('gzip' if file.gzipped else 'none')})"
     )
+    if not documents.reads_all(source, uses):
+        duck.rows(con, f"SELECT count(__l) FROM ({texts})")
     return documents.over(con, file, source, uses, texts, lambda _row: None)
-
-
-def _largest(file: Opened) -> int:
-    if file.gzipped:
-        return LARGEST_OBJECT
-    return min(max(Path(file.reading).stat().st_size, USUAL_OBJECT), LARGEST_OBJECT)
 
 
 def _first_byte(file: Opened) -> bytes:
