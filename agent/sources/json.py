@@ -9,11 +9,13 @@ from __future__ import annotations
 import gzip
 import shutil
 from codecs import BOM_UTF8
+from functools import partial
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.config.model import JsonSource
-from agent.errors import SourceError
+from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import documents, duck
 from agent.sources.files import PIECE
@@ -83,11 +85,16 @@ def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Us
         raise SourceError(f"{file.name} {said}", lasting=True)
     shape = "array" if first == b"[" else "unstructured"
     try:
-        return _over(con, file, source, uses, shape, USUAL_OBJECT)
+        found = _over(con, file, source, uses, shape, USUAL_OBJECT)
     except duckdb.Error as error:
         if "maximum_object_size" not in str(error):
             raise
-    return _over(con, file, source, uses, shape, LARGEST_OBJECT)
+        found = _over(con, file, source, uses, shape, _largest(file))
+    if (
+        first == b"[" and _last_byte(file) != b"]"
+    ):  # all that DuckDB takes: a file that was cut off at a comma
+        raise RecordError(f"{file.name} at its end: not valid JSON: the array is not closed")
+    return found
 
 
 def _over(  # noqa: PLR0917 - what `relation` knows, passed on
@@ -104,6 +111,12 @@ def _over(  # noqa: PLR0917 - what `relation` knows, passed on
     return documents.over(con, file, source, uses, texts, lambda _row: None)
 
 
+def _largest(file: Opened) -> int:
+    if file.gzipped:
+        return LARGEST_OBJECT
+    return min(max(Path(file.reading).stat().st_size, USUAL_OBJECT), LARGEST_OBJECT)
+
+
 def _first_byte(file: Opened) -> bytes:
     with Path(file.reading).open("rb") as plain:
         content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
@@ -111,3 +124,18 @@ def _first_byte(file: Opened) -> bytes:
             if piece.strip(SPACE):
                 return piece.lstrip(SPACE)[:1]
     return b""
+
+
+def _last_byte(file: Opened) -> bytes:
+    """The last one that is no space."""
+    last = b""
+    with Path(file.reading).open("rb") as plain:
+        if file.gzipped:
+            for piece in iter(partial(gzip.GzipFile(fileobj=plain).read, PIECE), b""):
+                last = piece.rstrip(SPACE)[-1:] or last
+            return last
+        end = plain.seek(0, SEEK_END)
+        while end and not last:
+            end = plain.seek(max(end - PIECE, 0))
+            last = plain.read(PIECE).rstrip(SPACE)[-1:]
+    return last
