@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 FIRST = 1000
 """Records that are looked at for what the others may be like."""
+MOST_LISTS = 100
+"""Different lists of keys among them beyond which the others are not looked at."""
 MOST_KEYS = 300
 """Keys beyond which nothing is guessed: records that each have keys of their own."""
 
@@ -40,10 +42,11 @@ def shape_of(con: DuckDBPyConnection, parsed: str, counts: Callable[[str], bool]
 
     `counts`: whether the types of a key matter.
     """
-    guess = tuple(_keys(con, f"SELECT __j FROM ({parsed}) LIMIT {FIRST}", in_order=in_order))
+    usual, met = _first(con, parsed)
+    guess = met if in_order else tuple(sorted(met))
     if 0 < len(guess) <= MOST_KEYS:
         counting = tuple(filter(counts, guess))
-        usual = _usual(con, parsed)
+        # to compare lists costs a quarter of looking for each in the other
         alike = f"CASE WHEN __k = {_list(usual)} THEN true ELSE list_has_all({_list(guess)}, __k) END"
         typed = f", json_type(__j, {paths(counting)}) AS __t" if counting else ""
         sql = (
@@ -54,6 +57,16 @@ def shape_of(con: DuckDBPyConnection, parsed: str, counts: Callable[[str], bool]
         if complete:
             return Shape(keys=guess, kinds=_by_key(counting, lists))
     return Shape(keys=tuple(_keys(con, parsed, in_order=in_order)), kinds={})
+
+
+def _first(con: DuckDBPyConnection, parsed: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Of the first records: the list of keys that most of them have, and all keys as they are met."""
+    first = f"SELECT __j FROM ({parsed}) LIMIT {FIRST}"
+    listed = f"SELECT json_keys(__j) AS __k, row_number() OVER () AS __n FROM ({first}) WHERE __j IS NOT NULL"
+    groups = f"SELECT __k, count(*) FROM ({listed}) GROUP BY __k ORDER BY min(__n) LIMIT {MOST_LISTS}"
+    lists = [(keys, count) for keys, count in duck.rows(con, groups) if isinstance(keys, list)]
+    usual = max(lists, key=lambda found: int(str(found[1])), default=([], 0))[0]
+    return tuple(usual), tuple(dict.fromkeys(str(key) for keys, _ in lists for key in keys))
 
 
 def kinds_of(con: DuckDBPyConnection, parsed: str, keys: tuple[str, ...]) -> Kinds:
@@ -84,14 +97,6 @@ def _keys(con: DuckDBPyConnection, parsed: str, *, in_order: bool) -> list[str]:
     numbered = f"SELECT __k, row_number() OVER () AS __n FROM ({keys})"
     found = duck.rows(con, f"SELECT __k FROM ({numbered}) GROUP BY __k ORDER BY min(__n)")
     return [str(row[0]) for row in found]
-
-
-def _usual(con: DuckDBPyConnection, parsed: str) -> tuple[str, ...]:
-    """The keys of one of the first records, in its order: to compare lists is less than to look in them."""
-    first = f"SELECT __j FROM ({parsed}) LIMIT {FIRST}"
-    found = duck.rows(con, f"SELECT json_keys(__j) FROM ({first}) WHERE __j IS NOT NULL LIMIT 1")
-    keys = found[0][0] if found else []
-    return tuple(str(key) for key in keys) if isinstance(keys, list) else ()
 
 
 def _list(texts: tuple[str, ...]) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from agent.config.model import Batch, ByKey, Delivery
 from agent.errors import RecordError, SourceError
+from agent.mapping import literal
 from agent.render import render_file
 from agent.sources import duck
 from agent.sources import json as json_source
@@ -73,22 +74,28 @@ def is_strict(text):
     return True
 
 
+@pytest.fixture(scope="module")
+def con(tmp_path_factory):
+    temp = tmp_path_factory.mktemp("spill")
+    with closing(duck.connect(file="", temp=temp, memory=100_000_000, threads=1, timezone="UTC")) as opened:
+        yield opened
+
+
 @quick
 @given(texts=st.lists(loose | st.lists(tokens, max_size=9).map("".join), min_size=20, max_size=40))
-def test_what_is_taken_for_json_is_what_rfc_8259_says(tmp_path, texts):
-    with closing(duck.connect(file="", temp=tmp_path, memory=100_000_000, threads=1, timezone="UTC")) as con:
-        con.execute("CREATE OR REPLACE TEMP TABLE t (n INTEGER, x VARCHAR)")
-        con.executemany("INSERT INTO t VALUES (?, ?)", list(enumerate(texts)))
-        good = "CASE WHEN json_valid(x) THEN __json_ok(x) ELSE false END"
-        found = duck.rows(con, f"SELECT x, {good} FROM t ORDER BY n")
+def test_what_is_taken_for_json_is_what_rfc_8259_says(con, texts):
+    rows = f"SELECT unnest([{', '.join(map(literal, texts))}]) AS x"
+    found = duck.rows(
+        con, f"SELECT x, CASE WHEN json_valid(x) THEN __json_ok(x) ELSE false END FROM ({rows})"
+    )
     assert found == [(text, is_strict(text)) for text in texts]
 
 
-@pytest.mark.parametrize("first", [{"a": 1}, BROAD], ids=["few keys", "many keys"])
-def test_a_key_that_only_the_last_record_has_is_a_column(file, kind, first):
-    path = file([first] * MANY + [{"late": 2.5, "a": 3}])
+@pytest.mark.parametrize(("first", "count"), [({"a": 1}, MANY), (BROAD, 3)], ids=["few keys", "many keys"])
+def test_a_key_that_only_the_last_record_has_is_a_column(file, kind, first, count):
+    path = file([first] * count + [{"late": 2.5, "a": 3}])
     found = documents(make_job(kind, path, map={"late": "=late", "more": "=late * 2"}), path)
-    assert found == [{"late": None, "more": None}] * MANY + [{"late": 2.5, "more": 5}]
+    assert found == [{"late": None, "more": None}] * count + [{"late": 2.5, "more": 5}]
 
 
 def test_nor_is_a_key_missing_that_no_other_record_has(file, kind):
@@ -159,7 +166,7 @@ def relation_of(path, temp):
 
 @pytest.mark.parametrize(
     ("records", "length", "room"),
-    [(70_000, 1_000, json_source.USUAL_OBJECT), (1, 33_999_990, 34_000_000)],
+    [(70_000, 1_000, json_source.USUAL_OBJECT), (1, 33_999_989, 34_000_000)],
     ids=["a large file of usual records", "a large record"],
 )
 def test_memory_for_an_array_depends_on_its_records_and_not_on_its_length(tmp_path, records, length, room):
