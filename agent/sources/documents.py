@@ -19,7 +19,7 @@ from agent.errors import SourceError
 from agent.mapping import literal
 from agent.sources import duck
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed
-from agent.sources.shapes import Shape, kinds_of, paths, pointer, shape_of
+from agent.sources.shapes import Kinds, Shape, kinds_of, paths, pointer, shape_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -61,30 +61,8 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
     unknown = [key for key in found if counts(key) and key not in shape.kinds]
     kinds = shape.kinds | kinds_of(con, parsed, tuple(k for k in unknown if k in shape.keys or not asked))
     nothing: frozenset[str] = frozenset()
-    grows = source.reread == "appended"  # what no record of this part has, another one may have
     extracted = f", json_extract(__j, {paths(found)}) AS __x" if found else ""
-    columns: list[Column] = []
-    checks = ["__w"]
-    for number, key in enumerate(found, start=1):
-        json_text = f"__x[{number}]"
-        text = f"({json_text} ->> '$')"
-        kind = kinds.get(key, nothing)
-        if key in source.types:
-            type_ = source.types[key]
-        else:
-            type_ = _type(con, parsed, key, kind) if counts(key) else "JSON"
-        if grows and counts(key) and not kind:
-            columns.append(Column(name=key, sql="NULL"))
-        elif type_ == "VARCHAR":
-            columns.append(Column(name=key, sql=text))
-        elif type_ == "JSON":
-            columns.append(Column(name=key, sql=json_text))
-        elif type_.startswith("{"):
-            columns.append(Column(name=key, sql=f"from_json({json_text}, {literal(type_)})"))
-        else:
-            column, check = typed(key, text, type_)
-            columns.append(column)
-            checks.append(check)
+    columns, checks = _columns(con, parsed, source, {key: kinds.get(key, nothing) for key in found}, counts)
     own = {
         key: _shaped(con, parsed, key, f"__x[{n}]", kinds.get(key, nothing)) if uses.shaped else f"__x[{n}]"
         for n, key in enumerate(found, 1)
@@ -100,9 +78,42 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         strict=True,
         raw={key.lower(): sql for key, sql in own.items() if key.lower() in uses.bare},
         shown="__l",
-        checks=tuple(checks),
+        checks=("__w", *checks),
         line_of=line_of,
     )
+
+
+def _columns(
+    con: DuckDBPyConnection,
+    parsed: str,
+    source: NdjsonSource | JsonSource,
+    found: Kinds,
+    counts: Callable[[str], bool],
+) -> tuple[list[Column], list[str]]:
+    """The columns of the keys that are named, and what may be wrong with their values."""
+    grows = source.reread == "appended"  # what no record of this part has, another one may have
+    columns: list[Column] = []
+    checks: list[str] = []
+    for number, (key, kinds) in enumerate(found.items(), start=1):
+        json_text = f"__x[{number}]"
+        text = f"({json_text} ->> '$')"
+        if key in source.types:
+            type_ = source.types[key]
+        else:
+            type_ = _type(con, parsed, key, kinds) if counts(key) else "JSON"
+        if grows and key not in source.types and counts(key) and not kinds:
+            columns.append(Column(name=key, sql="NULL"))
+        elif type_ == "VARCHAR":
+            columns.append(Column(name=key, sql=text))
+        elif type_ == "JSON":
+            columns.append(Column(name=key, sql=json_text))
+        elif type_.startswith("{"):
+            columns.append(Column(name=key, sql=f"from_json({json_text}, {literal(type_)})"))
+        else:
+            column, check = typed(key, text, type_)
+            columns.append(column)
+            checks.append(check)
+    return columns, checks
 
 
 def reads_all(source: NdjsonSource | JsonSource, uses: Uses) -> bool:
