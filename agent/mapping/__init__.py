@@ -21,6 +21,7 @@ from agent.mapping.places import header, path
 from agent.mapping.records import json_value, leaf, one_line, plain_text, text, unfit
 from agent.mapping.sql import (
     JSON,
+    STRICT,
     TEXT,
     SqlType,
     concat,
@@ -34,6 +35,7 @@ from agent.mapping.sql import (
 __all__ = [
     "JSON",
     "NAIVE",
+    "STRICT",
     "TEXT",
     "Frame",
     "SqlType",

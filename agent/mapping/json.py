@@ -132,7 +132,14 @@ def value_text(value: str, type_: SqlType, *, drop: bool, depth: int = 0) -> str
         return f"CAST(to_json({value}) AS VARCHAR)"
     if kind in ("struct", "tuple", "list", "array", "map"):
         return _nested(value, type_, drop=drop, depth=depth)
+    if kind == "json":
+        return _json(f"CAST({value} AS VARCHAR)", strict=type_.strict, drop=drop)
     return _scalar(value, kind, drop=drop)
+
+
+def _json(text: str, *, strict: bool, drop: bool) -> str:
+    text = text if strict else f"__json({text})"
+    return f"nullif(CAST(json_strip_nulls({text}) AS VARCHAR), 'null')" if drop else text
 
 
 def _scalar(value: str, kind: str, *, drop: bool) -> str:  # noqa: PLR0911 - a table of types
@@ -152,10 +159,7 @@ def _scalar(value: str, kind: str, *, drop: bool) -> str:  # noqa: PLR0911 - a t
         return f"""('"' || CAST({value} AS VARCHAR) || '"')"""
     if kind == "enum":
         return f"CAST(to_json(CAST({value} AS VARCHAR)) AS VARCHAR)"
-    text = f"CAST(to_json({value}) AS VARCHAR)" if kind != "json" else f"CAST({value} AS VARCHAR)"
-    if not drop:
-        return f"__json({text})"
-    return f"nullif(CAST(json_strip_nulls(__json({text})) AS VARCHAR), 'null')"
+    return _json(f"CAST(to_json({value}) AS VARCHAR)", strict=False, drop=drop)
 
 
 def _nested(value: str, type_: SqlType, *, drop: bool, depth: int) -> str:

@@ -16,10 +16,13 @@ class SqlType:
     """DuckDB's own word in lower case; `json` for its alias of VARCHAR."""
     children: tuple[tuple[str, SqlType], ...] = ()
     """Fields of a struct or tuple; the element of a list (`child`); `key` and `value` of a map."""
+    strict: bool = False
+    """Of `json`: whether its text is known to be RFC 8259, of which DuckDB takes more."""
 
 
 TEXT = SqlType(kind="varchar")
 JSON = SqlType(kind="json")
+STRICT = SqlType(kind="json", strict=True)
 
 
 def literal(text: str) -> str:

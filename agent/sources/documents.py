@@ -9,7 +9,8 @@ record has is a missing column, unless `types` names it: then it is null.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from agent import mapping
@@ -18,19 +19,20 @@ from agent.errors import SourceError
 from agent.mapping import literal
 from agent.sources import duck
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed
+from agent.sources.shapes import Kinds, Shape, kinds_of, paths, pointer, shape_of
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 INTEGERS = frozenset({"UBIGINT", "BIGINT"})
+NO_SHAPE = Shape(keys=(), kinds={})
 NUMBERS = INTEGERS | {"DOUBLE"}
-CHECKS = (
-    (
-        "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
-        "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
-        "WHEN __j IS NULL THEN 'not a JSON object' END"
-    ),
+WRONG = (
+    "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
+    "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
+    "WHEN (starts_with(__l, '{') OR json_type(__l) = 'OBJECT') IS NOT TRUE THEN 'not a JSON object' END"
 )
+"""What is wrong with a text: computed once, since each look at it reads it anew."""
 
 
 def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
@@ -44,26 +46,62 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
     """The relation of JSON texts: `texts` is a SELECT of one column `__l`, one row per record."""
     # A text that is no object of strict JSON has no columns; the check names it, nothing fails in `base`.
     parsed = (
-        "SELECT __l, CASE WHEN json_valid(__l) AND __json_ok(__l) THEN "
-        f"CASE WHEN json_type(__l) = 'OBJECT' THEN __l END END AS __j FROM ({texts})"
+        "SELECT __l, __w, CASE WHEN __w IS NULL THEN __l END AS __j "
+        f"FROM (SELECT __l, {WRONG} AS __w FROM ({texts}))"
     )
-    keys = tuple(_keys(con, parsed, in_order=uses.every)) if source.columns or not uses.record else ()
+    counts = partial(_counts, uses, source)
+    asked = reads_all(source, uses)
+    shape = shape_of(con, parsed, counts, in_order=uses.every) if asked else NO_SHAPE
+    keys = shape.keys
     if keys:
         require(file, source.columns, keys)
     else:  # no good record at all: nothing is missing, the checks name what is wrong with each
         keys = tuple(sorted(uses.bare | uses.compound))
     found = _found(file, keys, uses, source)
-    kinds = _kinds(con, parsed, found)
+    unknown = [key for key in found if counts(key) and key not in shape.kinds]
+    kinds = shape.kinds | kinds_of(con, parsed, tuple(k for k in unknown if k in shape.keys or not asked))
+    nothing: frozenset[str] = frozenset()
+    extracted = f", json_extract(__j, {paths(found)}) AS __x" if found else ""
+    columns, checks = _columns(con, parsed, source, {key: kinds.get(key, nothing) for key in found}, counts)
+    own = {
+        key: _shaped(con, parsed, key, f"__x[{n}]", kinds.get(key, nothing)) if uses.shaped else f"__x[{n}]"
+        for n, key in enumerate(found, 1)
+        if key not in source.types
+    }
+    entries = tuple((key, own.get(key, column.sql)) for key, column in zip(found, columns, strict=True))
+    return Relation(
+        base=f"SELECT *{extracted} FROM ({parsed})",
+        columns=tuple(columns),
+        names=keys,
+        entries=entries if uses.every else (),
+        document="__j",
+        strict=True,
+        raw={key.lower(): sql for key, sql in own.items() if key.lower() in uses.bare},
+        shown="__l",
+        checks=("__w", *checks),
+        line_of=line_of,
+    )
+
+
+def _columns(
+    con: DuckDBPyConnection,
+    parsed: str,
+    source: NdjsonSource | JsonSource,
+    found: Kinds,
+    counts: Callable[[str], bool],
+) -> tuple[list[Column], list[str]]:
+    """The columns of the keys that are named, and what may be wrong with their values."""
     grows = source.reread == "appended"  # what no record of this part has, another one may have
-    paths = "[" + ", ".join(literal(_pointer(key)) for key in found) + "]"
-    extracted = f", json_extract(__j, {paths}) AS __x" if found else ""
     columns: list[Column] = []
-    checks: list[str] = list(CHECKS)
-    for number, key in enumerate(found, start=1):
+    checks: list[str] = []
+    for number, (key, kinds) in enumerate(found.items(), start=1):
         json_text = f"__x[{number}]"
         text = f"({json_text} ->> '$')"
-        type_ = source.types.get(key) or _type(con, parsed, key, kinds[key])
-        if grows and key not in source.types and not kinds[key]:
+        if key in source.types:
+            type_ = source.types[key]
+        else:
+            type_ = _type(con, parsed, key, kinds) if counts(key) else "JSON"
+        if grows and key not in source.types and counts(key) and not kinds:
             columns.append(Column(name=key, sql="NULL"))
         elif type_ == "VARCHAR":
             columns.append(Column(name=key, sql=text))
@@ -75,37 +113,20 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
             column, check = typed(key, text, type_)
             columns.append(column)
             checks.append(check)
-    own = {
-        key: _shaped(con, parsed, key, f"__x[{n}]", kinds[key]) if uses.shaped else f"__x[{n}]"
-        for n, key in enumerate(found, 1)
-        if key not in source.types
-    }
-    entries = tuple((key, own.get(key, column.sql)) for key, column in zip(found, columns, strict=True))
-    return Relation(
-        base=f"SELECT *{extracted} FROM ({parsed})",
-        columns=tuple(columns),
-        names=keys,
-        entries=entries if uses.every else (),
-        document="__j",
-        raw={key.lower(): sql for key, sql in own.items() if key.lower() in uses.bare},
-        shown="__l",
-        checks=tuple(checks),
-        line_of=line_of,
+    return columns, checks
+
+
+def reads_all(source: NdjsonSource | JsonSource, uses: Uses) -> bool:
+    """Whether `over` reads all texts once, for their keys."""
+    return bool(source.columns) or not uses.record
+
+
+def _counts(uses: Uses, source: NdjsonSource | JsonSource, key: str) -> bool:
+    """Whether the types of a key's values matter: not where all that is done with it is to send it."""
+    # DuckDB has no path for a key that is the empty text
+    return key != "" and (
+        uses.every or uses.shaped or (key.lower() in uses.compound and key not in source.types)
     )
-
-
-def _pointer(key: str) -> str:
-    return '$."' + key.replace("\\", "\\\\").replace('"', '\\"') + '"'
-
-
-def _keys(con: DuckDBPyConnection, parsed: str, *, in_order: bool) -> list[str]:
-    """The keys of all records, sorted; or in the order in which they are met first."""
-    keys = f"SELECT unnest(json_keys(__j)) AS __k FROM ({parsed})"
-    if not in_order:
-        return sorted(str(row[0]) for row in duck.rows(con, f"SELECT DISTINCT __k FROM ({keys})"))
-    numbered = f"SELECT __k, row_number() OVER () AS __n FROM ({keys})"
-    found = duck.rows(con, f"SELECT __k FROM ({numbered}) GROUP BY __k ORDER BY min(__n)")
-    return [str(row[0]) for row in found]
 
 
 def _found(
@@ -131,20 +152,6 @@ def _found(
     return tuple(found + typed_too + missing)
 
 
-def _kinds(con: DuckDBPyConnection, parsed: str, found: tuple[str, ...]) -> Mapping[str, frozenset[str]]:
-    """The JSON types that each key has anywhere in the file."""
-    if not found:
-        return {}
-    paths = "[" + ", ".join(literal(_pointer(key)) for key in found) + "]"
-    lists = ", ".join(f"list(DISTINCT __t[{number}])" for number in range(1, len(found) + 1))
-    row = duck.rows(con, f"SELECT {lists} FROM (SELECT json_type(__j, {paths}) AS __t FROM ({parsed}))")[0]
-    return {
-        key: frozenset(str(kind) for kind in kinds if kind not in (None, "NULL"))
-        for key, kinds in zip(found, row, strict=True)
-        if isinstance(kinds, list)
-    } | {key: frozenset() for key, kinds in zip(found, row, strict=True) if not isinstance(kinds, list)}
-
-
 def _type(con: DuckDBPyConnection, parsed: str, key: str, kinds: frozenset[str]) -> str:
     """A SQL type, or (starting with `{`) a structure for from_json."""
     if not kinds or kinds == {"VARCHAR"}:
@@ -165,8 +172,8 @@ def _shaped(con: DuckDBPyConnection, parsed: str, key: str, value: str, kinds: f
     plain = mapping.plain_text(value, mapping.JSON)
     if kinds not in ({"OBJECT"}, {"ARRAY"}):
         return plain
-    pointer = literal(_pointer(key))
-    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {pointer})) FROM ({parsed})")[0][0]
+    place = literal(pointer(key))
+    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {place})) FROM ({parsed})")[0][0]
     structure = json.dumps(_as_texts(json.loads(str(found))))
     return f"from_json({value}, {literal(structure)})" if _possible(con, structure) else plain
 
@@ -181,8 +188,8 @@ def _as_texts(structure: object) -> object:
 
 
 def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
-    pointer = literal(_pointer(key))
-    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {pointer})) FROM ({parsed})")[0][0]
+    place = literal(pointer(key))
+    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {place})) FROM ({parsed})")[0][0]
     structure = str(found).replace('"NULL"', '"JSON"').replace('"UBIGINT"', '"BIGINT"')
     if not structure.startswith("{"):
         return "JSON"

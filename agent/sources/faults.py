@@ -43,6 +43,8 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
         return RecordError(
             f"{file.name} {broken.group(1)}: not valid JSON: {broken.group(2).strip()[:LONGEST]}"
         )
+    if "maximum_object_size" in text:
+        return SourceError(f"{file.name}: a record of more than 64 MB", lasting=True)
     if text.startswith(("IO Error", "Permission Error")):
         return SourceError(f"{file.name}: cannot be read: {_said(file, text)}")
     return SourceError(f"{file.name}: {_said(file, text)}", lasting=True)

@@ -9,13 +9,15 @@ from __future__ import annotations
 import gzip
 import shutil
 from codecs import BOM_UTF8
+from functools import partial
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.config.model import JsonSource
-from agent.errors import SourceError
+from agent.errors import RecordError, SourceError
 from agent.mapping import literal
-from agent.sources import documents
+from agent.sources import documents, duck
 from agent.sources.files import PIECE
 from agent.sources.packed import check_packed
 from agent.sources.pointed import span_of
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 USUAL_OBJECT, LARGEST_OBJECT = 16_000_000, 64_000_000
-"""Bytes of one record. DuckDB takes memory for several of the largest there may be."""
+"""Bytes of one record. DuckDB takes memory for several of the largest there may be: what it takes at least is
+tried first, and fails in time where a record is longer."""
 SPACE = b" \t\r\n"
 
 
@@ -74,16 +77,37 @@ def _taken(file: Opened, pointer: str, temp: Path) -> Path:
 
 def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:
     """The records of a JSON file. Raises SourceError when it is empty or holds neither array nor object."""
+    import duckdb  # noqa: PLC0415
+
     first = _first_byte(file)
     if first not in (b"[", b"{"):
         said = "is empty" if not first else "holds neither an array nor an object"
         raise SourceError(f"{file.name} {said}", lasting=True)
     shape = "array" if first == b"[" else "unstructured"
+    try:
+        found = _over(con, file, source, uses, shape, USUAL_OBJECT)
+    except duckdb.Error as error:
+        if "maximum_object_size" not in str(error):
+            raise
+        found = _over(con, file, source, uses, shape, _largest(file))
+    if (
+        first == b"[" and _last_byte(file) != b"]"
+    ):  # all that DuckDB takes: a file that was cut off at a comma
+        raise RecordError(f"{file.name} at its end: not valid JSON: the array is not closed")
+    return found
+
+
+def _over(  # noqa: PLR0917 - what `relation` knows, passed on
+    con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses, shape: str, largest: int
+) -> Relation:
+    """The relation, after all of the file was read once. Raises duckdb.Error where a record is larger."""
     texts = (
         f"SELECT CAST(json AS VARCHAR) AS __l FROM read_json_objects({literal(file.reading)}, "
-        f"format={literal(shape)}, maximum_object_size={_largest(file)}, "
+        f"format={literal(shape)}, maximum_object_size={largest}, "
         f"compression={literal('gzip' if file.gzipped else 'none')})"
     )
+    if not documents.reads_all(source, uses):
+        duck.rows(con, f"SELECT count(__l) FROM ({texts})")
     return documents.over(con, file, source, uses, texts, lambda _row: None)
 
 
@@ -100,3 +124,18 @@ def _first_byte(file: Opened) -> bytes:
             if piece.strip(SPACE):
                 return piece.lstrip(SPACE)[:1]
     return b""
+
+
+def _last_byte(file: Opened) -> bytes:
+    """The last one that is no space."""
+    last = b""
+    with Path(file.reading).open("rb") as plain:
+        if file.gzipped:
+            for piece in iter(partial(gzip.GzipFile(fileobj=plain).read, PIECE), b""):
+                last = piece.rstrip(SPACE)[-1:] or last
+            return last
+        end = plain.seek(0, SEEK_END)
+        while end and not last:
+            end = plain.seek(max(end - PIECE, 0))
+            last = plain.read(PIECE).rstrip(SPACE)[-1:]
+    return last

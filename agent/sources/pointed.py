@@ -19,6 +19,8 @@ DEEPEST = 64
 """Levels of brackets below a place."""
 LONGEST_VALUE = 65_536
 """Bytes of a value that is read: a URL, a cursor."""
+HELD = 8_000_000
+"""Bytes of the text that are held in memory, unless one value is longer."""
 
 _STRING = rb'"(?:[^"\\]++|\\.)*+"'
 _BLANK = re.compile(rb"[ \t\r\n]*+")
@@ -30,11 +32,17 @@ Span = tuple[int, int]
 
 @cache
 def _value() -> re.Pattern[bytes]:
-    """A value from its first byte to its last. Possessive all through: it never looks back."""
+    """A value that is no array or object, from its first byte to its last."""
+    return re.compile(_STRING + rb'|[^\[\]{}",: \t\r\n]++', re.DOTALL)
+
+
+@cache
+def _some() -> re.Pattern[bytes]:
+    """Some of what stands in an array or object. Possessive all through: it never looks back."""
     inner = rb'(?:[^\[\]{}"]++|' + _STRING + rb")*+"
-    for _ in range(DEEPEST):
+    for _ in range(DEEPEST - 1):
         inner = rb'(?:[^\[\]{}"]++|' + _STRING + rb"|[\[{]" + inner + rb"[\]}])*+"
-    return re.compile(rb"[\[{]" + inner + rb"[\]}]|" + _STRING + rb'|[^\[\]{}",: \t\r\n]++', re.DOTALL)
+    return re.compile(rb'(?:[^\[\]{}"]++|' + _STRING + rb"|[\[{]" + inner + rb"[\]}]){1,100}+", re.DOTALL)
 
 
 def span_of(path: Path, pointer: str, name: str) -> Span | None:
@@ -79,10 +87,24 @@ def _walked(text: mmap.mmap, pointer: str, name: str) -> Span | None:
 
 def _end(text: mmap.mmap, at: int, name: str) -> int:
     """Behind the value that begins here."""
-    found = _value().match(text, at)
-    if found is None:
-        raise SourceError(f"{name}: not valid JSON at byte {at + 1}", hint=f"or more than {DEEPEST} levels")
-    return found.end()
+    if text[at : at + 1] in {b"[", b"{"}:
+        end = _inside(text, at + 1)
+        if text[end : end + 1] in {b"]", b"}"}:
+            return end + 1
+    elif (found := _value().match(text, at)) is not None:
+        return found.end()
+    raise SourceError(f"{name}: not valid JSON at byte {at + 1}", hint=f"or more than {DEEPEST} levels")
+
+
+def _inside(text: mmap.mmap, at: int) -> int:
+    """Where an array or object ends, from behind its bracket. What was read is memory until it is let go."""
+    held = 0
+    while (found := _some().match(text, at)) is not None:
+        at = found.end()
+        if at - held > HELD:
+            held = at - at % mmap.PAGESIZE
+            text.madvise(mmap.MADV_DONTNEED, 0, held)
+    return at
 
 
 def _skip(text: mmap.mmap, at: int) -> int:

@@ -72,6 +72,8 @@ def build(
     rows = f"({_rows(relation, 0)})"
     exprs = [*mapping.expressions(tree), *wanted.fillings(), *wanted.dealt()]
     types, problems = expressions.bind(con, rows, exprs, relation.names)
+    if relation.strict:
+        types |= {sql: mapping.STRICT for sql in own.values() if types.get(sql) == mapping.JSON}
     if not problems and isinstance(wanted.body, XmlBody) and tree is not None:
         problems = list(_unfit(wanted.body, tree, types))
     if problems:

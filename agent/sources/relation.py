@@ -57,6 +57,8 @@ class Relation:
     """Or: SQL of its JSON text over `base`."""
     raw: Mapping[str, str] = field(default_factory=dict)
     """Lower-case name → SQL over `base` of the column's own JSON text, with all its digits."""
+    strict: bool = False
+    """Whether the JSON texts of `raw` are surely of RFC 8259, as long as the checks find nothing wrong."""
     shown: str
     """SQL over `base`: a text of the record for people, for a bad one."""
     checks: tuple[str, ...] = ()

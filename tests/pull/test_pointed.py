@@ -9,6 +9,7 @@ import tracemalloc
 import pytest
 
 from agent.errors import SourceError
+from agent.sources import pointed
 from agent.sources.pointed import DEEPEST, span_of, value_at
 
 
@@ -122,3 +123,17 @@ def test_memory_does_not_grow_with_the_text(at):
     tracemalloc.stop()
     assert span[1] - span[0] == len(body) + 2
     assert peak < 1_000_000
+
+
+def test_a_long_array_is_gone_through_in_steps_and_what_was_read_is_let_go(tmp_path, monkeypatch):
+    monkeypatch.setattr(pointed, "HELD", 5_000)
+    items = [{"n": [n, ']}\\" ,['], "o": {"p": [[], {}]}} for n in range(3_000)]
+    path = tmp_path / "x.json"
+    path.write_text(json.dumps({"before": items, "data": items, "next": "u"}))
+    start, end = span_of(path, "/data", "x.json")
+    assert json.loads(path.read_bytes()[start:end]) == items
+    assert value_at(path, "/next", "x.json") == "u"
+    assert value_at(path, "/data/2999/n/0", "x.json") == 2999
+    path.write_bytes(path.read_bytes()[: end - 1])
+    with pytest.raises(SourceError, match=rf"not valid JSON at byte {start + 1}$"):
+        span_of(path, "/data", "x.json")
