@@ -1,7 +1,7 @@
 """MySQL, MariaDB, SQL Server and Oracle: SQLAlchemy, a cursor on the server's side, rows to Arrow by batches.
 
 The types are those of Python: the driver makes them, Arrow takes them over column by column. A column that
-is NULL in all rows of the first batch is text.
+is NULL in all rows of the first batch is text, where there are more of them; else it fits any expression.
 """
 
 from __future__ import annotations
@@ -161,6 +161,8 @@ class _Answer:
         if kind is not None:
             return pa.float64() if kind == "REAL" else pa.string()
         found = next((value for value in column if value is not None), None)
+        if found is None and len(self._first) < self._rows:  # in the whole result
+            return pa.null()
         if found is None or isinstance(found, _TEXT_KINDS):
             return pa.string()
         if isinstance(found, Decimal):

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_sqlite import dbapi
 from pyarrow.lib import ArrowException
 
@@ -31,6 +32,8 @@ from agent.databases.values import (
     in_short,
     rows_at_once,
     too_slow,
+    type_if_any,
+    typed,
 )
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question, WiderError
@@ -43,7 +46,9 @@ _SAMPLE = 16
 """Rows that are looked at to know how large they are."""
 _STEPS = 10_000
 """Instructions of SQLite's machine between two looks whether to go on: well below a millisecond."""
-_EXAMPLES = {"REAL": "0.0", "TEXT": "''"}
+_EXAMPLES = {"REAL": "0.0", "TEXT": "''", "BLOB": "x''"}
+_ROUNDED = r"^-?[0-9]\.[0-9]{6}e[+-][0-9]{2,3}$"
+"""How the driver writes a number into a column of text: with six of its digits."""
 _TEXT_AFFINITY = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
 
 
@@ -85,12 +90,12 @@ class _Answer:
             try:
                 with self._translating():
                     self._run(cursor, wider, values)
-                    unknown = self._all_null()
-                    if unknown:
-                        found = self._types_of(unknown, values)
-                        if found:
-                            self._close()
-                            self._run(cursor, wider | found, values)
+                    found = self._rounded()
+                    if unknown := self._all_null():
+                        found |= self._types_of(unknown, values)
+                    if found:
+                        self._close()
+                        self._run(cursor, found | wider, values)
                 yield
             finally:
                 self._close()
@@ -103,6 +108,7 @@ class _Answer:
                 self._affinities(con) if any(m.kind == "lowest" for m in question.marks.values()) else {}
             )
             values = [_value(question.marks[name], affinities.get(name, "")) for name in question.query.names]
+            con.text_factory = bytes  # what is not UTF-8 is told with its record, later
             cursor = con.execute(self._sql({}), values)
             self.names = tuple(column[0] for column in cursor.description or ())
             self._rows = rows_at_once(cursor.fetchmany(_SAMPLE))
@@ -151,15 +157,35 @@ class _Answer:
         if self._first is not None and wider:
             self._first = self._first.slice(1)
         self.names = tuple(self._reader.schema.names)
-        types = self._reader.schema.types
+        types = [type_if_any(*pair) for pair in zip(self._reader.schema.types, self._columns(), strict=True)]
         self.schema = pa.schema([pa.field(f"c{number}", type_) for number, type_ in enumerate(types)])
         self.casts = ("",) * len(self.names)
 
+    def _columns(self) -> list[pa.Array | None]:
+        """Of the whole result; None where there may be more than its first batch."""
+        assert self._reader is not None
+        if self._first is None:
+            return [pa.nulls(0)] * len(self._reader.schema)
+        return list(self._first.columns) if self._is_all else [None] * self._first.num_columns
+
+    @property
+    def _is_all(self) -> bool:
+        return self._first is None or self._first.num_rows < self._rows - 1
+
     def _all_null(self) -> list[str]:
-        if self._first is None or self._first.num_rows < self._rows - 1:
+        if self._first is None or self._is_all:
             return []
         pairs = zip(self.names, self._first.columns, strict=True)
         return [name for name, column in pairs if column.null_count == len(column)]
+
+    def _rounded(self) -> dict[str, str]:
+        """Columns of text with fractions among their first values: SQLite writes all digits of them."""
+        found = {}
+        for name, column in zip(self.names, self._first.columns if self._first else (), strict=False):
+            for wider, is_of in (("TEXT", pa.types.is_string), ("BLOB", pa.types.is_binary)):
+                if is_of(column.type) and pc.any(pc.match_substring_regex(column, _ROUNDED)).as_py():
+                    found[name] = wider
+        return found
 
     def _types_of(self, columns: list[str], values: list[object]) -> dict[str, str]:
         """For columns that were NULL so far: what they hold later, where it is no whole number."""
@@ -180,7 +206,7 @@ class _Answer:
             batch = self._first
             while batch is not None:
                 self._go_on()
-                yield pa.record_batch(batch.columns, schema=self.schema)
+                yield pa.record_batch(typed(batch.columns, self.schema), schema=self.schema)
                 batch = next(self._reader, None)
 
     def _go_on(self) -> None:
@@ -213,8 +239,9 @@ class _Answer:
         mismatch = re.search(r"Type mismatch in column (\d+): expected (\w+) but got (\w+)", str(error))
         if mismatch is not None:
             column = self.names[int(mismatch.group(1))]
-            wider = "REAL" if set(mismatch.groups()[1:]) == {"INT64", "DOUBLE"} else "TEXT"
             first, later = mismatch.groups()[1:]
+            # bytes are no text, whatever comes behind them
+            wider = "REAL" if {first, later} == {"INT64", "DOUBLE"} else "BLOB" if first == "BLOB" else "TEXT"
             said = f"{name}: the column {column} holds {later} where its first rows hold {first}"
             return WiderError(said, {**self._question.wider, column: wider})
         words = re.sub(r"^[A-Z_]+: |\[SQLite\] |\[libsqlite3\] |Failed to \w+ query: ", "", str(error))

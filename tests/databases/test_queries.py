@@ -149,6 +149,19 @@ def test_del_46_a_record_larger_than_any_batch_is_named_and_what_is_before_it_is
     assert place.ids() == [1, 2, 3]
 
 
+@pytest.mark.parametrize(
+    "sql", ["upper(name)", "name LIKE 'n%'", "coalesce(name, 'none')", "id + 1", "utc(name)"]
+)
+def test_no_row_and_no_value_fit_whatever_the_map_asks_of_a_column(place, table, sql):
+    table.fill(1)
+    table.run("DELETE FROM t")
+    job = sql_job(BY_ID, cursor=["id"], map={"id": "=id", "x": f"={sql}"})
+    assert place.run(job).state == "done"
+    table.run("INSERT INTO t VALUES (1, 1, NULL)")
+    result = place.run(job)
+    assert (result.state, result.records) == ("done", 1), result.reason
+
+
 def test_types_cast_a_column_and_name_the_value_that_does_not_fit(place, table):
     table.fill(3)
     table.run(*(f"UPDATE t SET name = '0{id_}' WHERE id = {id_}" for id_ in (1, 2, 3)))
