@@ -2,8 +2,8 @@
 
 SQLite has no types of columns, only of values: the driver takes those of the first rows, and fails at a row
 that has another. A column that is NULL in all of them is looked into before; one that turns out to be wider
-later is asked for again (`WiderError`). The driver cannot be interrupted within a row, so the query's way
-to its first row is tried with Python's own SQLite, which can.
+later is asked for again (`WiderError`). The driver cannot be interrupted, so the query's way to its first
+rows is tried with Python's own SQLite, which can; what takes too long behind them is left alone (`Steps`).
 """
 
 # ruff: noqa: S608 - names are quoted, values are bound
@@ -13,6 +13,7 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
@@ -23,6 +24,7 @@ from adbc_driver_sqlite import dbapi
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
+from agent.databases.steps import Steps
 from agent.databases.values import (
     MOST_ROWS,
     Deadline,
@@ -73,6 +75,7 @@ class _Answer:
         self._deadline = Deadline(database)
         self._interrupted = False
         self._rows = MOST_ROWS
+        self._steps: Steps | None = None
         self._reader: pa.RecordBatchReader | None = None
         self._first: pa.RecordBatch | None = None
         self.names: tuple[str, ...] = ()
@@ -86,19 +89,26 @@ class _Answer:
             wider = dict(self._question.wider)
             values = self._look()
             con = dbapi.connect(self._uri)
-        with closing(con), closing(con.cursor()) as cursor:
-            try:
-                with self._translating():
-                    self._run(cursor, wider, values)
-                    found = self._rounded()
-                    if unknown := self._all_null():
-                        found |= self._types_of(unknown, values)
-                    if found:
-                        self._close()
-                        self._run(cursor, found | wider, values)
-                yield
-            finally:
-                self._close()
+        cursor = con.cursor()
+
+        def close() -> None:
+            self._close()
+            cursor.close()
+            con.close()
+
+        self._steps = steps = Steps(self._question.job, self._database.name, self._is_over, close)
+        try:
+            with self._translating():
+                steps.take(lambda: self._run(cursor, wider, values))
+                found = self._rounded()
+                if unknown := self._all_null():
+                    found |= self._types_of(unknown, values)
+                if found:
+                    self._close()
+                    steps.take(lambda: self._run(cursor, found | wider, values))
+            yield
+        finally:
+            steps.close()
 
     def _look(self) -> list[object]:
         """The values for `?1`, `?2`, …; the query is run to its first row, if it comes in time."""
@@ -119,12 +129,15 @@ class _Answer:
         with closing(
             sqlite3.connect(self._uri, uri=True, timeout=self._database.timeout.total_seconds())
         ) as con:
-            con.set_progress_handler(lambda: self._deadline.is_over or self._stopped, _STEPS)
+            con.set_progress_handler(self._is_over, _STEPS)
             yield con
 
     @property
     def _stopped(self) -> bool:
         return self._interrupted or self._question.cancelled()
+
+    def _is_over(self) -> bool:
+        return self._deadline.is_over or self._stopped
 
     def _affinities(self, con: sqlite3.Connection) -> dict[str, str]:
         """The types that the result's columns are declared with, where they come from a table as they are."""
@@ -202,12 +215,14 @@ class _Answer:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """See `Answer`."""
         assert self._reader is not None
+        assert self._steps is not None
+        following = partial(next, self._reader, None)
         with self._translating():
             batch = self._first
             while batch is not None:
                 self._go_on()
                 yield pa.record_batch(typed(batch.columns, self.schema), schema=self.schema)
-                batch = next(self._reader, None)
+                batch = self._steps.take(following)
 
     def _go_on(self) -> None:
         if self._stopped:

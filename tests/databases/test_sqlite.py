@@ -11,6 +11,8 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
+from agent.databases.steps import Steps
+from agent.errors import SourceError
 from agent.sources import not_utf8
 from agent.spool import Reader
 from tests.databases.conftest import Table
@@ -85,6 +87,41 @@ def test_a_query_that_never_ends_is_ended(table, tmp_path, chosen):
     endless = f"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT {chosen} AS id FROM r"
     assert "the query took longer than 0.3 s" in place.run(sql_job(endless)).reason
     place.close()
+
+
+def until_left_alone_no_more():
+    for thread in threading.enumerate():
+        if thread.name == "query":
+            thread.join(50)
+
+
+def test_a_query_that_gives_rows_and_then_none_for_long_is_ended_too(table, tmp_path):
+    place = Place(tmp_path / "state", database(table.url, statement_timeout=timedelta(milliseconds=20)))
+    slow = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 3000000) SELECT x FROM r"
+    result = place.run(sql_job(f"{slow} WHERE x < 50"))
+    assert "the query took longer than 0.02 s" in result.reason
+    place.close()
+    until_left_alone_no_more()
+
+
+def test_what_cannot_be_interrupted_is_left_alone_and_not_begun_again():
+    go_on, closed = threading.Event(), threading.Event()
+    steps = Steps("steps", "db", lambda: True, closed.set)
+    with pytest.raises(TimeoutError):
+        steps.take(go_on.wait)
+    steps.close()
+    assert not closed.is_set()
+    with pytest.raises(SourceError, match="db: an earlier query that took too long still goes on"):
+        Steps("steps", "db", lambda: False, closed.set)
+    assert Steps("another job", "db", lambda: False, closed.set).take(lambda: 7) == 7
+    go_on.set()
+    assert closed.wait(30)
+    until_left_alone_no_more()
+    again = Steps("steps", "db", lambda: False, closed.clear)
+    with pytest.raises(ZeroDivisionError):
+        again.take(lambda: 1 // 0)
+    again.close()
+    assert not closed.is_set()
 
 
 def test_a_query_that_never_ends_stops_with_the_agent(table, place):
