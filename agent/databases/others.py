@@ -27,6 +27,7 @@ from agent.databases.values import (
     SignIn,
     cancelled,
     driver,
+    hint_of,
     in_short,
     rows_at_once,
     too_slow,
@@ -225,8 +226,16 @@ class _Answer:
         if self._deadline.is_over:
             return too_slow(name, self._database.statement_timeout.total_seconds())
         # without the statement and its values, which SQLAlchemy adds
-        words = self._sign_in.clean(str(getattr(error, "orig", None) or error))
-        return SourceError(f"{name}: {in_short(words)}")
+        words = self._sign_in.clean(_words(getattr(error, "orig", None) or error))
+        return SourceError(f"{name}: {in_short(words)}", hint=hint_of(words))
+
+
+def _words(error: BaseException) -> str:
+    """What a driver says; PyMySQL and pymssql give a number and a text."""
+    match error.args:
+        case [int(number), str() | bytes() as said]:
+            return f"{said.decode('utf-8', 'replace') if isinstance(said, bytes) else said} (error {number})"
+    return str(error)
 
 
 def _first_statements(con: Connection, database: Database) -> list[str]:

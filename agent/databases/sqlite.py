@@ -30,6 +30,7 @@ from agent.databases.values import (
     Deadline,
     SignIn,
     cancelled,
+    hint_of,
     identifier,
     in_short,
     rows_at_once,
@@ -260,8 +261,7 @@ class _Answer:
             said = f"{name}: the column {column} holds {later} where its first rows hold {first}"
             return WiderError(said, {**self._question.wider, column: wider})
         words = re.sub(r"^[A-Z_]+: |\[SQLite\] |\[libsqlite3\] |Failed to \w+ query: ", "", str(error))
-        hint = "see `read_only` of the connection" if "readonly" in words else ""
-        return SourceError(f"{name}: {in_short(words.partition(chr(10))[0])}", hint=hint)
+        return SourceError(f"{name}: {in_short(words.partition(chr(10))[0])}", hint=hint_of(words))
 
 
 def _value(mark: Mark, declared: str) -> object:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -96,6 +97,12 @@ def typed(columns: Sequence[pa.Array], schema: pa.Schema) -> list[pa.Array]:
     """Columns as a schema of `type_if_any` has them."""
     pairs = zip(columns, schema.types, strict=True)
     return [pa.nulls(len(one)) if pa.types.is_null(type_) else one for one, type_ in pairs]
+
+
+def hint_of(words: str) -> str:
+    """What to do about what a driver says; "" where we know no better."""
+    read_only = re.search(r"read[- ]?only|ORA-01456", words, re.IGNORECASE)
+    return "a source only reads; see `read_only` of the connection" if read_only else ""
 
 
 def in_short(text: str) -> str:
