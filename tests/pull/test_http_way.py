@@ -239,10 +239,22 @@ async def test_an_endpoint_with_a_query_and_a_url_of_its_own(tmp_path, server):
     await world.close()
 
 
-async def test_a_page_to_sign_in_is_no_csv(world, server):
-    server.script("/items", Answer(200, b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n"))
-    reason = await failed(world.job(SIMPLE + "format: csv\n"))
-    assert reason.startswith("answer: is an HTML page and no CSV (a page to sign in, or of an error?")
+@pytest.mark.parametrize(
+    ("form", "body", "said"),
+    [
+        ("csv", b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n", "an HTML page and no CSV"),
+        ("csv", b"\xef\xbb\xbf<!-- proxy --><html></html>", "an HTML page and no CSV"),
+        ("csv", b'{\n  "error": "quota exceeded",\n  "code": 7\n}\n', "JSON and no CSV"),
+        ("csv", b"[]", "JSON and no CSV"),
+        ("csv", b"<?xml version='1.0'?>\n<error/>\n", "XML and no CSV"),
+        ("json", b"<html>\n<body>Sign in</body>\n</html>\n", "an HTML page and no JSON"),
+        ("ndjson", b"<HTML>\n</HTML>\n", "an HTML page and no NDJSON"),
+    ],
+)
+async def test_a_page_to_sign_in_and_an_error_of_another_kind_are_no_records(world, server, form, body, said):
+    server.script("/items", Answer(200, body))
+    reason = await failed(world.job(SIMPLE + f"format: {form}\non_bad_row: dead_letter\n"))
+    assert reason.startswith(f"answer: is {said} (a page to sign in, or of an error?")
 
 
 async def test_a_connection_that_is_gone_is_told(world, server):
