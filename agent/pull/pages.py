@@ -144,7 +144,13 @@ class Pages:
             hint = "if there are so many, raise `paging.max_pages`; the run goes on where it was"
             raise SourceError(f"more than {source.max_pages} pages", hint=hint)
         connection = self._connection()
-        url = address.url_of(source, address.base_of(source, connection), spot)
+        base = address.base_of(source, connection)
+        url = address.url_of(source, base, spot)
+        if address.is_away(url, base, connection):
+            said = (
+                f"page {spot.page} lies at another origin than the connection, where its sign-in must not go"
+            )
+            raise SourceError(said, hint="the next run begins anew")
         of = hashlib.sha256(url.encode()).hexdigest()[:16]
         name = f"page {spot.page}" if source.paging is not None else "answer"
         landing = Landing(path=self.temp / name, max_bytes=source.max_bytes)
@@ -170,6 +176,20 @@ class Pages:
             )
         finally:
             landing.path.unlink(missing_ok=True)
+
+    def at_home(self, place: Place) -> Place:
+        """Without URLs of another origin than the connection, where that signs in: it was changed since."""
+        if not isinstance(self.source.paging, NextPage):
+            return place
+        connection = self._connection()
+        base = address.base_of(self.source, connection)
+
+        def away(url: str) -> bool:
+            return bool(url) and address.is_away(url, base, connection)
+
+        parked = tuple(spot for spot in place.parked if not away(spot.at))
+        spot = None if place.spot is not None and away(place.spot.at) else place.spot
+        return replace(place, spot=spot, parked=parked, kept="" if away(place.kept) else place.kept)
 
     def _connection(self) -> Connection:
         connection = self.tools.connection(self.source.connection)

@@ -190,6 +190,27 @@ async def test_a_token_never_goes_to_the_origin_that_a_page_names(signed, server
         assert other.requests == []
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_token_never_goes_to_the_origin_that_was_the_connections_before(tmp_path, server, keep):
+    async with ScriptedServer() as old:
+        pages = [Answer(json={"d": rows(1), "next": "/items?page=2"}), Answer(json={"d": rows(3)})]
+        old.script("/items", pages)
+        server.script("/items", Answer(json={"d": rows(2)}))
+        world = PullWorld(tmp_path, old.url)
+        source = SIMPLE + f"records: /d\npaging: {{next: /next, keep: {str(keep).lower()}}}"
+        assert (await world.job(source).run(limit=1)).records == 1
+        await world.opened["api"].close(grace=0)
+        world.write("secrets/token", "x")
+        world.write("connections/api.yaml", f"connection: api\ntype: http\nurl: {server.url}\n{BEARER}")
+        world.job(source)
+        await world.connect(Session("token-canary"))
+        assert (await world.run()).state == "done"
+        assert len(old.requests) == 1
+        assert [request.path for request in server.requests] == ["/items"]
+        assert world.ids() == [1, 2]
+        await world.close()
+
+
 async def test_without_a_sign_in_a_page_may_lead_to_another_origin(world, server):
     async with ScriptedServer() as other:
         other.script("/items", Answer(json=rows(2)))
