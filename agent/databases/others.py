@@ -105,6 +105,7 @@ class _Answer:
         self._rows = MOST_ROWS
         self._con: Connection | None = None
         self._result: CursorResult[Any] | None = None
+        self._cursor: object = None
         self._first: list[Any] = []
         self.names: tuple[str, ...] = ()
         self.schema = pa.schema([])
@@ -121,6 +122,7 @@ class _Answer:
         sql = _for_sqlalchemy(self._question)
         streaming = con.execution_options(stream_results=True, max_row_buffer=_SAMPLE)
         self._result = streaming.execute(text(sql), values)
+        self._cursor = self._result.cursor
         self.names = tuple(self._result.keys())
         sample = list(self._result.fetchmany(_SAMPLE))
         self._rows = rows_at_once(sample)
@@ -215,6 +217,10 @@ class _Answer:
 
     def close(self) -> None:
         """Let go of a result that was not read to its end."""
+        # PyMySQL reads all that is left when it forgets a cursor, also of a connection that is lost
+        rest: Any = getattr(self._cursor, "_result", None)
+        if hasattr(rest, "unbuffered_active"):
+            rest.unbuffered_active = False
         if self._result is not None and self._con is not None:
             self._con.invalidate()  # closing it would read all that is left
 
