@@ -27,7 +27,7 @@ from agent.collect.files import (
     reads_always,
 )
 from agent.collect.intake import Intake
-from agent.collect.listing import is_text, unsettled
+from agent.collect.listing import unsettled
 from agent.collect.result import Hands, RunEnd, RunResult, try_again
 from agent.collect.room import Room, StepBackError
 from agent.config.model import Files, Job, reading_of
@@ -36,7 +36,7 @@ from agent.keys import seed_of
 from agent.logs import get_log
 from agent.message import Cursor
 from agent.render import Chunk, Context, render_file
-from agent.sources.files import SourceFile, list_files
+from agent.sources.files import SourceFile, is_text, list_files
 from agent.sources.seen import NOTHING
 from agent.spool import Spool
 

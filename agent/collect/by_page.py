@@ -107,7 +107,7 @@ class PageRun:
             run=self._run,
             aside=self._ctx.aside,
         )
-        place = self._place(source)
+        place = self._place(source, pages)
         for first in spots(source, place, self._window):
             spot: Spot | None = first
             while spot is not None:
@@ -118,8 +118,11 @@ class PageRun:
                 place = self._page(source, pages, place, spot)
                 spot = place.spot
 
-    def _place(self, source: HttpSource) -> Place:
-        place = Place.load(self._spool.cursor(self._job.name).result(), source)
+    def _place(self, source: HttpSource, pages: Pages) -> Place:
+        stored = Place.load(self._spool.cursor(self._job.name).result(), source)
+        place = pages.at_home(stored)
+        if place != stored:
+            log.warning("the connection leads to another origin: pages begin anew", job=self._job.name)
         # a run that is done was asked for again on purpose
         unsure = [one for one in place.finished if self._spool.state_of_run(one.run).result() in _CUT_OFF]
         ours = [one for one in unsure if self._window is not None and one.window[0] == self._window[0]]

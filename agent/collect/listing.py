@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 
 from agent.collect.files import is_settled_for
 from agent.config.model import Job
-from agent.sources.files import SourceFile
+from agent.sources.files import SourceFile, is_text
 from agent.spool import Spool
 
 # Files that the spool is asked about in one trip: an ack that comes meanwhile waits for so many.
 _AT_ONCE = 200
-_NO_TEXT = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 
 
 def unsettled(job: Job, listed: Sequence[SourceFile], spool: Spool) -> Iterator[SourceFile]:
@@ -27,8 +25,3 @@ def unsettled(job: Job, listed: Sequence[SourceFile], spool: Spool) -> Iterator[
             if row is not None and is_settled_for(job, row, spool)
         }
         yield from (file for file in some if file.path not in known)
-
-
-def is_text(path: str) -> bool:
-    """Whether a path is text: no bytes that are not UTF-8 (surrogates), no control characters."""
-    return _NO_TEXT.search(path) is None

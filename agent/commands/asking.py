@@ -79,7 +79,7 @@ def _pages(
     from agent.pull.pages import Pages, Place, spots  # noqa: PLC0415
 
     pages = Pages(source=source, tools=tools, temp=ctx.temp, cancelled=ctx.cancelled)
-    place, window = Place.load(cursor, source), _window(job, ctx)
+    place, window = pages.at_home(Place.load(cursor, source)), _window(job, ctx)
     # not its ETag: what is there now is to be shown
     place = Place(spot=place.spot, parked=place.parked, kept=place.kept).turned_to(window)
     for first in spots(source, place, window):

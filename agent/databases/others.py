@@ -1,7 +1,7 @@
 """MySQL, MariaDB, SQL Server and Oracle: SQLAlchemy, a cursor on the server's side, rows to Arrow by batches.
 
 The types are those of Python: the driver makes them, Arrow takes them over column by column. A column that
-is NULL in all rows of the first batch is text.
+is NULL in all rows of the first batch is text, where there are more of them; else it fits any expression.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from agent.databases.values import (
     SignIn,
     cancelled,
     driver,
+    hint_of,
     in_short,
     rows_at_once,
     too_slow,
@@ -104,6 +105,7 @@ class _Answer:
         self._rows = MOST_ROWS
         self._con: Connection | None = None
         self._result: CursorResult[Any] | None = None
+        self._cursor: object = None
         self._first: list[Any] = []
         self.names: tuple[str, ...] = ()
         self.schema = pa.schema([])
@@ -120,6 +122,7 @@ class _Answer:
         sql = _for_sqlalchemy(self._question)
         streaming = con.execution_options(stream_results=True, max_row_buffer=_SAMPLE)
         self._result = streaming.execute(text(sql), values)
+        self._cursor = self._result.cursor
         self.names = tuple(self._result.keys())
         sample = list(self._result.fetchmany(_SAMPLE))
         self._rows = rows_at_once(sample)
@@ -161,6 +164,8 @@ class _Answer:
         if kind is not None:
             return pa.float64() if kind == "REAL" else pa.string()
         found = next((value for value in column if value is not None), None)
+        if found is None and len(self._first) < self._rows:  # in the whole result
+            return pa.null()
         if found is None or isinstance(found, _TEXT_KINDS):
             return pa.string()
         if isinstance(found, Decimal):
@@ -212,6 +217,10 @@ class _Answer:
 
     def close(self) -> None:
         """Let go of a result that was not read to its end."""
+        # PyMySQL reads all that is left when it forgets a cursor, also of a connection that is lost
+        rest: Any = getattr(self._cursor, "_result", None)
+        if hasattr(rest, "unbuffered_active"):
+            rest.unbuffered_active = False
         if self._result is not None and self._con is not None:
             self._con.invalidate()  # closing it would read all that is left
 
@@ -223,8 +232,16 @@ class _Answer:
         if self._deadline.is_over:
             return too_slow(name, self._database.statement_timeout.total_seconds())
         # without the statement and its values, which SQLAlchemy adds
-        words = self._sign_in.clean(str(getattr(error, "orig", None) or error))
-        return SourceError(f"{name}: {in_short(words)}")
+        words = self._sign_in.clean(_words(getattr(error, "orig", None) or error))
+        return SourceError(f"{name}: {in_short(words)}", hint=hint_of(words))
+
+
+def _words(error: BaseException) -> str:
+    """What a driver says; PyMySQL and pymssql give a number and a text."""
+    match error.args:
+        case [int(number), str() | bytes() as said]:
+            return f"{said.decode('utf-8', 'replace') if isinstance(said, bytes) else said} (error {number})"
+    return str(error)
 
 
 def _first_statements(con: Connection, database: Database) -> list[str]:

@@ -30,7 +30,7 @@ from agent.databases.postgres_types import (
     type_of,
     with_casts,
 )
-from agent.databases.values import Deadline, SignIn, cancelled, driver, in_short, too_slow
+from agent.databases.values import Deadline, SignIn, cancelled, driver, hint_of, in_short, too_slow
 from agent.errors import RecordError, SourceError
 from agent.sources.asking import Answer, Question
 from agent.sources.interrupt import interrupted_when
@@ -210,4 +210,6 @@ def _translated(
     words = said.group(1) if said else re.sub(r"^[A-Z_]+: |\[libpq\] |Failed to connect: ", "", text)
     place = f" (line {line.group(1)} of the query)" if line and question.query.text.count("\n") else ""
     where = f"{database.name}: {what}: " if what else f"{database.name}: "
-    return SourceError(where + in_short(words) + place, hint=in_short(hint.group(1)) if hint else "")
+    return SourceError(
+        where + in_short(words) + place, hint=in_short(hint.group(1)) if hint else hint_of(words)
+    )

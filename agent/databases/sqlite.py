@@ -2,8 +2,8 @@
 
 SQLite has no types of columns, only of values: the driver takes those of the first rows, and fails at a row
 that has another. A column that is NULL in all of them is looked into before; one that turns out to be wider
-later is asked for again (`WiderError`). The driver cannot be interrupted within a row, so the query's way
-to its first row is tried with Python's own SQLite, which can.
+later is asked for again (`WiderError`). The driver cannot be interrupted, so the query's way to its first
+rows is tried with Python's own SQLite, which can; what takes too long behind them is left alone (`Steps`).
 """
 
 # ruff: noqa: S608 - names are quoted, values are bound
@@ -13,24 +13,30 @@ import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from adbc_driver_sqlite import dbapi
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
+from agent.databases.steps import Steps
 from agent.databases.values import (
     MOST_ROWS,
     Deadline,
     SignIn,
     cancelled,
+    hint_of,
     identifier,
     in_short,
     rows_at_once,
     too_slow,
+    type_if_any,
+    typed,
 )
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question, WiderError
@@ -43,7 +49,9 @@ _SAMPLE = 16
 """Rows that are looked at to know how large they are."""
 _STEPS = 10_000
 """Instructions of SQLite's machine between two looks whether to go on: well below a millisecond."""
-_EXAMPLES = {"REAL": "0.0", "TEXT": "''"}
+_EXAMPLES = {"REAL": "0.0", "TEXT": "''", "BLOB": "x''"}
+_ROUNDED = r"^-?[0-9]\.[0-9]{6}e[+-][0-9]{2,3}$"
+"""How the driver writes a number into a column of text: with six of its digits."""
 _TEXT_AFFINITY = re.compile("CHAR|CLOB|TEXT", re.IGNORECASE)
 
 
@@ -68,6 +76,7 @@ class _Answer:
         self._deadline = Deadline(database)
         self._interrupted = False
         self._rows = MOST_ROWS
+        self._steps: Steps | None = None
         self._reader: pa.RecordBatchReader | None = None
         self._first: pa.RecordBatch | None = None
         self.names: tuple[str, ...] = ()
@@ -81,19 +90,26 @@ class _Answer:
             wider = dict(self._question.wider)
             values = self._look()
             con = dbapi.connect(self._uri)
-        with closing(con), closing(con.cursor()) as cursor:
-            try:
-                with self._translating():
-                    self._run(cursor, wider, values)
-                    unknown = self._all_null()
-                    if unknown:
-                        found = self._types_of(unknown, values)
-                        if found:
-                            self._close()
-                            self._run(cursor, wider | found, values)
-                yield
-            finally:
-                self._close()
+        cursor = con.cursor()
+
+        def close() -> None:
+            self._close()
+            cursor.close()
+            con.close()
+
+        self._steps = steps = Steps(self._question.job, self._database.name, self._is_over, close)
+        try:
+            with self._translating():
+                steps.take(lambda: self._run(cursor, wider, values))
+                found = self._rounded()
+                if unknown := self._all_null():
+                    found |= self._types_of(unknown, values)
+                if found:
+                    self._close()
+                    steps.take(lambda: self._run(cursor, found | wider, values))
+            yield
+        finally:
+            steps.close()
 
     def _look(self) -> list[object]:
         """The values for `?1`, `?2`, …; the query is run to its first row, if it comes in time."""
@@ -103,6 +119,7 @@ class _Answer:
                 self._affinities(con) if any(m.kind == "lowest" for m in question.marks.values()) else {}
             )
             values = [_value(question.marks[name], affinities.get(name, "")) for name in question.query.names]
+            con.text_factory = bytes  # what is not UTF-8 is told with its record, later
             cursor = con.execute(self._sql({}), values)
             self.names = tuple(column[0] for column in cursor.description or ())
             self._rows = rows_at_once(cursor.fetchmany(_SAMPLE))
@@ -113,12 +130,15 @@ class _Answer:
         with closing(
             sqlite3.connect(self._uri, uri=True, timeout=self._database.timeout.total_seconds())
         ) as con:
-            con.set_progress_handler(lambda: self._deadline.is_over or self._stopped, _STEPS)
+            con.set_progress_handler(self._is_over, _STEPS)
             yield con
 
     @property
     def _stopped(self) -> bool:
         return self._interrupted or self._question.cancelled()
+
+    def _is_over(self) -> bool:
+        return self._deadline.is_over or self._stopped
 
     def _affinities(self, con: sqlite3.Connection) -> dict[str, str]:
         """The types that the result's columns are declared with, where they come from a table as they are."""
@@ -151,15 +171,35 @@ class _Answer:
         if self._first is not None and wider:
             self._first = self._first.slice(1)
         self.names = tuple(self._reader.schema.names)
-        types = self._reader.schema.types
+        types = [type_if_any(*pair) for pair in zip(self._reader.schema.types, self._columns(), strict=True)]
         self.schema = pa.schema([pa.field(f"c{number}", type_) for number, type_ in enumerate(types)])
         self.casts = ("",) * len(self.names)
 
+    def _columns(self) -> list[pa.Array | None]:
+        """Of the whole result; None where there may be more than its first batch."""
+        assert self._reader is not None
+        if self._first is None:
+            return [pa.nulls(0)] * len(self._reader.schema)
+        return list(self._first.columns) if self._is_all else [None] * self._first.num_columns
+
+    @property
+    def _is_all(self) -> bool:
+        return self._first is None or self._first.num_rows < self._rows - 1
+
     def _all_null(self) -> list[str]:
-        if self._first is None or self._first.num_rows < self._rows - 1:
+        if self._first is None or self._is_all:
             return []
         pairs = zip(self.names, self._first.columns, strict=True)
         return [name for name, column in pairs if column.null_count == len(column)]
+
+    def _rounded(self) -> dict[str, str]:
+        """Columns of text with fractions among their first values: SQLite writes all digits of them."""
+        found = {}
+        for name, column in zip(self.names, self._first.columns if self._first else (), strict=False):
+            for wider, is_of in (("TEXT", pa.types.is_string), ("BLOB", pa.types.is_binary)):
+                if is_of(column.type) and pc.any(pc.match_substring_regex(column, _ROUNDED)).as_py():
+                    found[name] = wider
+        return found
 
     def _types_of(self, columns: list[str], values: list[object]) -> dict[str, str]:
         """For columns that were NULL so far: what they hold later, where it is no whole number."""
@@ -176,12 +216,14 @@ class _Answer:
     def batches(self) -> Iterator[pa.RecordBatch]:
         """See `Answer`."""
         assert self._reader is not None
+        assert self._steps is not None
+        following = partial(next, self._reader, None)
         with self._translating():
             batch = self._first
             while batch is not None:
                 self._go_on()
-                yield pa.record_batch(batch.columns, schema=self.schema)
-                batch = next(self._reader, None)
+                yield pa.record_batch(typed(batch.columns, self.schema), schema=self.schema)
+                batch = self._steps.take(following)
 
     def _go_on(self) -> None:
         if self._stopped:
@@ -213,13 +255,13 @@ class _Answer:
         mismatch = re.search(r"Type mismatch in column (\d+): expected (\w+) but got (\w+)", str(error))
         if mismatch is not None:
             column = self.names[int(mismatch.group(1))]
-            wider = "REAL" if set(mismatch.groups()[1:]) == {"INT64", "DOUBLE"} else "TEXT"
             first, later = mismatch.groups()[1:]
+            # bytes are no text, whatever comes behind them
+            wider = "REAL" if {first, later} == {"INT64", "DOUBLE"} else "BLOB" if first == "BLOB" else "TEXT"
             said = f"{name}: the column {column} holds {later} where its first rows hold {first}"
             return WiderError(said, {**self._question.wider, column: wider})
         words = re.sub(r"^[A-Z_]+: |\[SQLite\] |\[libsqlite3\] |Failed to \w+ query: ", "", str(error))
-        hint = "see `read_only` of the connection" if "readonly" in words else ""
-        return SourceError(f"{name}: {in_short(words.partition(chr(10))[0])}", hint=hint)
+        return SourceError(f"{name}: {in_short(words.partition(chr(10))[0])}", hint=hint_of(words))
 
 
 def _value(mark: Mark, declared: str) -> object:

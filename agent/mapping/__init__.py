@@ -16,7 +16,7 @@ UTC), `__naive` (the same of one without) and `__fail` (an error with our own wo
 from __future__ import annotations
 
 from agent.mapping.frames import Frame, constants, frame
-from agent.mapping.json import NAIVE, constant, document, record
+from agent.mapping.json import NAIVE, constant, document, may_fail, record
 from agent.mapping.places import header, path
 from agent.mapping.records import json_value, leaf, one_line, plain_text, text, unfit
 from agent.mapping.sql import (
@@ -51,6 +51,7 @@ __all__ = [
     "json_value",
     "leaf",
     "literal",
+    "may_fail",
     "one_line",
     "path",
     "plain_text",

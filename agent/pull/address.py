@@ -109,6 +109,11 @@ def next_url(url: str, following: str, connection: Connection) -> str:
     return urlsplit(to)._replace(fragment="").geturl()
 
 
+def is_away(url: str, base: str, connection: Connection) -> bool:
+    """Whether a page lies where the sign-in of the connection must not go."""
+    return _signs_in(connection) and origin(url) != origin(base)
+
+
 def _signs_in(connection: Connection) -> bool:
     return not isinstance(connection.auth, NoAuth) or connection.tls.certificate is not None
 

@@ -45,6 +45,7 @@ def print_out(
 
 def _judge(source: CommandSource, ended: Ended, environment: Mapping[str, str]) -> None:
     name = source.command[0].rpartition("/")[2]
+    hint = "run it by hand, as the user of the agent; stderr says why"
     match ended.how:
         case "exit" if ended.code in source.success:
             return
@@ -54,8 +55,10 @@ def _judge(source: CommandSource, ended: Ended, environment: Mapping[str, str]) 
             said = f"{name} ended with {ended.code}"
         case "timeout":
             said = f"{name} did not end within {source.timeout.total_seconds():g} s and was killed"
+            hint = "a longer `timeout` of the source, or less to do for it"
         case "too much":
             said = f"{name} printed more than {source.max_bytes:,} bytes and was killed"
+            hint = "raise `max_bytes` of the source, or let it print less"
         case "not started":
             said = f"{name} cannot be started: {ended.why}"
         case "cancelled":
@@ -64,7 +67,7 @@ def _judge(source: CommandSource, ended: Ended, environment: Mapping[str, str]) 
             said = f"{name} was killed from outside"
     if told := _errors(ended, environment):
         said += f": {told}"
-    raise SourceError(said, hint="run it by hand, as the user of the agent; stderr says why")
+    raise SourceError(said, hint=hint)
 
 
 def _errors(ended: Ended, environment: Mapping[str, str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -22,6 +23,12 @@ from agent.sources.pointed import value_at
 from agent.target import Got
 
 _UNCHANGED = 304
+_OTHERS = {
+    "an HTML page": re.compile(rb"<!doctype html|<html|<!--", re.IGNORECASE),
+    "XML": re.compile(rb"<\?xml"),
+    "JSON": re.compile(rb"""\[\s*[\["{\]]|\{\s*["}]"""),
+}
+"""What answers begin with that are of another kind."""
 _PARKED = 100
 """Walks of other windows that are remembered."""
 
@@ -137,7 +144,13 @@ class Pages:
             hint = "if there are so many, raise `paging.max_pages`; the run goes on where it was"
             raise SourceError(f"more than {source.max_pages} pages", hint=hint)
         connection = self._connection()
-        url = address.url_of(source, address.base_of(source, connection), spot)
+        base = address.base_of(source, connection)
+        url = address.url_of(source, base, spot)
+        if address.is_away(url, base, connection):
+            said = (
+                f"page {spot.page} lies at another origin than the connection, where its sign-in must not go"
+            )
+            raise SourceError(said, hint="the next run begins anew")
         of = hashlib.sha256(url.encode()).hexdigest()[:16]
         name = f"page {spot.page}" if source.paging is not None else "answer"
         landing = Landing(path=self.temp / name, max_bytes=source.max_bytes)
@@ -154,9 +167,7 @@ class Pages:
             if got.status == _UNCHANGED:
                 yield None
                 return
-            if isinstance(source.reading, CsvSource) and _is_html(landing.path):
-                hint = "a page to sign in, or of an error? check `source`, and the sign-in of its connection"
-                raise SourceError(f"{name}: is an HTML page and no CSV", hint=hint)
+            _look_at(landing.path, name, _form(source))
             following = self._following(landing, got, url, connection, name)
             yield Page(
                 name=name,
@@ -165,6 +176,20 @@ class Pages:
             )
         finally:
             landing.path.unlink(missing_ok=True)
+
+    def at_home(self, place: Place) -> Place:
+        """Without URLs of another origin than the connection, where that signs in: it was changed since."""
+        if not isinstance(self.source.paging, NextPage):
+            return place
+        connection = self._connection()
+        base = address.base_of(self.source, connection)
+
+        def away(url: str) -> bool:
+            return bool(url) and address.is_away(url, base, connection)
+
+        parked = tuple(spot for spot in place.parked if not away(spot.at))
+        spot = None if place.spot is not None and away(place.spot.at) else place.spot
+        return replace(place, spot=spot, parked=parked, kept="" if away(place.kept) else place.kept)
 
     def _connection(self) -> Connection:
         connection = self.tools.connection(self.source.connection)
@@ -214,11 +239,15 @@ class Pages:
         )
 
 
-def _is_html(path: Path) -> bool:
-    """Any text is a CSV: the lines of a page would become records."""
+def _look_at(path: Path, name: str, form: str) -> None:
+    """Refuse what is another kind of text: any is a CSV, and its lines would become records."""
     with path.open("rb") as file:
-        begin = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip().lower()
-    return begin.startswith((b"<!doctype html", b"<html"))
+        begin = file.read(1000).removeprefix(codecs.BOM_UTF8).lstrip()
+    kind = next((kind for kind, start in _OTHERS.items() if start.match(begin)), None)
+    if kind is None or (kind == "JSON" and form != "csv"):
+        return
+    hint = "a page to sign in, or of an error? check `source`, and the sign-in of its connection"
+    raise SourceError(f"{name}: is {kind} and no {form.upper()}", hint=hint)
 
 
 def spots(source: HttpSource, place: Place, window: Span) -> Iterator[Spot]:

@@ -19,6 +19,7 @@ from agent.config.sql_text import SqlText
 from agent.errors import AgentError, RecordError, SourceError
 from agent.mapping import identifier, literal
 from agent.render.values import Context
+from agent.sources import not_utf8
 from agent.sources.asking import JSON_TEXT, NUMBER_TEXT, Answer, Question
 from agent.sources.interrupt import interrupted_when
 from agent.sources.mark import said
@@ -83,7 +84,8 @@ class QueryFeed:
         assert self._answer is not None
         if uses.record or uses.every:
             unique(found, self._answer.names, hint="give each its own name in the query (AS), or write a map")
-        reader = pa.RecordBatchReader.from_batches(self._answer.schema, self._batches(self._answer))
+        schema = self._answer.schema.append(pa.field(not_utf8.WHY, pa.string()))
+        reader = pa.RecordBatchReader.from_batches(schema, self._batches(self._answer))
         con.register(TABLE, reader)
         return relation(self._answer, self.source)
 
@@ -105,7 +107,8 @@ class QueryFeed:
         at = [answer.names.index(name) for name in self.source.cursor]
         kept = _Settled.of(self.source, answer, self.question, self.ctx)
         left = self.limit
-        for batch in answer.batches():
+        for given in answer.batches():
+            batch = not_utf8.told(given, answer.names)
             old = batch if kept is None else kept.old(batch)
             old = old if left is None else old.slice(0, left)
             left = None if left is None else left - old.num_rows
@@ -114,6 +117,7 @@ class QueryFeed:
                 taken = self.positions.add(columns)
                 if taken < old.num_rows:
                     yield old.slice(0, taken)
+                    self._not_utf8(old.column(not_utf8.WHY)[taken].as_py(), self.positions.rows + 1)
                     self.positions.refuse(columns, taken)
             yield old
             if old.num_rows < batch.num_rows:
@@ -128,6 +132,11 @@ class QueryFeed:
                 f"values: {said(self.positions.at(1))}",
                 hint="raise the LIMIT, or add a column to `cursor` that tells them apart",
             )
+
+    def _not_utf8(self, why: str | None, row: int) -> None:
+        """A cursor that was made NULL."""
+        if why is not None:
+            raise RecordError(f"{self.name} record {row}: {why}", hint="put it right in the database")
 
 
 def _is_cut(query: SqlText, positions: Positions) -> bool:
@@ -169,6 +178,8 @@ class _Settled:
                 return pc.greater(zoned, pa.scalar(self.limit, zoned.type))
             except pa.ArrowInvalid:
                 times = pc.cast(times, pa.timestamp("us"))
+        if pa.types.is_null(times.type):  # no row has one
+            return pa.nulls(len(times), pa.bool_())
         if not pa.types.is_timestamp(times.type):
             hint = (
                 f"name the column with the time of writing: settle: {{of: …, for: …}} (this is {times.type})"
@@ -202,12 +213,14 @@ def relation(answer: Answer, source: SqlSource) -> Relation:
             checks.append(_unfit(name, own, tried, "JSON that can be read"))
         else:
             columns.append(Column(name=name, sql=f"TRY_CAST({own} AS {cast})" if cast else own))
-    inner = ", ".join(f"c{number} AS __c{number}" for number in range(len(answer.names)))
+    if not_utf8.may_hold(answer.schema):
+        checks.append(f"__{not_utf8.WHY}")
+    inner = "".join(f"c{number} AS __c{number}, " for number in range(len(answer.names)))
     packed = ", ".join(
         f"{identifier(name or str(n))} := __c{n}" for n, name in enumerate(_unlike(answer.names))
     )
     return Relation(
-        base=f"SELECT {inner} FROM {TABLE}",
+        base=f"SELECT {inner}{not_utf8.WHY} AS __{not_utf8.WHY} FROM {TABLE}",
         columns=tuple(columns),
         names=answer.names,
         entries=tuple((column.name, raw.get(column.name.lower(), column.sql)) for column in columns),

@@ -31,7 +31,7 @@ class Question:
     timezone: str = "UTC"
     """What naive times of the database mean: that of the job's schedule."""
     wider: Mapping[str, str] = field(default_factory=dict)
-    """Columns that the database is to give as `TEXT` or `REAL`; found by a reading before (WiderError)."""
+    """Columns to be given as `TEXT`, `REAL` or `BLOB`; found by a reading before (WiderError)."""
     cancelled: Callable[[], bool] = lambda: False
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from agent.stamp import FileStamp
 
 UNFINISHED = (".tmp", ".part", "~")
 """How writers name what is not yet a file."""
+_NO_TEXT = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]")
 PIECE = 1 << 20
 """Bytes read at once."""
 
@@ -109,6 +111,11 @@ def _set_aside(path: Path, patterns: tuple[str, ...], aside: list[str]) -> bool:
         for folder in folders
         for parent in path.parents
     )
+
+
+def is_text(path: str) -> bool:
+    """Whether a path is text: no bytes that are not UTF-8 (surrogates), no control characters."""
+    return _NO_TEXT.search(path) is None
 
 
 def stamp_of(path: Path) -> FileStamp | None:

@@ -21,7 +21,7 @@ from agent.errors import SourceError
 from agent.logs import get_log
 from agent.message import Cursor
 from agent.sources import links
-from agent.sources.files import SourceFile, list_files, stamp_of
+from agent.sources.files import SourceFile, is_text, list_files, stamp_of
 from agent.sources.log_mark import LOOKED_AT, Mark, from_cursor, new_mark, prints, to_cursor
 
 log = get_log("collect")
@@ -94,7 +94,7 @@ def _known(
     for mark in marks:
         file = listed.get((mark.device, mark.inode))
         found = file or folders.beside(mark)
-        if found is None or not _holds(found, mark):
+        if found is None or not is_text(str(found.path)) or not _holds(found, mark):
             lost.append(mark)
         elif file is not None and str(file.path) == mark.path:
             there[file.path] = mark
@@ -112,7 +112,10 @@ def _listed(files: Files, clock: Clock, found: Survey) -> dict[tuple[str, str], 
     """By device and inode: a link beside its file does not make two logs. A log never settles."""
     listed: dict[tuple[str, str], SourceFile] = {}
     for file in list_files(replace(files, settle=timedelta(0)), clock).files:
-        if file.path.name.endswith(PACKED):
+        if not is_text(str(file.path)):
+            # such a name is no text in any table, log or header
+            found.problems.append(f"{str(file.path)!a}: its name holds characters that are no text")
+        elif file.path.name.endswith(PACKED):
             hint = "let `path` name the unpacked ones only"
             found.problems.append(f"{file.path.name}: a packed file cannot be read as it grows ({hint})")
         else:

@@ -74,7 +74,10 @@ def mark_of(scalar: pa.Scalar, *, name: str) -> Mark:  # noqa: C901, PLR0911 - a
         return _moment(scalar, name)
     if kind.startswith("time"):
         return Mark("time", _time(scalar))
-    value = scalar.as_py()
+    try:
+        value = scalar.as_py()
+    except OverflowError:  # a date
+        raise _outside(name) from None
     match value:
         case bool():
             return Mark("boolean", str(value).lower())
@@ -92,9 +95,19 @@ def mark_of(scalar: pa.Scalar, *, name: str) -> Mark:  # noqa: C901, PLR0911 - a
             return Mark("bytes", value.hex())
         case date():
             return Mark("date", value.isoformat())
-    raise SourceError(
+    raise unfit(name, kind)
+
+
+def unfit(name: str, kind: str) -> SourceError:
+    """A column of a type that no cursor can have."""
+    return SourceError(
         f"the column {name} cannot be a cursor: it is {kind}", hint="use a number, time or text"
     )
+
+
+def _outside(name: str) -> RecordError:
+    said = f"the cursor's column {name} holds a time outside of the years 1 to 9999 (or an infinity)"
+    return RecordError(said, hint="leave such rows out in the query")
 
 
 def _moment(scalar: pa.Scalar, name: str) -> Mark:
@@ -103,8 +116,7 @@ def _moment(scalar: pa.Scalar, name: str) -> Mark:
     try:
         whole = _EPOCH + timedelta(seconds=seconds)
     except OverflowError:
-        said = f"the cursor's column {name} holds a time outside of the years 1 to 9999 (or an infinity)"
-        raise RecordError(said, hint="leave such rows out in the query") from None
+        raise _outside(name) from None
     digits = len(str(_PER_SECOND[unit])) - 1
     text = whole.strftime("%Y-%m-%dT%H:%M:%S").rjust(19, "0") + (f".{rest:0{digits}d}" if digits else "")
     zoned = getattr(scalar.type, "tz", None) is not None

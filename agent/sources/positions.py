@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from agent.errors import RecordError
-from agent.sources.mark import Mark, Marks, mark_of, said
+from agent.sources.mark import Mark, Marks, mark_of, said, unfit
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,8 +67,11 @@ class Positions:
     def add(self, columns: Sequence[pa.Array]) -> int:
         """The next batch; how many of its rows were taken: those before the first NULL (see `refuse`).
 
-        Raises RecordError where the order is not ascending.
+        Raises RecordError where the order is not ascending, SourceError for a type that has none.
         """
+        for name, column in zip(self._names, columns, strict=True):
+            if pa.types.is_nested(column.type) or pa.types.is_interval(column.type):
+                raise unfit(name, str(column.type))
         self._uuids = {n for n, c in zip(self._names, columns, strict=True) if str(c.type) == UUID}
         columns = [c.storage if isinstance(c, pa.ExtensionArray) else c for c in columns]
         count = min((_first_null(column) for column in columns), default=0)
@@ -98,8 +101,12 @@ class Positions:
     def refuse(self, columns: Sequence[pa.Array], at: int) -> NoReturn:
         """Raise RecordError for the row `at` of a batch, which has NULL; those before it were taken."""
         name = next(n for n, c in zip(self._names, columns, strict=True) if not c[at].is_valid)
+        timed = any(
+            pa.types.is_temporal(c.type) for n, c in zip(self._names, columns, strict=True) if n == name
+        )
         raise RecordError(
-            f"{self._of} record {self._rows + 1}: the cursor's column {name} is NULL",
+            f"{self._of} record {self._rows + 1}: the cursor's column {name} is NULL"
+            + (", or an infinity" if timed else ""),
             hint=f"add WHERE {name} IS NOT NULL to the query, or take another column",
         )
 
@@ -108,9 +115,7 @@ class Positions:
         same: pa.Array | None = None
         ascending: pa.Array | None = None
         for one, two in reversed(pairs):
-            equal = pc.equal(one, two)
-            ordered = any(is_of(one.type) for is_of in _ORDERED)
-            rises = pc.less(one, two) if ordered else pc.invert(equal)
+            equal, rises = _equal_and_rises(one, two)
             ascending = equal if ascending is None else pc.and_(equal, ascending)
             ascending = pc.or_(rises, ascending)
             same = equal if same is None else pc.and_(equal, same)
@@ -158,7 +163,10 @@ class Positions:
         with self._lock:
             part = self._part(row)
             pairs = zip(self._names, part.columns, strict=True)
-            return {name: self._mark(name, column[row - part.first]) for name, column in pairs}
+            try:
+                return {name: self._mark(name, column[row - part.first]) for name, column in pairs}
+            except RecordError as error:
+                raise RecordError(f"{self._of} record {row}: {error.message}", hint=error.hint) from None
 
     def _mark(self, name: str, value: pa.Scalar) -> Mark:
         if name in self._uuids:
@@ -176,6 +184,20 @@ class Positions:
 
     def _from(self, row: int) -> Iterator[_Part]:
         return (part for part in self._parts if part.last >= row)
+
+
+def _equal_and_rises(one: pa.Array, two: pa.Array) -> tuple[pa.Array, pa.Array]:
+    """Of each pair of neighbours, whether they are equal, and whether the second one is greater."""
+    equal = pc.equal(one, two)
+    if not any(is_of(one.type) for is_of in _ORDERED):
+        return equal, pc.invert(equal)
+    rises = pc.less(one, two)
+    if pa.types.is_floating(
+        one.type
+    ):  # as PostgreSQL has it: NaN is equal to itself, and greater than all others
+        nan, then = pc.is_nan(one), pc.is_nan(two)
+        equal, rises = pc.or_(equal, pc.and_(nan, then)), pc.or_(rises, pc.and_(pc.invert(nan), then))
+    return equal, rises
 
 
 def _first_null(column: pa.Array) -> int:

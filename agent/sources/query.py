@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
@@ -90,21 +90,29 @@ def build(
     if (latest := wanted.delivery.latest_by) is not None:
         extras.append(("subject", dealing.subject(latest, types[latest.sql])))
     extras += [(f"k{n}", dealing.key_mark(key, types[key.sql])) for n, key in enumerate(wanted.keys)]
-    body = _body(con, relation, wanted, tree, types, rows, frame)
-    whys = reasons(wanted, tree, types)
+    known = tree
+    if tree is None and relation.document is None:
+        columns = [sql for _, sql in relation.entries]
+        bound = duck.types(con, f"SELECT {', '.join(columns)} FROM {rows}")
+        types = {**types, **dict(zip(columns, bound, strict=True))}
+        known = _map_of([pair for pair in relation.entries if mapping.may_fail(types[pair[1]])], wanted)
+    body = _body(relation, wanted, tree, types, frame)
+    whys = reasons(wanted, known, types)
     made = _query(relation, wanted, body, frame, whys, extras, names, start_row)
     return replace(made, types=types)
 
 
 def _of_record(relation: Relation, wanted: Wanted) -> MapNode | None:
     """A record as it is, as a map: for formats that know no types. None: JSON, which has its own way."""
-    if not isinstance(wanted.body, CsvBody | XmlBody):
-        return None
+    return _map_of(relation.entries, wanted) if isinstance(wanted.body, CsvBody | XmlBody) else None
+
+
+def _map_of(entries: Sequence[tuple[str, str]], wanted: Wanted) -> MapNode:
     at = wanted.target.where
     return MapObject(
         items=tuple(
             (name, Expr(sql=sql, where=Where(file=at.file, line=at.line, column=at.column, path=name)))
-            for name, sql in relation.entries
+            for name, sql in entries
         )
     )
 
@@ -159,14 +167,8 @@ def _rows(relation: Relation, start_row: int, *, numbered: bool = False) -> str:
     return f"SELECT *, {', '.join([*named, *bad, *number])} FROM ({relation.base}{skipped})"
 
 
-def _body(  # noqa: PLR0917 - the parts of one sentence
-    con: DuckDBPyConnection,
-    relation: Relation,
-    wanted: Wanted,
-    tree: MapNode | None,
-    types: dict[str, SqlType],
-    rows: str,
-    frame: Frame,
+def _body(
+    relation: Relation, wanted: Wanted, tree: MapNode | None, types: dict[str, SqlType], frame: Frame
 ) -> str:
     drop = wanted.body.nulls == "drop"
     tail = "" if wanted.per_record else frame.separator.decode()
@@ -180,12 +182,8 @@ def _body(  # noqa: PLR0917 - the parts of one sentence
         text = mapping.one_line(wanted.body, text)
         text = f"({text} || {literal(tail)})"
     else:
-        bound = duck.types(con, f"SELECT {', '.join(sql for _, sql in relation.entries)} FROM {rows}")
-        text = mapping.record(
-            tuple((key, sql, type_) for (key, sql), type_ in zip(relation.entries, bound, strict=True)),
-            drop=drop,
-            tail=tail,
-        )
+        columns = tuple((key, sql, types[sql]) for key, sql in relation.entries)
+        text = mapping.record(columns, drop=drop, tail=tail)
     return text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -203,6 +204,17 @@ def test_a_packed_file_is_said_and_harms_no_other(place, log, inbox):
     hint = "(let `path` name the unpacked ones only)"
     assert result.reason == f"app.csv.2.gz: a packed file cannot be read as it grows {hint}"
     assert (result.state, place.ids()) == ("failed", [1])
+
+
+def test_a_log_whose_name_is_no_text_is_said_and_harms_no_other(place, log, inbox):
+    log.write_text("id\n1\n")
+    Path(os.fsdecode(os.fsencode(inbox) + b"/caf\xe9.csv")).write_text("id\n2\n")
+    result = place.run(logs(inbox / "*.csv"))
+    assert (result.state, result.records) == ("failed", 1)
+    assert result.reason.endswith("/caf\\udce9.csv': its name holds characters that are no text")
+    assert place.ids() == [1]
+    log.rename(os.fsdecode(os.fsencode(inbox) + b"/\xe9"))
+    assert place.run(logs(inbox / "*.csv")).records == 0
 
 
 def test_a_bad_row_stops_its_log_at_the_part_before_it(place, log, inbox, caplog):

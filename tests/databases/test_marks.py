@@ -67,6 +67,7 @@ def test_nanoseconds_and_whole_numbers_beyond_what_json_can_count_are_kept_as_te
     [
         (pa.scalar(None, pa.int64()), "the cursor's column a is NULL"),
         (pa.scalar(2**62, pa.timestamp("us")), "a time outside of the years 1 to 9999"),
+        (pa.scalar(2_145_042_905, pa.date32()), "a time outside of the years 1 to 9999"),
         (pa.scalar([1], pa.list_(pa.int64())), "the column a cannot be a cursor: it is list<item: int64>"),
     ],
 )
@@ -127,6 +128,31 @@ def test_an_order_of_two_columns_is_that_of_the_first_and_within_it_of_the_secon
     with pytest.raises(RecordError, match="record 5: t=2, id=1 comes after t=2, id=2") as caught:
         positions.add([pa.array([2]), pa.array([1])])
     assert caught.value.hint == "end the query with ORDER BY t, id"
+
+
+def test_nan_is_greater_than_every_number_and_equal_to_itself():
+    positions = Positions(("v",), of="db")
+    positions.add([pa.array([1.0, float("inf"), float("nan"), float("nan")])])
+    assert [positions.is_end(row) for row in (1, 2, 3)] == [True, True, False]
+    with pytest.raises(RecordError, match=r"record 5: v=2\.0 comes after v=nan"):
+        positions.add([pa.array([2.0])])
+
+
+@pytest.mark.parametrize("type_", [pa.list_(pa.int32()), pa.month_day_nano_interval()])
+def test_a_type_without_an_order_is_told_before_any_row_is_compared(type_):
+    with pytest.raises(SourceError, match="the column v cannot be a cursor: it is "):
+        Positions(("v",), of="db").add([pa.nulls(2, type_)])
+
+
+def test_a_value_that_no_cursor_can_hold_is_told_with_its_record():
+    positions = Positions(("d",), of="db")
+    positions.add([pa.array([2_145_042_905], pa.date32())])
+    with pytest.raises(RecordError, match=r"^db record 1: the cursor's column d holds a time outside"):
+        positions.at(1)
+    times = pa.array([None], pa.timestamp("us"))
+    assert positions.add([times.cast(pa.date32())]) == 0
+    with pytest.raises(RecordError, match="db record 2: the cursor's column d is NULL, or an infinity"):
+        positions.refuse([times], 0)
 
 
 def test_the_order_of_text_is_left_to_the_database_and_uuids_are_told_as_such():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -171,6 +172,25 @@ def test_a_server_that_is_away_and_a_wrong_password_are_told_without_it(table, t
     assert "Access denied for user 'agent'" in reason
     assert "wrong-p@ss" not in reason
     place.close()
+
+
+def test_a_connection_that_is_lost_in_the_middle_is_told_once_and_leaves_no_traceback(table, place):
+    endless = "SELECT seq AS id, repeat('x', 300) AS v FROM seq_1_to_100000000"
+    question = Question(job="j", query=read_sql(endless), marks={})
+    told = pytest.raises(SourceError, match=r"^db: ")
+    with told as caught, place.known.ask("db", question) as answer:
+        batches = answer.batches()
+        next(batches)
+        with table.maria.open() as con, con.cursor() as cursor:
+            cursor.execute(
+                "SELECT id FROM information_schema.processlist WHERE info LIKE %s", (f"{endless}%",)
+            )
+            cursor.execute(f"KILL {cursor.fetchone()[0]}")
+        for _ in batches:
+            pass
+    assert "Lost connection" in caught.value.message or "gone away" in caught.value.message
+    del answer, batches, caught, told
+    gc.collect()  # what a driver does then would be a warning, and so an error
 
 
 def test_times_of_mysql_are_those_of_utc(table, place):

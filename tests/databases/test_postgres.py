@@ -90,6 +90,15 @@ def test_an_infinity_is_null_and_a_time_that_cannot_be_counted_is_told(table, pl
     assert late.reason.startswith("db record 2: column t: the time is beyond the year 294246 (")
 
 
+def test_a_value_that_cannot_be_written_is_named_by_its_column_where_there_is_no_map(table, place):
+    table.run("CREATE TABLE y (id int, at timestamptz, ats timestamp[])")
+    table.run("INSERT INTO y VALUES (1, '10000-01-01', NULL), (2, NULL, '{0044-03-15 BC}')")
+    job = sql_job("SELECT * FROM y WHERE id > :id ORDER BY id", cursor=["id"])
+    assert place.run(job).reason.startswith("db record 1 (id=1): column at cannot be written (the record: ")
+    table.run("DELETE FROM y WHERE id = 1")
+    assert place.run(job).reason.startswith("db record 1 (id=2): column ats cannot be written (the record: ")
+
+
 def test_digits_of_a_number_without_bounds_are_kept_where_it_stands_alone(table, place):
     job = sql_job("SELECT 12345678901234567890.10::numeric AS d", map={"alone": "=d", "more": "=d > 5"})
     place.run(job)

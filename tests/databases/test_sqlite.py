@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from base64 import b64decode
+from dataclasses import replace
 from datetime import timedelta
 
+import pyarrow as pa
 import pytest
 
+from agent.databases.steps import Steps
+from agent.errors import SourceError
+from agent.sources import not_utf8
+from agent.spool import Reader
 from tests.databases.conftest import Table
 from tests.support.querying import Place, database, sql_job
 
@@ -80,6 +87,41 @@ def test_a_query_that_never_ends_is_ended(table, tmp_path, chosen):
     endless = f"WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r) SELECT {chosen} AS id FROM r"
     assert "the query took longer than 0.3 s" in place.run(sql_job(endless)).reason
     place.close()
+
+
+def until_left_alone_no_more():
+    for thread in threading.enumerate():
+        if thread.name == "query":
+            thread.join(50)
+
+
+def test_a_query_that_gives_rows_and_then_none_for_long_is_ended_too(table, tmp_path):
+    place = Place(tmp_path / "state", database(table.url, statement_timeout=timedelta(milliseconds=20)))
+    slow = "WITH RECURSIVE r(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM r WHERE x < 3000000) SELECT x FROM r"
+    result = place.run(sql_job(f"{slow} WHERE x < 50"))
+    assert "the query took longer than 0.02 s" in result.reason
+    place.close()
+    until_left_alone_no_more()
+
+
+def test_what_cannot_be_interrupted_is_left_alone_and_not_begun_again():
+    go_on, closed = threading.Event(), threading.Event()
+    steps = Steps("steps", "db", lambda: True, closed.set)
+    with pytest.raises(TimeoutError):
+        steps.take(go_on.wait)
+    steps.close()
+    assert not closed.is_set()
+    with pytest.raises(SourceError, match="db: an earlier query that took too long still goes on"):
+        Steps("steps", "db", lambda: False, closed.set)
+    assert Steps("another job", "db", lambda: False, closed.set).take(lambda: 7) == 7
+    go_on.set()
+    assert closed.wait(30)
+    until_left_alone_no_more()
+    again = Steps("steps", "db", lambda: False, closed.clear)
+    with pytest.raises(ZeroDivisionError):
+        again.take(lambda: 1 // 0)
+    again.close()
+    assert not closed.is_set()
 
 
 def test_a_query_that_never_ends_stops_with_the_agent(table, place):
@@ -166,3 +208,61 @@ def test_two_columns_of_one_name_are_both_sent_and_neither_can_be_named(table, p
     assert place.run(sql_job("SELECT 1 AS a, 2 AS a, 3 AS b", map={"b": "=b"})).state == "done"
     assert place.records() == [{"b": 3}]
     assert "there is no column a" in place.run(sql_job("SELECT 1 AS a, 2 AS a", map={"a": "=a"})).reason
+
+
+@pytest.mark.parametrize("row", [3, 5000])
+def test_text_that_is_not_utf_8_is_a_bad_record_and_in_no_body(table, place, row):
+    filled(table, "'text'", "CAST(x'63616665ff' AS TEXT)", row)
+    table.run(f"INSERT INTO w VALUES ({row + 1}, 'text')")
+    job = sql_job(BY_ID, cursor=["id"], records=500, map={"id": "=id", "v": "=v || '!'"})
+    result = place.run(job)
+    assert result.reason.startswith(f"db record {row} (id={row}): column v: cafe\\xff is not UTF-8")
+    assert place.ids() == list(range(1, row))
+    assert place.run(replace(job, source=replace(job.source, on_bad_row="dead_letter"))).state == "done"
+    assert place.ids() == [*range(1, row), row + 1]
+    with Reader.open(place.state) as reader:
+        assert len(reader.dead("j")) == 1
+
+
+def test_bytes_far_behind_texts_are_a_bad_record_where_they_are_no_text(table, place):
+    filled(table, "'text'", "x'ff'", 5000)
+    result = place.run(sql_job(BY_ID, cursor=["id"], records=500))
+    assert result.reason.startswith("db record 5000 (id=5000): column v: \\xff is not UTF-8")
+    assert place.ids() == list(range(1, 5000))
+
+
+def test_a_cursor_that_is_not_utf_8_is_told_and_nothing_is_passed_over(table, place):
+    table.run("CREATE TABLE c (id TEXT)", "INSERT INTO c VALUES ('a'), ('b'), (CAST(x'ff' AS TEXT))")
+    job = sql_job("SELECT id FROM c WHERE id > :id ORDER BY id", cursor=["id"])
+    assert place.run(job).reason.startswith("db record 3: column id: \\xff is not UTF-8")
+    assert place.ids() == ["a"]  # the next one may have more rows behind it
+    table.run("UPDATE c SET id = 'c' WHERE id > 'b'")
+    assert place.run(job).state == "done"
+    assert place.ids() == ["a", "b", "c"]
+
+
+def test_lists_and_texts_in_one_batch_are_told_apart_row_by_row():
+    good, bad = pa.array([b"a", b"b"]).view(pa.string()), pa.array([b"a", b"\xff"]).view(pa.string())
+    lists = pa.ListArray.from_arrays(pa.array([0, 1, 2]), bad)
+    batch = pa.record_batch([good, bad, lists], ["c0", "c1", "c2"])
+    told = not_utf8.told(batch, ("x", "y", "z"))
+    assert told.column("why").to_pylist() == [None, "column y: \\xff is not UTF-8"]
+    assert told.select([0, 1, 2]).to_pylist() == [
+        {"c0": "a", "c1": "a", "c2": ["a"]},
+        {"c0": "b", "c1": None, "c2": None},
+    ]
+
+
+def test_numbers_among_texts_keep_their_digits(table, place):
+    filled(table, "CASE WHEN i % 2 THEN i + 0.123456789 ELSE 'text' END", "'text'", 6000)
+    assert place.run(sql_job(BY_ID, cursor=["id"], records=5000)).state == "done"
+    values = [record["v"] for record in place.records()]
+    assert values[:3] == ["1.123456789", "text", "3.123456789"]
+    assert values[-2:] == ["5999.123456789", "text"]
+
+
+def test_bytes_stay_bytes_whatever_comes_behind_them(table, place):
+    filled(table, "CASE WHEN i = 2 THEN 1.23456789 ELSE x'ff00' END", "12", 5000)
+    assert place.run(sql_job(BY_ID, cursor=["id"], records=2500)).state == "done"
+    values = [b64decode(record["v"]) for record in place.records()]
+    assert (values[:3], values[-1]) == ([b"\xff\0", b"1.23456789", b"\xff\0"], b"12")

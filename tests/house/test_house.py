@@ -35,7 +35,7 @@ HOMES = {
     "lxml": ("agent/contracts/",),
     "prometheus_client": ("agent/web/",),
     "pyarrow": ("agent/sources/", "agent/bodies.py", "agent/render", "agent/databases/"),
-    "python_calamine": ("agent/sources/excel.py",),
+    "python_calamine": ("agent/sources/excel.py", "agent/sources/workbook.py"),
     "rich": ("agent/commands/",),
     "sqlalchemy": ("agent/spool/", "agent/databases/others.py"),
     "uvloop": ("agent/loop.py",),

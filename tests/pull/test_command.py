@@ -206,7 +206,8 @@ async def test_del_50_a_program_that_hangs_is_killed_with_all_that_it_started(pr
         "print('[{\"id\": 1}]', flush=True); time.sleep(300)",
         "timeout: 1s",
     )
-    assert "export did not end within 1 s and was killed" in await failed(world)
+    told = "export did not end within 1 s and was killed (a longer `timeout` of the source"
+    assert told in await failed(world)
     assert gone(mark)
 
 
@@ -229,7 +230,8 @@ async def test_del_50_a_daemon_that_it_leaves_behind_neither_holds_the_run_nor_l
 
 async def test_del_50_more_output_than_allowed_is_refused(program):
     world = program("while True: sys.stdout.write('x' * 65536)", "max_bytes: 1MB")
-    assert "export printed more than 1,000,000 bytes and was killed" in await failed(world)
+    told = "export printed more than 1,000,000 bytes and was killed (raise `max_bytes` of the source"
+    assert told in await failed(world)
 
 
 async def test_del_50_stderr_that_never_ends_is_dropped_and_its_start_is_told(program):

@@ -190,6 +190,27 @@ async def test_a_token_never_goes_to_the_origin_that_a_page_names(signed, server
         assert other.requests == []
 
 
+@pytest.mark.parametrize("keep", [True, False])
+async def test_a_token_never_goes_to_the_origin_that_was_the_connections_before(tmp_path, server, keep):
+    async with ScriptedServer() as old:
+        pages = [Answer(json={"d": rows(1), "next": "/items?page=2"}), Answer(json={"d": rows(3)})]
+        old.script("/items", pages)
+        server.script("/items", Answer(json={"d": rows(2)}))
+        world = PullWorld(tmp_path, old.url)
+        source = SIMPLE + f"records: /d\npaging: {{next: /next, keep: {str(keep).lower()}}}"
+        assert (await world.job(source).run(limit=1)).records == 1
+        await world.opened["api"].close(grace=0)
+        world.write("secrets/token", "x")
+        world.write("connections/api.yaml", f"connection: api\ntype: http\nurl: {server.url}\n{BEARER}")
+        world.job(source)
+        await world.connect(Session("token-canary"))
+        assert (await world.run()).state == "done"
+        assert len(old.requests) == 1
+        assert [request.path for request in server.requests] == ["/items"]
+        assert world.ids() == [1, 2]
+        await world.close()
+
+
 async def test_without_a_sign_in_a_page_may_lead_to_another_origin(world, server):
     async with ScriptedServer() as other:
         other.script("/items", Answer(json=rows(2)))
@@ -239,10 +260,22 @@ async def test_an_endpoint_with_a_query_and_a_url_of_its_own(tmp_path, server):
     await world.close()
 
 
-async def test_a_page_to_sign_in_is_no_csv(world, server):
-    server.script("/items", Answer(200, b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n"))
-    reason = await failed(world.job(SIMPLE + "format: csv\n"))
-    assert reason.startswith("answer: is an HTML page and no CSV (a page to sign in, or of an error?")
+@pytest.mark.parametrize(
+    ("form", "body", "said"),
+    [
+        ("csv", b"\n<!DOCTYPE html>\n<html>\n<body>Sign in</body>\n</html>\n", "an HTML page and no CSV"),
+        ("csv", b"\xef\xbb\xbf<!-- proxy --><html></html>", "an HTML page and no CSV"),
+        ("csv", b'{\n  "error": "quota exceeded",\n  "code": 7\n}\n', "JSON and no CSV"),
+        ("csv", b"[]", "JSON and no CSV"),
+        ("csv", b"<?xml version='1.0'?>\n<error/>\n", "XML and no CSV"),
+        ("json", b"<html>\n<body>Sign in</body>\n</html>\n", "an HTML page and no JSON"),
+        ("ndjson", b"<HTML>\n</HTML>\n", "an HTML page and no NDJSON"),
+    ],
+)
+async def test_a_page_to_sign_in_and_an_error_of_another_kind_are_no_records(world, server, form, body, said):
+    server.script("/items", Answer(200, body))
+    reason = await failed(world.job(SIMPLE + f"format: {form}\non_bad_row: dead_letter\n"))
+    assert reason.startswith(f"answer: is {said} (a page to sign in, or of an error?")
 
 
 async def test_a_connection_that_is_gone_is_told(world, server):

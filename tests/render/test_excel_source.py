@@ -159,6 +159,29 @@ def test_sec_18_a_bomb_is_refused_before_it_is_unpacked(path):
         render(make_job("excel", path), path)
 
 
+def test_a_column_without_any_value_fits_every_expression(path):
+    workbook(path, S=[["id", "name", "km"], [1, None, None], [2, None, None]])
+    job = make_job("excel", path, map={"id": "=id", "name": "=upper(name)", "m": "=km * 1000"})
+    assert documents(job, path) == [{"id": id_, "name": None, "m": None} for id_ in (1, 2)]
+
+
+@pytest.mark.parametrize("far", ["XFD1048576", "ZZ900000"])
+def test_sec_18_a_cell_far_away_from_all_others_ends_its_reading_and_not_the_agent(path, far):
+    workbook(path, S=[["id"], [1]])
+    with zipfile.ZipFile(path) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    sheet = parts["xl/worksheets/s1.xml"]
+    row = f'<row r="{far.lstrip("XFDZ")}"><c r="{far}"><v>1</v></c></row></sheetData>'
+    parts["xl/worksheets/s1.xml"] = sheet.replace(b"</sheetData>", row.encode())
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    with pytest.raises(
+        SourceError, match=r"^plan\.xlsx: cannot be read as a workbook within 2 GB of memory$"
+    ):
+        render(make_job("excel", path), path)
+
+
 def test_without_the_extra_it_says_what_to_install(path, monkeypatch):
     workbook(path, S=[["id"], [1]])
     monkeypatch.setitem(sys.modules, "python_calamine", None)
