@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from types import ModuleType
@@ -30,14 +31,14 @@ _EXACT = 2**53  # a workbook holds numbers as doubles
 Cell: TypeAlias = "int | float | str | bool | time | date | datetime | timedelta"
 
 
-def prepare(file: Opened, source: ExcelSource, temp: Path) -> Path:
+def prepare(file: Opened, source: ExcelSource, temp: Path) -> Opened:
     """The sheet as Parquet in `temp`. Raises SourceError where it is not there, or cannot be read."""
     import pyarrow.parquet as pq  # noqa: PLC0415 - whole-file jobs do without
 
     table = _table(file, source)
     target = temp / "sheet.parquet"
     pq.write_table(table, target, compression="none")
-    return target
+    return replace(file, reading=str(target), gzipped=False)
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: ExcelSource, uses: Uses) -> Relation:

@@ -47,13 +47,8 @@ class Measured:
     longest: int
     """Bytes that a record has at most. Where quotes do not pair it is a guess, and then a high one."""
     folded: bool
-    """Whether line ends stand within quotes that pair: who begins in the midst takes such for records.
-
-    Of a quote that does not end, DuckDB's single reader would not tell.
-    """
-    unpaired: bool = False
-    """Line ends seem to stand within quotes, and the last quote does not end: one in the midst of a field
-    pairs with none, or the file was cut off."""
+    """Whether line ends may stand within quotes, or a quote may not end: who begins in the midst would take
+    lines for records. A quote in the midst of a field pairs with none, so it may not be so."""
 
 
 def measure(path: Path, quote: str = "") -> Measured:
@@ -80,7 +75,7 @@ def measure(path: Path, quote: str = "") -> Measured:
         return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
-    return Measured(longest=longest, folded=not inside, unpaired=folded and inside)
+    return Measured(longest=longest, folded=True)
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:

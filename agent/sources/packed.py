@@ -115,9 +115,5 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measure
         line += ended
         if ended and not inside:
             size = 0
-    # a quote in the midst of a field pairs with none, and hides where records end
-    return Measured(
-        longest=LONGEST_UNPACKED if folded else longest,
-        folded=folded and not inside,
-        unpaired=folded and inside,
-    )
+    folded |= inside
+    return Measured(longest=LONGEST_UNPACKED if folded else longest, folded=folded)

@@ -150,7 +150,7 @@ def test_a_missing_column_is_named_with_its_yaml_line_and_the_columns_there_are(
         ("a,b\n1,2\n3\n", "devices.csv line 3: 1 fields instead of 2"),
         ("a,b\n1,2\n3,4,5\n", "devices.csv line 3: 3 fields instead of 2"),
         (b"a,b\n1,2\n3,\xff\n", "devices.csv line 3: not UTF-8"),
-        ('a,b\n1,2\n3,"x\n5,6\n', "devices.csv line 3: a quote that does not end, or text after it"),
+        ('a,b\n1,2\n3,"x\n5,6\n', "devices.csv line 3: a quote that does not end"),
         (b"a\xff,b\n1,2\n", "devices.csv line 1: the byte ff is not utf-8"),
         (
             "a,b\r\n1,2\n3,4\r\n",
