@@ -54,7 +54,7 @@ class Measured:
 def measure(path: Path, quote: str = "") -> Measured:
     """Look at a whole file; `quote` is what may stand around line ends, if anything."""
     records, lines, mark = _Ends(), _Ends(), quote.encode()
-    others = bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
+    others = _others(mark)
     before, inside, folded = 0, False, False
     with path.open("rb") as file:
         while piece := file.read(PIECE):
@@ -76,6 +76,15 @@ def measure(path: Path, quote: str = "") -> Measured:
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
     return Measured(longest=longest, folded=True)
+
+
+def within(text: bytes, mark: bytes) -> bool:
+    """Whether a line end stands within quotes in a text that begins outside of them."""
+    return _within(text, mark, _others(mark), inside=False)[1]
+
+
+def _others(mark: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:

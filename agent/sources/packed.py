@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import RecordError, SourceError
-from agent.sources.longest import Measured
+from agent.sources.longest import Measured, within
 from agent.sources.relation import Opened
 
 LONGEST_UNPACKED = 4_000_000
@@ -105,6 +105,8 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measure
         longest = max(longest, len(piece))
         if quote and piece.count(quote) % 2:
             folded, inside = True, not inside
+        elif quote and not inside and piece.find(b"\r", 0, -2) >= 0 and quote in piece:
+            folded = folded or within(piece, quote)
         if not inside and not ended:
             size = min(size, len(piece) - 1 - piece.rfind(b"\r"))  # also a line end, in old files
         if size > LONGEST_UNPACKED:

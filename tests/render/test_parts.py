@@ -139,3 +139,9 @@ def test_a_part_is_no_longer_than_it_must_be(tmp_path):
     )
     assert len(found.parts) == -(-len(content) // parts.PART)
     assert parts.PART - len(record) <= found.longest <= parts.PART + len(record)
+
+
+@pytest.mark.parametrize("packed", PACKED)
+def test_a_line_end_of_old_within_quotes_of_the_header_is_none_of_the_file(written, packed):
+    path = written(b'\xef\xbb\xbf"a\r",b\r"1,","2"\r', packed)
+    assert records(path) == [("1,", "2")]
