@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 PART = 4_000_000
 """Bytes of a part, if no record is longer. DuckDB holds two or three."""
+SLICE = 1 << 17
 ENDLESS = "a quote that does not end"
 _HINT = "quotes inside a field are doubled (RFC 4180); or was the file cut off?"
 _last = itemgetter(-1)
@@ -143,9 +144,9 @@ def cut(file: IO[bytes], dialect: Dialect, folder: Path, *, name: str, most: int
 def _ended(text: bytes, dialect: Dialect) -> tuple[int, bool]:
     """Bytes of the records of `text` that have ended with a line end; and whether all quotes have ended."""
     mark = dialect.quote.encode()
-    if not _sound(text, mark, dialect.delimiter.encode()):
+    inside = _sound(text, mark, dialect.delimiter.encode())
+    if inside is None:
         return _followed(text, dialect)
-    inside = text.count(mark) % 2 == 1
     for end in (b"\n", b"\r"):  # a last \r may be half of a line end
         stop = len(text) - (end == b"\r" and text.endswith(end))
         if found := _last_end(text, mark, end, stop, inside=inside):
@@ -153,14 +154,24 @@ def _ended(text: bytes, dialect: Dialect) -> tuple[int, bool]:
     return 0, not inside
 
 
-def _sound(text: bytes, mark: bytes, delimiter: bytes) -> bool:
-    """Whether each quote that opens stands where a field begins: then counting them tells where records end.
+def _sound(text: bytes, mark: bytes, delimiter: bytes) -> bool | None:
+    """Whether the text ends within quotes; None where a quote opens in the midst of a field.
 
-    What stands outside of quotes is every other piece between them, and must end with a delimiter or a line
-    end; nothing stands between two quotes that are one.
+    What stands outside of quotes is every other piece between them. It must end with a delimiter or a line
+    end; and nothing stands between two quotes that are one.
     """
-    outside = (text if len(delimiter) == 1 else text.replace(delimiter, b"\n")).split(mark)[:-1:2]
-    return set(map(_last, filter(None, outside))) <= {*b"\r\n", *(delimiter if len(delimiter) == 1 else b"")}
+    if len(delimiter) > 1:
+        text, delimiter = text.replace(delimiter, b"\n"), b"\n"
+    before = {*b"\r\n", *delimiter}
+    inside, start = False, 0
+    while start < len(text):  # a slice that stays in the processor's cache takes half the time
+        end = text.find(b"\n", start + SLICE) + 1 or len(text)
+        between = text[start:end].split(mark)
+        if not before.issuperset(map(_last, filter(None, between[inside:-1:2]))):
+            return None
+        inside ^= len(between) % 2 == 0
+        start = end
+    return inside
 
 
 def _last_end(text: bytes, mark: bytes, end: bytes, stop: int, *, inside: bool) -> int:
@@ -227,4 +238,5 @@ def _lenient(lines: Iterable[str], dialect: Dialect) -> _Reader:
 
 
 def _line_ends(text: bytes) -> int:
-    return text.count(b"\n") + text.count(b"\r") - text.count(b"\r\n")
+    count = text.count(b"\n")
+    return count + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else count
