@@ -22,9 +22,9 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
-from agent.sources.longest import PLAIN_LINE, USUAL_LINE, Measured, measure
+from agent.sources.longest import PIECE, PLAIN_LINE, USUAL_LINE, Measured, measure
 from agent.sources.packed import BUFFERED, check_lines, check_packed
-from agent.sources.parts import Dialect, cut
+from agent.sources.parts import Dialect, cut, lenient
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
 if TYPE_CHECKING:
@@ -35,6 +35,10 @@ if TYPE_CHECKING:
 BUFFER = 1_000_000
 """Bytes of the file that DuckDB reads at once, beside the longest record. It holds two or three
 such buffers at a time, and is no faster with larger ones."""
+NEVER = "\n"
+"""What no field without quotes can be."""
+MANY = 200
+"""Columns beyond which a row may have empty fields too many."""
 _ESCAPED = 0xDC00
 """Where Python puts a byte that is no UTF-8 (PEP 383)."""
 
@@ -47,6 +51,7 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Opened:
     if source.encoding != "utf-8":
         file = replace(file, reading=str(_decoded(file, source, temp)), gzipped=False)
     measured = _measured(file, source.quote)
+    _check_widths(replace(file, measured=measured), source)
     if not measured.folded:
         return replace(file, measured=measured)
     dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
@@ -97,6 +102,7 @@ def _codec(file: Opened, source: CsvSource) -> str:
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
     """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
     del uses  # text costs little: every column is there
+    file = replace(file, measured=file.measured or _measured(file, source.quote))
     header = names(file, source)
     unique(file, header) if source.header else None
     require(file, (*source.columns, *source.types), header)
@@ -117,7 +123,7 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
         + "), ']')"
     )
     return Relation(
-        base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, inner)}",
+        base=f"SELECT {_columns(file, inner)} FROM {_reader(file, source, inner)}",
         columns=tuple(columns),
         names=header,
         entries=tuple((name, column.sql) for name, column in zip(header, columns, strict=True)),
@@ -134,8 +140,55 @@ def _reader(file: Opened, source: CsvSource, inner: tuple[str, ...]) -> str:
     paths = (file.reading,) if file.cut is None else tuple(part.path for part in file.cut.parts)
     return (
         f"read_csv([{', '.join(map(literal, paths))}], columns={{{columns}}}, {_dialect(file, source)}, "
-        f"auto_detect=false, nullstr='', allow_quoted_nulls=false{rejects})"
+        f"auto_detect=false, nullstr={literal('' if _own(file, len(inner)) else NEVER)}, "
+        f"allow_quoted_nulls=false{rejects})"
     )
+
+
+def _columns(file: Opened, inner: tuple[str, ...]) -> str:
+    return ", ".join(inner if _own(file, len(inner)) else (f"nullif({name}, '') AS {name}" for name in inner))
+
+
+def _own(file: Opened, columns: int) -> bool:
+    """Whether DuckDB itself must tell which empty fields are null: it alone knows which stand in quotes.
+
+    Otherwise we do: where an empty text is null to DuckDB, it lets a row have empty fields too many. But in a
+    file of one column a blank line would be no record then, and of many columns it takes memory.
+    """
+    return not 1 < columns <= MANY or file.measured is None or file.measured.doubled
+
+
+def _check_widths(file: Opened, source: CsvSource) -> None:
+    """Refuse a file where DuckDB would not tell of a row with empty fields too many. Raises RecordError.
+
+    Its other fields may be those of other columns: `Smith, John,` of `name,phone`.
+    """
+    width = len(names(file, source))
+    if not _own(file, width) or not _ends_empty(file, source.delimiter.encode()):
+        return
+    dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
+    with _text(file) as text:
+        if max(map(len, lenient(text, dialect)), default=0) <= width:  # no Python per record
+            return
+    with _text(file) as text:
+        reader = lenient(text, dialect)
+        for fields in reader:
+            if len(fields) > width and not any(fields[width:]):
+                line = reader.line_num + file.lines
+                said = f"{file.name} line {line}: {len(fields)} fields instead of {width}"
+                raise RecordError(said, hint="is a field not in quotes that holds a delimiter?")
+
+
+def _ends_empty(file: Opened, delimiter: bytes) -> bool:
+    """Whether a line ends with a delimiter."""
+    last = b""
+    with _opened(file) as binary:
+        while piece := binary.read(PIECE):
+            piece = last + piece
+            if piece.rfind(delimiter + b"\n") >= 0 or piece.rfind(delimiter + b"\r") >= 0:
+                return True
+            last = piece[-len(delimiter) :]
+    return last == delimiter
 
 
 def _dialect(file: Opened, source: CsvSource) -> str:
@@ -207,15 +260,21 @@ def line_of(file: Opened, source: CsvSource, row: int) -> int | None:
 
 @contextmanager
 def _records(file: Opened, source: CsvSource) -> Iterator[_Reader]:
+    with _text(file) as text:
+        if source.quote:
+            yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
+        else:
+            yield csv.reader(text, delimiter=source.delimiter, quoting=csv.QUOTE_NONE)
+
+
+@contextmanager
+def _text(file: Opened) -> Iterator[io.TextIOWrapper]:
     # the file that `reading` names is UTF-8 always: `prepare` saw to it
     with (
         _opened(file) as binary,
         io.TextIOWrapper(binary, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
-        if source.quote:
-            yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
-        else:
-            yield csv.reader(text, delimiter=source.delimiter, quoting=csv.QUOTE_NONE)
+        yield text
 
 
 @contextmanager

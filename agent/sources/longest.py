@@ -49,13 +49,16 @@ class Measured:
     folded: bool
     """Whether line ends may stand within quotes, or a quote may not end: who begins in the midst would take
     lines for records. A quote in the midst of a field pairs with none, so it may not be so."""
+    doubled: bool
+    """Whether two quotes stand side by side anywhere: a field in quotes may be empty."""
 
 
 def measure(path: Path, quote: str = "") -> Measured:
     """Look at a whole file; `quote` is what may stand around line ends, if anything."""
     records, lines, mark = _Ends(), _Ends(), quote.encode()
     others = _others(mark)
-    before, inside, folded = 0, False, False
+    before, inside, folded, doubled = 0, False, False, False
+    ended = False  # with a quote
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             first = piece.find(b"\n") + 1
@@ -66,16 +69,19 @@ def measure(path: Path, quote: str = "") -> Measured:
                 folded |= within
                 first = _first_end(piece, mark, inside=inside) if folded else first
                 inside = ends_inside
+                doubled = doubled or mark + mark in piece or (ended and piece.startswith(mark))
+                ended = piece.endswith(mark)
             if first:
                 records.at(before + first)
             before += len(piece)
     records.at(before)
     lines.at(before)
     if not folded and not inside:
-        return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
+        longest = min(max(lines.longest, PLAIN_LINE), LONGEST_LINE)
+        return Measured(longest=longest, folded=False, doubled=doubled)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
-    return Measured(longest=longest, folded=True)
+    return Measured(longest=longest, folded=True, doubled=doubled)
 
 
 def within(text: bytes, mark: bytes) -> bool:

@@ -98,11 +98,12 @@ def _unpacked(file: Opened) -> Iterator[gzip.GzipFile]:
 
 def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measured:
     line, size, inside = 1, 0, False
-    longest, folded = LEAST_UNPACKED, False
+    longest, folded, doubled = LEAST_UNPACKED, False, False
     while piece := unpacked.readline(LONGEST_UNPACKED + 1):
         ended = piece.endswith(b"\n")
         size += len(piece)
         longest = max(longest, len(piece))
+        doubled = doubled or (bool(quote) and quote + quote in piece)
         if quote and piece.count(quote) % 2:
             folded, inside = True, not inside
         elif quote and not inside and piece.find(b"\r", 0, -2) >= 0 and quote in piece:
@@ -118,4 +119,4 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measure
         if ended and not inside:
             size = 0
     folded |= inside
-    return Measured(longest=LONGEST_UNPACKED if folded else longest, folded=folded)
+    return Measured(longest=LONGEST_UNPACKED if folded else longest, folded=folded, doubled=doubled)

@@ -76,7 +76,7 @@ class Cut:
             return numbers
         found: list[int] = []
         with Path(path).open(encoding="utf-8", errors="surrogateescape", newline="") as text:
-            reader, passed = _lenient(text, self.dialect), 0
+            reader, passed = lenient(text, self.dialect), 0
             for number in numbers:
                 between = max(number - 1 - passed, 0)
                 next(islice(reader, between, between), None)  # no Python for each of them
@@ -127,12 +127,12 @@ def cut(file: IO[bytes], dialect: Dialect, folder: Path, *, name: str, most: int
         if ended:
             writer.write(text[:ended])
         text = text[ended:]
-        more = file.read(max(PART, len(text)))
-        if not more:
-            break
         if len(text) > most:
             said = f"{name} line {lines + writer.lines + 1}: {ENDLESS}, or a record of more than "
             raise RecordError(f"{said}{most // 1_000_000} MB", hint=_HINT)
+        more = file.read(max(PART, len(text)))
+        if not more:
+            break
         text += more
     if not whole:
         raise RecordError(f"{name} line {lines + writer.lines + 1}: {ENDLESS}", hint=_HINT)
@@ -192,7 +192,7 @@ def _followed(text: bytes, dialect: Dialect) -> tuple[int, bool]:
     """As `_ended`, field by field: a quote in the midst of one pairs with none."""
     with _decoded(text) as opened:
         lines = opened.readlines()
-    reader = _lenient(iter([*lines, "\n"]), dialect)
+    reader = lenient(iter([*lines, "\n"]), dialect)
     ends = [0, *(reader.line_num for _ in reader)]
     whole = ends[-2] == len(lines)  # then the line behind them is a record of its own
     full = len(lines) - (not text.endswith(b"\n"))
@@ -210,7 +210,7 @@ class _First:
 
 def _first(text: bytes, dialect: Dialect) -> _First:
     with _decoded(text) as opened:
-        reader = _lenient(opened, dialect)
+        reader = lenient(opened, dialect)
         fields = len(next(reader, ()))
         count = reader.line_num
     with _decoded(text) as opened:
@@ -227,12 +227,13 @@ def _bytes_of(lines: list[str]) -> int:
     return len("".join(lines).encode("utf-8", "surrogateescape"))
 
 
-def _lenient(lines: Iterable[str], dialect: Dialect) -> _Reader:
+def lenient(lines: Iterable[str], dialect: Dialect) -> _Reader:
     """Fields as DuckDB takes them, which lets a space stand before a quote; a bad one ends with its line."""
     return csv.reader(
         lines,
         delimiter=dialect.delimiter,
-        quotechar=dialect.quote,
+        quotechar=dialect.quote or None,
+        quoting=csv.QUOTE_MINIMAL if dialect.quote else csv.QUOTE_NONE,
         skipinitialspace=dialect.delimiter != " ",
     )
 

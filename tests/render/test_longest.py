@@ -174,7 +174,7 @@ def test_a_record_that_is_too_long_for_what_quotes_made_of_it_is_read(text):
 
 
 def test_a_record_that_is_too_long_for_what_may_be_held_of_it_is_told(text):
-    path = text(b'a,b\n5",1\n"' + b"a line\n" * (USUAL_LINE // 5) + b'",2\n6",3\n')
+    path = text(b'a,b\n5",1\n"' + b"a line\n" * (USUAL_LINE // 3) + b'",2\n6",3\n')
     said = "records.csv line 3: a quote that does not end, or a record of more than 16 MB"
     with pytest.raises(RecordError, match=re.escape(said)):
         render(make_job("csv", path), path)
