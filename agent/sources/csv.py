@@ -56,8 +56,14 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Opened:
         return replace(file, measured=measured)
     dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
     most = max(measured.longest, USUAL_LINE)
-    with _opened(file) as binary:
-        parts = cut(binary, dialect, temp, name=file.name, most=most, lines=file.lines)
+    try:
+        with _opened(file) as binary:
+            parts = cut(binary, dialect, temp, name=file.name, most=most, lines=file.lines)
+    except OSError as error:
+        said = f"{file.name}: cannot be cut into parts: {error.strerror or error}"
+        raise SourceError(
+            said, hint="it needs room in the state folder, as much as the unpacked file"
+        ) from error
     return replace(file, measured=measured, cut=parts)
 
 

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pytest
 
 from agent.config.model import Batch
-from agent.errors import RecordError
+from agent.errors import RecordError, SourceError
 from agent.sources import parts
+from agent.sources.csv import prepare
 from agent.sources.parts import Dialect, cut
+from agent.sources.relation import Opened
 from tests.support.rendering import bodies, documents, make_job, render, strict
 
 PACKED = ("", ".gz", ".zst")
@@ -125,6 +127,14 @@ def test_a_run_goes_on_at_a_row_of_any_part(written, small):
 def test_types_are_found_by_looking_at_all_parts(written, small):
     path = written(b"a,b\n" + FOLDED * 30 + b'x,"1"\n')
     assert records(path, sniff=True)[-1] == ("x", "1")
+
+
+@pytest.mark.parametrize("packed", ["", ".gz"])
+def test_parts_that_cannot_be_written_are_told(written, tmp_path, packed):
+    path = written(b"a,b\n" + FOLDED, packed)
+    found = Opened(path=str(path), reading=str(path), gzipped=bool(packed))
+    with pytest.raises(SourceError, match=r"^x\.csv.*: cannot be cut into parts: No such file or directory"):
+        prepare(found, make_job("csv", path).source, tmp_path / "gone")
 
 
 def test_a_part_is_no_longer_than_it_must_be(tmp_path):
