@@ -72,8 +72,7 @@ class FileFeed:
         if path.endswith(".zst"):
             found = unpack_zstd(found, temp)
         kind = reader(self.source)
-        rewritten = kind.prepare(found, self.source, temp) if hasattr(kind, "prepare") else None
-        return found if rewritten is None else Opened(path=path, reading=str(rewritten), gzipped=False)
+        return cast("Opened", kind.prepare(found, self.source, temp)) if hasattr(kind, "prepare") else found
 
     def relation(self, con: DuckDBPyConnection, found: Opened, uses: Uses) -> Relation:
         """As its kind of source reads it."""

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -50,8 +50,9 @@ class LogFeed:
             rows=self.part.mark.rows,
         )
         kind = reader(self.part.source)
-        rewritten = kind.prepare(before, self.part.source, temp) if hasattr(kind, "prepare") else None
-        return before if rewritten is None else replace(before, reading=str(rewritten))
+        if not hasattr(kind, "prepare"):
+            return before
+        return cast("Opened", kind.prepare(before, self.part.source, temp))
 
     def relation(self, con: DuckDBPyConnection, found: Opened, uses: Uses) -> Relation:
         """As its kind of source reads it."""

@@ -11,9 +11,9 @@ import codecs
 import csv
 import gzip
 import io
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,8 +22,9 @@ from agent.config.model import CsvSource
 from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import duck
-from agent.sources.longest import USUAL_LINE, measure
+from agent.sources.longest import PIECE, PLAIN_LINE, USUAL_LINE, Measured, measure
 from agent.sources.packed import BUFFERED, check_lines, check_packed
+from agent.sources.parts import Dialect, cut, lenient
 from agent.sources.relation import Column, Opened, Relation, Uses, require, typed, unique
 
 if TYPE_CHECKING:
@@ -34,17 +35,39 @@ if TYPE_CHECKING:
 BUFFER = 1_000_000
 """Bytes of the file that DuckDB reads at once, beside the longest record. It holds two or three
 such buffers at a time, and is no faster with larger ones."""
+NEVER = "\n"
+"""What no field without quotes can be."""
+MANY = 200
+"""Columns beyond which a row may have empty fields too many."""
 _ESCAPED = 0xDC00
 """Where Python puts a byte that is no UTF-8 (PEP 383)."""
 
 
-def prepare(file: Opened, source: CsvSource, temp: Path) -> Path | None:
-    """Write a file that is not UTF-8 as UTF-8 into `temp`; None: it is read as it lies.
+def prepare(file: Opened, source: CsvSource, temp: Path) -> Opened:
+    """The file as DuckDB can read it: as UTF-8, and in parts where line ends stand within quotes, in `temp`.
 
-    Raises RecordError naming the line of a byte that is nothing in the encoding.
+    Raises RecordError naming the line of a byte that is nothing in the encoding, or of a quote without end.
     """
-    if source.encoding == "utf-8":
-        return None
+    if source.encoding != "utf-8":
+        file = replace(file, reading=str(_decoded(file, source, temp)), gzipped=False)
+    measured = _measured(file, source.quote)
+    _check_widths(replace(file, measured=measured), source)
+    if not measured.folded:
+        return replace(file, measured=measured)
+    dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
+    most = max(measured.longest, USUAL_LINE)
+    try:
+        with _opened(file) as binary:
+            parts = cut(binary, dialect, temp, name=file.name, most=most, lines=file.lines)
+    except OSError as error:
+        said = f"{file.name}: cannot be cut into parts: {error.strerror or error}"
+        raise SourceError(
+            said, hint="it needs room in the state folder, as much as the unpacked file"
+        ) from error
+    return replace(file, measured=measured, cut=parts)
+
+
+def _decoded(file: Opened, source: CsvSource, temp: Path) -> Path:
     check_packed(file)
     target = temp / "utf-8.csv"  # not the name of the file: that may be as long as a name can be
     decoder = codecs.getincrementaldecoder(_codec(file, source))()
@@ -85,12 +108,12 @@ def _codec(file: Opened, source: CsvSource) -> str:
 def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Uses) -> Relation:
     """The rows of a CSV file. Raises SourceError when columns are missing, doubled or not there at all."""
     del uses  # text costs little: every column is there
-    stored = storage(file, source.quote, partial(_ends, file, source))
+    file = replace(file, measured=file.measured or _measured(file, source.quote))
     header = names(file, source)
     unique(file, header) if source.header else None
     require(file, (*source.columns, *source.types), header)
     inner = tuple(f"__c{number}" for number in range(len(header)))
-    types = _sniffed(con, file, source, stored, header) if source.sniff else dict(source.types)
+    types = _sniffed(con, file, source, header) if source.sniff else dict(source.types)
     columns: list[Column] = []
     checks: list[str] = []
     for name, column in zip(header, inner, strict=True):
@@ -106,7 +129,7 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
         + "), ']')"
     )
     return Relation(
-        base=f"SELECT {', '.join(inner)} FROM {_reader(file, source, stored, inner)}",
+        base=f"SELECT {_columns(file, inner)} FROM {_reader(file, source, inner)}",
         columns=tuple(columns),
         names=header,
         entries=tuple((name, column.sql) for name, column in zip(header, columns, strict=True)),
@@ -117,68 +140,94 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
     )
 
 
-def _reader(file: Opened, source: CsvSource, stored: str, inner: tuple[str, ...]) -> str:
+def _reader(file: Opened, source: CsvSource, inner: tuple[str, ...]) -> str:
     columns = ", ".join(f"{literal(name)}: 'VARCHAR'" for name in inner)
     rejects = ", store_rejects=true" if source.on_bad_row == "dead_letter" else ""
+    paths = (file.reading,) if file.cut is None else tuple(part.path for part in file.cut.parts)
     return (
-        f"read_csv({literal(file.reading)}, columns={{{columns}}}, {_dialect(source, stored)}, "
-        f"auto_detect=false, nullstr='', allow_quoted_nulls=false{rejects})"
+        f"read_csv([{', '.join(map(literal, paths))}], columns={{{columns}}}, {_dialect(file, source)}, "
+        f"auto_detect=false, nullstr={literal('' if _own(file, len(inner)) else NEVER)}, "
+        f"allow_quoted_nulls=false{rejects})"
     )
 
 
-def _dialect(source: CsvSource, stored: str) -> str:
+def _columns(file: Opened, inner: tuple[str, ...]) -> str:
+    return ", ".join(inner if _own(file, len(inner)) else (f"nullif({name}, '') AS {name}" for name in inner))
+
+
+def _own(file: Opened, columns: int) -> bool:
+    """Whether DuckDB itself must tell which empty fields are null: it alone knows which stand in quotes.
+
+    Otherwise we do: where an empty text is null to DuckDB, it lets a row have empty fields too many. But in a
+    file of one column a blank line would be no record then, and of many columns it takes memory.
+    """
+    return not 1 < columns <= MANY or file.measured is None or file.measured.doubled
+
+
+def _check_widths(file: Opened, source: CsvSource) -> None:
+    """Refuse a file where DuckDB would not tell of a row with empty fields too many. Raises RecordError.
+
+    Its other fields may be those of other columns: `Smith, John,` of `name,phone`.
+    """
+    width = len(names(file, source))
+    if not _own(file, width) or not _ends_empty(file, source.delimiter.encode()):
+        return
+    dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
+    with _text(file) as text:
+        if max(map(len, lenient(text, dialect)), default=0) <= width:  # no Python per record
+            return
+    with _text(file) as text:
+        reader = lenient(text, dialect)
+        for fields in reader:
+            if len(fields) > width and not any(fields[width:]):
+                line = reader.line_num + file.lines
+                said = f"{file.name} line {line}: {len(fields)} fields instead of {width}"
+                raise RecordError(said, hint="is a field not in quotes that holds a delimiter?")
+
+
+def _ends_empty(file: Opened, delimiter: bytes) -> bool:
+    """Whether a line ends with a delimiter."""
+    last = b""
+    with _opened(file) as binary:
+        while piece := binary.read(PIECE):
+            piece = last + piece
+            if piece.rfind(delimiter + b"\n") >= 0 or piece.rfind(delimiter + b"\r") >= 0:
+                return True
+            last = piece[-len(delimiter) :]
+    return last == delimiter
+
+
+def _dialect(file: Opened, source: CsvSource) -> str:
+    header = source.header or file.cut is not None
     return (
-        f"header={'true' if source.header else 'false'}, delim={literal(source.delimiter)}, "
+        f"header={'true' if header else 'false'}, delim={literal(source.delimiter)}, "
         f"quote={literal(source.quote)}, escape={literal(source.quote)}, strict_mode=true, "
-        f"{stored}"
+        f"{storage(file, source.quote)}"
     )
 
 
 def _sniffed(
-    con: DuckDBPyConnection, file: Opened, source: CsvSource, stored: str, header: tuple[str, ...]
+    con: DuckDBPyConnection, file: Opened, source: CsvSource, header: tuple[str, ...]
 ) -> dict[str, str]:
     """Types by looking at the whole file: a type that holds for the first rows only would lose the rest."""
-    reader = f"read_csv({literal(file.reading)}, {_dialect(source, stored)}, sample_size=-1)"
+    whole = replace(file, cut=None)
+    reader = f"read_csv({literal(file.reading)}, {_dialect(whole, source)}, parallel=false, sample_size=-1)"
     found = duck.rows(con, f"DESCRIBE SELECT * FROM {reader}")
     return {name: str(row[1]) for name, row in zip(header, found, strict=False)} | dict(source.types)
 
 
-def storage(file: Opened, quote: str = "", ends: Callable[[], bool] = lambda: False) -> str:
-    """Options of read_csv about how the text is stored. Reads the file, and raises as `check_lines` does.
-
-    `ends`: whether all records end, asked where quotes alone do not tell (see `_ends`).
-    """
-    if file.gzipped:
-        found = check_lines(file, quote=quote)
-        buffer, compression = BUFFERED * found.longest, "gzip"
-        several = True
-    else:
-        found = measure(Path(file.reading), quote)
-        buffer, compression = found.longest + BUFFER, "none"
-        several = Path(file.reading).stat().st_size > buffer
-    # from its beginning to its end, where records cannot be told from lines in between
-    folded = several and (found.folded or (found.unpaired and ends()))
-    alone = ", parallel=false" if folded else ""
-    return f"max_line_size={found.longest}, buffer_size={buffer}, compression='{compression}'{alone}"
+def storage(file: Opened, quote: str = "") -> str:
+    """Options of read_csv about how the text is stored. Raises as `check_lines` where it was not measured."""
+    if file.cut is not None:  # one reader for each part: a long one may be larger than a buffer
+        longest = max(file.cut.longest, PLAIN_LINE)
+        return f"max_line_size={longest}, buffer_size={longest + BUFFER}, compression='none', parallel=false"
+    longest = (file.measured or _measured(file, quote)).longest
+    buffer, compression = (BUFFERED * longest, "gzip") if file.gzipped else (longest + BUFFER, "none")
+    return f"max_line_size={longest}, buffer_size={buffer}, compression='{compression}'"
 
 
-def _ends(file: Opened, source: CsvSource) -> bool:
-    """Whether each record does, in a file whose quotes do not pair and may hold line ends.
-
-    A quote in the midst of a field is fine: all is read from the beginning then. If one does not end, lines
-    of a text would be taken for records wherever reading begins in the midst. Raises RecordError.
-    """
-    csv.field_size_limit(USUAL_LINE)
-    with _records(file, source) as reader:
-        try:
-            deque(reader, maxlen=0)  # no Python per record
-        except csv.Error as error:
-            if file.gzipped:  # small ones are read from the beginning anyway
-                return False
-            line = reader.line_num + file.lines
-            said = f"{file.name} line {line}: a quote that does not end, or text after it"
-            raise RecordError(said, hint="quotes inside a field are doubled (RFC 4180)") from error
-    return True
+def _measured(file: Opened, quote: str) -> Measured:
+    return check_lines(file, quote=quote) if file.gzipped else measure(Path(file.reading), quote)
 
 
 def names(file: Opened, source: CsvSource) -> tuple[str, ...]:
@@ -217,15 +266,21 @@ def line_of(file: Opened, source: CsvSource, row: int) -> int | None:
 
 @contextmanager
 def _records(file: Opened, source: CsvSource) -> Iterator[_Reader]:
+    with _text(file) as text:
+        if source.quote:
+            yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
+        else:
+            yield csv.reader(text, delimiter=source.delimiter, quoting=csv.QUOTE_NONE)
+
+
+@contextmanager
+def _text(file: Opened) -> Iterator[io.TextIOWrapper]:
     # the file that `reading` names is UTF-8 always: `prepare` saw to it
     with (
         _opened(file) as binary,
         io.TextIOWrapper(binary, "utf-8-sig", "surrogateescape", newline="") as text,
     ):
-        if source.quote:
-            yield csv.reader(text, delimiter=source.delimiter, quotechar=source.quote, strict=True)
-        else:
-            yield csv.reader(text, delimiter=source.delimiter, quoting=csv.QUOTE_NONE)
+        yield text
 
 
 @contextmanager

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 _WORKBOOK = Path(__file__).with_name("workbook.py")
 
 
-def prepare(file: Opened, source: ExcelSource, temp: Path) -> Path:
+def prepare(file: Opened, source: ExcelSource, temp: Path) -> Opened:
     """The sheet as Parquet in `temp`. Raises SourceError where it is not there, or cannot be read."""
     _calamine()
     target = temp / "sheet.parquet"
@@ -47,7 +47,7 @@ def prepare(file: Opened, source: ExcelSource, temp: Path) -> Path:
         )
     if ended.returncode:
         raise _why(file, ended)
-    return target
+    return replace(file, reading=str(target), gzipped=False)
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: ExcelSource, uses: Uses) -> Relation:

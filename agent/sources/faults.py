@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, RecordError, SourceError
@@ -26,7 +28,10 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
     text = _THROUGH.sub("", str(error))
     csv = re.search(r"CSV Error on Line: (\d+)\n", text)
     if csv is not None:
-        return _csv(file, int(csv.group(1)) + file.lines, text)
+        number, path = int(csv.group(1)), re.search(r"^ *file = (.*)$", text, re.MULTILINE)
+        if file.cut is not None and path is not None:
+            number = file.cut.line(path.group(1), number)
+        return _csv(file, number + file.lines, text)
     if "state machine reached an invalid state" in text:
         said = f"{file.name}: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed"
         return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
@@ -125,6 +130,19 @@ def _said(file: Opened, text: str) -> str:
 
 def rejected(con: DuckDBPyConnection, file: Opened) -> list[tuple[int, str, str]]:
     """Rows that could not be split into fields, after the stream has ended: line, text, why."""
-    said = "any_value(csv_line), any_value(error_message)"
-    sql = f"SELECT line, {said} FROM reject_errors GROUP BY line ORDER BY line"  # noqa: S608 - constant
-    return [(int(str(line)) + file.lines, str(text), str(why)) for line, text, why in duck.rows(con, sql)]
+    found = duck.rows(
+        con,
+        "SELECT file_path, line, any_value(csv_line), any_value(error_message) FROM reject_errors "
+        "JOIN (SELECT DISTINCT scan_id, file_id, file_path FROM reject_scans) USING (scan_id, file_id) "
+        "GROUP BY ALL ORDER BY file_path, line",
+    )
+    told: list[tuple[int, str, str]] = []
+    for path, rows in groupby(found, itemgetter(0)):
+        same = list(rows)
+        lines = [int(str(row[1])) for row in same]
+        lines = lines if file.cut is None else file.cut.lines(str(path), lines)
+        told += [
+            (line + file.lines, str(text), str(why))
+            for line, (_, _, text, why) in zip(lines, same, strict=True)
+        ]
+    return told

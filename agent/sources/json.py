@@ -9,6 +9,7 @@ from __future__ import annotations
 import gzip
 import shutil
 from codecs import BOM_UTF8
+from dataclasses import replace
 from functools import partial
 from os import SEEK_END
 from pathlib import Path
@@ -32,22 +33,22 @@ tried first, and fails in time where a record is longer."""
 SPACE = b" \t\r\n"
 
 
-def prepare(file: Opened, source: JsonSource, temp: Path) -> Path | None:
-    """Copy a file with a byte order mark without it into `temp`; None: it is read as it lies.
+def prepare(file: Opened, source: JsonSource, temp: Path) -> Opened:
+    """The file as DuckDB can read it: one with a byte order mark is copied without it into `temp`.
 
     With `records`, only what stands there is copied. Raises SourceError when nothing does.
     """
     check_packed(file)
     if source.records:
-        return _taken(file, source.records, temp)
+        return replace(file, reading=str(_taken(file, source.records, temp)), gzipped=False)
     with Path(file.reading).open("rb") as plain:
         content = gzip.GzipFile(fileobj=plain) if file.gzipped else plain
         if content.read(3) != BOM_UTF8:
-            return None
+            return file
         target = temp / "no-mark.json"
         with target.open("wb") as out:
             shutil.copyfileobj(content, out)
-        return target
+        return replace(file, reading=str(target), gzipped=False)
 
 
 def _taken(file: Opened, pointer: str, temp: Path) -> Path:

@@ -47,20 +47,18 @@ class Measured:
     longest: int
     """Bytes that a record has at most. Where quotes do not pair it is a guess, and then a high one."""
     folded: bool
-    """Whether line ends stand within quotes that pair: who begins in the midst takes such for records.
-
-    Of a quote that does not end, DuckDB's single reader would not tell.
-    """
-    unpaired: bool = False
-    """Line ends seem to stand within quotes, and the last quote does not end: one in the midst of a field
-    pairs with none, or the file was cut off."""
+    """Whether line ends may stand within quotes, or a quote may not end: who begins in the midst would take
+    lines for records. A quote in the midst of a field pairs with none, so it may not be so."""
+    doubled: bool
+    """Whether two quotes stand side by side anywhere: a field in quotes may be empty."""
 
 
 def measure(path: Path, quote: str = "") -> Measured:
     """Look at a whole file; `quote` is what may stand around line ends, if anything."""
     records, lines, mark = _Ends(), _Ends(), quote.encode()
-    others = bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
-    before, inside, folded = 0, False, False
+    others = _others(mark)
+    before, inside, folded, doubled = 0, False, False, False
+    ended = False  # with a quote
     with path.open("rb") as file:
         while piece := file.read(PIECE):
             first = piece.find(b"\n") + 1
@@ -71,16 +69,28 @@ def measure(path: Path, quote: str = "") -> Measured:
                 folded |= within
                 first = _first_end(piece, mark, inside=inside) if folded else first
                 inside = ends_inside
+                doubled = doubled or mark + mark in piece or (ended and piece.startswith(mark))
+                ended = piece.endswith(mark)
             if first:
                 records.at(before + first)
             before += len(piece)
     records.at(before)
     lines.at(before)
     if not folded and not inside:
-        return Measured(longest=min(max(lines.longest, PLAIN_LINE), LONGEST_LINE), folded=False)
+        longest = min(max(lines.longest, PLAIN_LINE), LONGEST_LINE)
+        return Measured(longest=longest, folded=False, doubled=doubled)
     guess = min(max(2 * lines.longest, USUAL_LINE), LONGEST_LINE)
     longest = guess if inside else min(max(2 * records.longest, QUOTED_LINE), guess)
-    return Measured(longest=longest, folded=not inside, unpaired=folded and inside)
+    return Measured(longest=longest, folded=True, doubled=doubled)
+
+
+def within(text: bytes, mark: bytes) -> bool:
+    """Whether a line end stands within quotes in a text that begins outside of them."""
+    return _within(text, mark, _others(mark), inside=False)[1]
+
+
+def _others(mark: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent.errors import RecordError, SourceError
-from agent.sources.longest import Measured
+from agent.sources.longest import Measured, within
 from agent.sources.relation import Opened
 
 LONGEST_UNPACKED = 4_000_000
@@ -98,13 +98,16 @@ def _unpacked(file: Opened) -> Iterator[gzip.GzipFile]:
 
 def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measured:
     line, size, inside = 1, 0, False
-    longest, folded = LEAST_UNPACKED, False
+    longest, folded, doubled = LEAST_UNPACKED, False, False
     while piece := unpacked.readline(LONGEST_UNPACKED + 1):
         ended = piece.endswith(b"\n")
         size += len(piece)
         longest = max(longest, len(piece))
+        doubled = doubled or (bool(quote) and quote + quote in piece)
         if quote and piece.count(quote) % 2:
             folded, inside = True, not inside
+        elif quote and not inside and piece.find(b"\r", 0, -2) >= 0 and quote in piece:
+            folded = folded or within(piece, quote)
         if not inside and not ended:
             size = min(size, len(piece) - 1 - piece.rfind(b"\r"))  # also a line end, in old files
         if size > LONGEST_UNPACKED:
@@ -115,9 +118,5 @@ def _check_lines(file: Opened, unpacked: gzip.GzipFile, quote: bytes) -> Measure
         line += ended
         if ended and not inside:
             size = 0
-    # a quote in the midst of a field pairs with none, and hides where records end
-    return Measured(
-        longest=LONGEST_UNPACKED if folded else longest,
-        folded=folded and not inside,
-        unpaired=folded and inside,
-    )
+    folded |= inside
+    return Measured(longest=LONGEST_UNPACKED if folded else longest, folded=folded, doubled=doubled)

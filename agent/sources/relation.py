@@ -8,6 +8,8 @@ from difflib import get_close_matches
 
 from agent.errors import SourceError
 from agent.mapping import literal
+from agent.sources.longest import Measured
+from agent.sources.parts import Cut
 
 LONGEST_LIST = 30
 """Columns named in a hint."""
@@ -80,6 +82,10 @@ class Opened:
     """Of the file, before those that are read: a part of a log."""
     rows: int = 0
     """Records before them."""
+    measured: Measured | None = None
+    """What was found out about a CSV file, once it was."""
+    cut: Cut | None = None
+    """A CSV file with line ends within quotes, as it is read."""
 
     @property
     def name(self) -> str:

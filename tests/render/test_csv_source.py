@@ -150,7 +150,7 @@ def test_a_missing_column_is_named_with_its_yaml_line_and_the_columns_there_are(
         ("a,b\n1,2\n3\n", "devices.csv line 3: 1 fields instead of 2"),
         ("a,b\n1,2\n3,4,5\n", "devices.csv line 3: 3 fields instead of 2"),
         (b"a,b\n1,2\n3,\xff\n", "devices.csv line 3: not UTF-8"),
-        ('a,b\n1,2\n3,"x\n5,6\n', "devices.csv line 3: a quote that does not end, or text after it"),
+        ('a,b\n1,2\n3,"x\n5,6\n', "devices.csv line 3: a quote that does not end"),
         (b"a\xff,b\n1,2\n", "devices.csv line 1: the byte ff is not utf-8"),
         (
             "a,b\r\n1,2\n3,4\r\n",
@@ -218,3 +218,23 @@ def test_bad_rows_do_not_move_the_row_to_go_on_from(csv_file):
     assert bodies(again) == bodies(whole)[50 - 7 :]
     assert drafts(again)[0].origin == "devices.csv row 51"
     assert sum(len(chunk.bad) for chunk in again) == 7
+
+
+@pytest.mark.parametrize("end", ["\n", ""])
+@pytest.mark.parametrize("row", ["Smith, John,", "Smith, John,,", "1,2,", '"1\n",2,'])
+@pytest.mark.parametrize("before", ["1,2", '"",2'])
+def test_an_empty_field_too_many_is_one_too_many(tmp_path, before, row, end):
+    path = tmp_path / "devices.csv"
+    path.write_text(f"name,phone\n{before}\n{row}{end}")
+    with pytest.raises(RecordError, match=r"devices\.csv line [34]: [34] fields instead of 2"):
+        render(make_job("csv", path), path)
+
+
+def test_empty_fields_are_null_with_and_without_quotes_in_the_file(tmp_path):
+    path = tmp_path / "devices.csv"
+    job = make_job("csv", path)
+    path.write_text("a,b\n,2\n1,\n,\n")
+    nulls = [{"a": None, "b": "2"}, {"a": "1", "b": None}, {"a": None, "b": None}]
+    assert documents(job, path) == nulls
+    path.write_text('a,b\n,2\n1,\n,\n"",\n')
+    assert documents(job, path) == [*nulls, {"a": "", "b": None}]

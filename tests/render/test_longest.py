@@ -10,7 +10,6 @@ import pytest
 
 from agent.config.model import Batch
 from agent.errors import RecordError
-from agent.sources import longest
 from agent.sources.csv import BUFFER, storage
 from agent.sources.longest import (
     LONGEST_LINE,
@@ -68,8 +67,8 @@ def test_memory_for_short_records_in_quotes_does_not_grow_with_the_file(text, ro
         (b'1,"2\r3"\r', True),
         (b'1,"2""\n""3"\n', True),
         (b'5",2\n6",2\n', True),
-        (b'5",2\n', False),  # DuckDB's single reader does not tell of a quote that does not end
-        (b'1,"2', False),
+        (b'5",2\n', True),
+        (b'1,"2', True),
     ],
 )
 def test_line_ends_within_quotes_are_found_wherever_they_are(text, row, before, folded):
@@ -102,10 +101,7 @@ def rows_with_lines_in_quotes(*others):
 
 
 @pytest.mark.parametrize("policy", ["fail", "dead_letter"])
-def test_a_quote_in_the_midst_of_a_field_makes_no_records_of_lines_in_quotes(text, policy, monkeypatch):
-    monkeypatch.setattr(
-        longest, "USUAL_LINE", PLAIN_LINE
-    )  # so that some MB are more than DuckDB reads at once
+def test_a_quote_in_the_midst_of_a_field_makes_no_records_of_lines_in_quotes(text, policy):
     rows, texts = rows_with_lines_in_quotes(b'9,5" pipe,q\n')
     path = text(b"a,b,c\n" + b"".join(texts))
     job = make_job("csv", path, map={"a": "=a", "b": "=b", "c": "=c"}, on_bad_row=policy)
@@ -114,8 +110,7 @@ def test_a_quote_in_the_midst_of_a_field_makes_no_records_of_lines_in_quotes(tex
 
 
 @pytest.mark.parametrize("policy", ["fail", "dead_letter"])
-def test_a_file_that_was_cut_off_within_quotes_makes_no_records_of_lines_in_them(text, policy, monkeypatch):
-    monkeypatch.setattr(longest, "USUAL_LINE", PLAIN_LINE)
+def test_a_file_that_was_cut_off_within_quotes_makes_no_records_of_lines_in_them(text, policy):
     _, texts = rows_with_lines_in_quotes()
     path = text((b"a,b,c\n" + b"".join(texts))[:-20])
     job = make_job("csv", path, map={"a": "=a"}, on_bad_row=policy)
@@ -170,8 +165,16 @@ def test_one_quote_that_does_not_end_takes_no_more_than_the_limit(text):
     assert found < LONGEST_LINE
 
 
-def test_a_record_that_is_too_long_for_what_quotes_made_of_it_is_told(text):
-    path = text(b'a,b\n5",1\n"' + b"a line\n" * 700_000 + b'",2\n6",3\n')
-    assert longest_record(path, '"') == QUOTED_LINE
-    with pytest.raises(RecordError, match=re.escape("records.csv line 3: the line is longer than 4 MB")):
+def test_a_record_that_is_too_long_for_what_quotes_made_of_it_is_read(text):
+    field = b"a line\n" * 700_000
+    path = text(b'a,b\n5",1\n"' + field + b'",2\n6",3\n')
+    assert longest_record(path, '"') == QUOTED_LINE < len(field)
+    made = [strict(body) for body in bodies(render(make_job("csv", path, map={"n": "=length(a)"}), path))]
+    assert made == [[{"n": 2}, {"n": len(field)}, {"n": 2}]]
+
+
+def test_a_record_that_is_too_long_for_what_may_be_held_of_it_is_told(text):
+    path = text(b'a,b\n5",1\n"' + b"a line\n" * (USUAL_LINE // 3) + b'",2\n6",3\n')
+    said = "records.csv line 3: a quote that does not end, or a record of more than 16 MB"
+    with pytest.raises(RecordError, match=re.escape(said)):
         render(make_job("csv", path), path)
