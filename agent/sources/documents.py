@@ -72,7 +72,7 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         elif type_.startswith("{"):
             columns.append(Column(name=key, sql=f"from_json({json_text}, {literal(type_)})"))
         else:
-            column, check = typed(key, text, type_)
+            column, check = typed(key, text, type_, exact=_exact(key, type_))
             columns.append(column)
             checks.append(check)
     own = {
@@ -92,6 +92,14 @@ def over(  # noqa: PLR0917 - what both kinds know, passed on as it is
         checks=tuple(checks),
         line_of=line_of,
     )
+
+
+def _exact(key: str, type_: str) -> str:
+    """SQL of a DECIMAL with all digits: out of the record itself, since what is extracted is a double."""
+    if not type_.upper().startswith(("DEC", "NUMERIC")):
+        return ""
+    shape = json.dumps({key: type_})
+    return f"struct_extract(from_json(__j, {literal(shape)}), {literal(key)})"
 
 
 def _pointer(key: str) -> str:

@@ -310,6 +310,21 @@ def test_one_object_is_one_record(tmp_path):
     assert documents(job, path) == [{"c": {"c": 2}, "x": 1}]
 
 
+@pytest.mark.parametrize("kind", ["json", "ndjson"])
+def test_a_number_that_is_a_decimal_keeps_its_digits(tmp_path, kind):
+    path = tmp_path / "x"
+    path.write_text('{"n": 12345678901234567890.123456789012345678, "a \\" b": "0.10"}\n')
+    types = {"n": "DECIMAL(38,18)", 'a " b': "numeric(4,2)"}
+    job = make_job(kind, path, types=types, map={"n": "=n", "more": "=n + 1", "q": '="a "" b"'})
+    (body,) = bodies(render(job, path))
+    assert body == (
+        b'[{"n":12345678901234567890.123456789012345678,"more":12345678901234567891.123456789012345678,"q":0.10}]'
+    )
+    path.write_text('{"n": true, "a \\" b": 12.4}\n')
+    with pytest.raises(RecordError, match=r'column n: "true" is not a DECIMAL'):
+        render(job, path)
+
+
 def test_keys_of_documents_have_the_type_of_all_their_values_in_expressions(tmp_path):
     path = tmp_path / "x.ndjson"
     path.write_text('{"n":1,"s":"2021-10-27","o":{"p":"A"}}\n{"n":2.5,"s":"b","o":{"q":1}}\n{"new":true}\n')
