@@ -141,7 +141,7 @@ def _text(draft: Draft) -> str | None:
 
 def _under(key: str, value: object) -> Iterator[str]:
     lines = list(block(value, 2))  # type: ignore[arg-type] # without _GONE it is a JSON value
-    if len(lines) == 1 and not lines[0].startswith("  - "):
+    if lines == ["  " + flow(value)]:  # type: ignore[arg-type]
         yield f"{key}: {lines[0].strip()}"
     else:
         yield f"{key}:"

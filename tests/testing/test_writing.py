@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from agent.config.build_tests import value_of
 from agent.config.document import scan
 from agent.config.view import Findings, View
+from agent.testing.writing import _under
 from agent.testing.yaml_text import block, flow, text_block, writable
 from tests.support.job_tests import HEAD, TARGET, Trials
 
@@ -59,6 +60,7 @@ def read_back(lines):
 
 @given(VALUE.filter(lambda value: value != ""))
 @example([[[]], {"a": [{"b": "x" * 200}]}])
+@example({"a": {"b": {"c": "x" * 60, "d": "y" * 23}}})  # only the innermost fits into a line
 def test_every_value_is_read_back_as_it_was_written(value):
     assert read_back([f"v: {flow(value)}"]) == value
     assert read_back(["v:", *block(value, 2)]) == value
@@ -74,6 +76,13 @@ def test_every_value_is_read_back_as_it_was_written(value):
 def test_a_text_of_lines_is_read_back_as_it_was_written(text):
     first, *rest = text_block(text, 4)
     assert read_back([f"v: {first}", *rest]) == text
+
+
+def test_a_body_of_one_key_whose_value_fills_a_line_can_be_written():
+    assert list(_under("json", {"a": {"b": "x" * 84, "c": 1}})) == [
+        "json:",
+        f"  a: {{b: {'x' * 84}, c: 1}}",
+    ]
 
 
 def test_what_cannot_be_written_is_known():
