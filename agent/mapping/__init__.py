@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from agent.mapping.frames import Frame, constants, frame
 from agent.mapping.json import NAIVE, constant, document, record
-from agent.mapping.places import header, path
+from agent.mapping.places import header, header_trouble, path, path_trouble
 from agent.mapping.records import json_value, leaf, one_line, plain_text, text, unfit
 from agent.mapping.sql import (
     JSON,
@@ -44,6 +44,7 @@ __all__ = [
     "expressions",
     "frame",
     "header",
+    "header_trouble",
     "identifier",
     "is_literal",
     "json_value",
@@ -51,6 +52,7 @@ __all__ = [
     "literal",
     "one_line",
     "path",
+    "path_trouble",
     "plain_text",
     "record",
     "spliced",
