@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, RecordError, SourceError
 from agent.sources import duck
+from agent.sources.longest import PLAIN_LINE, longest_line
 from agent.sources.query import Query
 from agent.sources.relation import Opened, Relation
 
@@ -17,6 +20,8 @@ ABOUT_VALUES = ("Conversion Error", "Out of Range Error", "Invalid Input Error",
 """By its text, because what fails in mid-stream comes as an OSError of Arrow with DuckDB's text in it."""
 _THROUGH = re.compile(r"^Invalid Input Error: reading the stream registered as '.*?' failed: (?:IOError: )?")
 """Before what another connection said, whose result is read."""
+_NO_TEXT = (b"PAR1", b"PK")
+"""How a table of columns or of an office begins: it has no lines."""
 LONGEST = 200
 """Characters of a record or a message in an error."""
 
@@ -31,7 +36,7 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
         said = f"{file.name}: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed"
         return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
     if text.startswith("Out of Memory Error"):
-        said = f"{file.name}: not enough memory"
+        said = f"{file.name}: not enough memory{_longest(file)}"
         hint = "raise `collect.memory` in agent.yaml, or make the records smaller (of a thousand columns, "
         return SourceError(said, hint=f"{hint}let a `map` name those that are needed)")
     if text.startswith("INTERRUPT Error"):
@@ -46,6 +51,18 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
     if text.startswith(("IO Error", "Permission Error")):
         return SourceError(f"{file.name}: cannot be read: {_said(file, text)}")
     return SourceError(f"{file.name}: {_said(file, text)}", lasting=True)
+
+
+def _longest(file: Opened) -> str:
+    """The line that takes it, if there is a long one. Reads the file again."""
+    path = Path(file.reading)
+    try:
+        with path.open("rb") as plain:
+            text = not plain.read(4).startswith(_NO_TEXT)
+        line, size = longest_line(path, gzipped=file.gzipped) if text else (0, 0)
+    except (OSError, EOFError, zlib.error):  # what was wrong before is told
+        return ""
+    return f": line {line + file.lines} has {size / 1e6:.1f} MB" if size > PLAIN_LINE else ""
 
 
 def _csv(file: Opened, line: int, text: str) -> RecordError:
