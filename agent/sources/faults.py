@@ -66,25 +66,24 @@ def _longest(file: Opened) -> str:
 
 
 def _csv(file: Opened, line: int, text: str) -> RecordError:
+    said, hint = _split(text) or (text.split("\n", 2)[-1].splitlines()[0][:LONGEST], "")
+    return RecordError(f"{file.name} line {line}: {said}", hint=hint)
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Why a line could not be split into fields, and what to do; None where DuckDB says something else."""
     expected = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if expected is not None:
-        said, hint = (
-            f"{expected.group(2)} fields instead of {expected.group(1)}",
-            "see `on_bad_row: dead_letter`",
-        )
-    elif "Invalid unicode" in text:
-        said, hint = "not UTF-8", "set `encoding` of the source"
-    elif "unterminated quote" in text:
-        said, hint = (
-            "a quote that does not end, or text after it",
-            "quotes inside a field are doubled (RFC 4180)",
-        )
-    elif (most := re.search(r"Maximum line size of (\d+) bytes", text)) is not None:
-        said = f"the line is longer than {int(most.group(1)) // 1_000_000} MB"
-        hint = "is a quote or a line ending missing?"
-    else:
-        said, hint = text.split("\n", 2)[-1].splitlines()[0][:LONGEST], ""
-    return RecordError(f"{file.name} line {line}: {said}", hint=hint)
+        return f"{expected[2]} fields instead of {expected[1]}", "see `on_bad_row: dead_letter`"
+    if "Invalid unicode" in text:
+        return "not UTF-8", "set `encoding` of the source"
+    if "unterminated quote" in text:
+        hint = "quotes inside a field are doubled (RFC 4180)"
+        return "a quote that does not end, or text after it", hint
+    if (most := re.search(r"Maximum line size of (\d+) bytes", text)) is not None:
+        said = f"the line is longer than {int(most[1]) // 1_000_000} MB"
+        return said, "is a quote or a line ending missing?"
+    return None
 
 
 def of_record(
@@ -142,4 +141,7 @@ def rejected(con: DuckDBPyConnection, file: Opened) -> list[tuple[int, str, str]
     """Rows that could not be split into fields, after the stream has ended: line, text, why."""
     said = "any_value(csv_line), any_value(error_message)"
     sql = f"SELECT line, {said} FROM reject_errors GROUP BY line ORDER BY line"  # noqa: S608 - constant
-    return [(int(str(line)) + file.lines, str(text), str(why)) for line, text, why in duck.rows(con, sql)]
+    return [
+        (int(str(line)) + file.lines, str(text), (_split(str(why)) or (str(why),))[0])
+        for line, text, why in duck.rows(con, sql)
+    ]
