@@ -151,7 +151,7 @@ def _under(key: str, value: object) -> Iterator[str]:
 def _same(one: JsonValue, other: JsonValue) -> object:
     """What is the same in both and can be written; _GONE where nothing is left of it."""
     if isinstance(one, dict) and isinstance(other, dict):
-        kept = {key: _same(value, other.get(key)) for key, value in one.items() if key}
+        kept = {key: _same(value, other.get(key)) for key, value in one.items()}
         return {key: value for key, value in kept.items() if value is not _GONE}
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         items = [_same(a, b) for a, b in zip(one, other, strict=True)]
