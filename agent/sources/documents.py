@@ -26,7 +26,9 @@ INTEGERS = frozenset({"UBIGINT", "BIGINT"})
 NUMBERS = INTEGERS | {"DOUBLE"}
 CHECKS = (
     (
-        "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
+        "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' || "
+        r"CASE WHEN regexp_matches(__l, '(?i)\\ud[89a-f]') "
+        "THEN ', or half of a surrogate pair alone, which is no character' ELSE '' END "
         "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
         "WHEN __j IS NULL THEN 'not a JSON object' END"
     ),
