@@ -9,11 +9,12 @@ from __future__ import annotations
 import gzip
 import shutil
 from codecs import BOM_UTF8
+from os import SEEK_END
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.config.model import JsonSource
-from agent.errors import SourceError
+from agent.errors import RecordError, SourceError
 from agent.mapping import literal
 from agent.sources import documents
 from agent.sources.files import PIECE
@@ -73,11 +74,16 @@ def _taken(file: Opened, pointer: str, temp: Path) -> Path:
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:
-    """The records of a JSON file. Raises SourceError when it is empty or holds neither array nor object."""
+    """The records of a JSON file.
+
+    Raises SourceError when it is empty or holds neither array nor object, RecordError when it breaks off.
+    """
     first = _first_byte(file)
     if first not in (b"[", b"{"):
         said = "is empty" if not first else "holds neither an array nor an object"
         raise SourceError(f"{file.name} {said}", lasting=True)
+    if first == b"[" and _last_byte(file) == b",":  # DuckDB takes it for whole
+        raise RecordError(f"{file.name}: the array does not end: is the file complete?")
     shape = "array" if first == b"[" else "unstructured"
     texts = (
         f"SELECT CAST(json AS VARCHAR) AS __l FROM read_json_objects({literal(file.reading)}, "
@@ -99,4 +105,22 @@ def _first_byte(file: Opened) -> bytes:
         while piece := content.read(4096):
             if piece.strip(SPACE):
                 return piece.lstrip(SPACE)[:1]
+    return b""
+
+
+def _last_byte(file: Opened) -> bytes:
+    with Path(file.reading).open("rb") as plain:
+        if file.gzipped:
+            last = b""
+            content = gzip.GzipFile(fileobj=plain)
+            while piece := content.read(PIECE):
+                last = piece.rstrip(SPACE)[-1:] or last
+            return last
+        end = plain.seek(0, SEEK_END)
+        while end:
+            start = max(end - PIECE, 0)
+            plain.seek(start)
+            if found := plain.read(end - start).rstrip(SPACE)[-1:]:
+                return found
+            end = start
     return b""

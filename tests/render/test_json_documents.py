@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import gzip
 import io
 import json
 import math
@@ -282,6 +283,8 @@ def test_del_47_numbers_keep_their_size(tmp_path):
         ("", "x.json is empty"),
         ("5", "x.json holds neither an array nor an object"),
         ('[{"a":1},{"a":', "x.json at byte"),
+        ('[{"a":1},', "x.json: the array does not end: is the file complete?"),
+        ('[{"a":1},' + " \r\n" * 200_000, "x.json: the array does not end"),
         ('[{"a":NaN}]', "x.json record 1: NaN, Infinity and trailing commas are not JSON"),
     ],
 )
@@ -291,6 +294,13 @@ def test_a_bad_json_file_is_named(tmp_path, content, message):
     with pytest.raises(Exception, match=message) as caught:
         render(make_job("json", path, map="=a"), path)
     assert type(caught.value).__name__ in ("RecordError", "SourceError")
+
+
+def test_a_gzipped_array_that_does_not_end_is_named(tmp_path):
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b'[{"a":1},\n'))
+    with pytest.raises(RecordError, match="the array does not end"):
+        render(make_job("json", path, map="=a"), path)
 
 
 def test_a_corrupt_parquet_file_is_named(tmp_path):
