@@ -45,7 +45,7 @@ def build_contract(body: View, kind: Literal["json", "xsd"]) -> Contract | None:
     """None when there is none, or when it is wrong: then that has been told."""
     path, where = body.path("schema"), body.at("schema")
     if path is None:
-        if "check" in body:
+        if body.word("check", "all") != "all":  # the default may stand there
             message, hint = "there is no `schema` to check records against", "add it, or delete `check`"
             body.found.error(body.at("check"), message, hint)
         return None
