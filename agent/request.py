@@ -30,6 +30,7 @@ RESERVED = frozenset(
 
 _HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token, RFC 9110 5.6.2
 _BAD_IN_VALUE = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")  # RFC 9110 5.5: only TAB of the controls
+_NOT_TYPED = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")  # what a terminal would act upon
 _PATH = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?]|%[0-9A-Fa-f]{2})*")  # RFC 3986 pchar, /, query
 _DOTS = re.compile(r"(?i)(?:^|/)(?:\.|%2e){1,2}(?=/|\?|$)")
 _PATH_SAFE = "/?%:@!$&'()*+,;=-._~"
@@ -149,14 +150,16 @@ def kept(request: Request) -> dict[str, str]:
     return masked(rest)
 
 
-def as_curl(request: Request, *, body: str = "@body") -> str:
-    """A `curl` command line for a person. Secrets are masked; `body` is what `--data-binary` is given."""
+def as_curl(request: Request, *, text: str | None = None) -> str:
+    """A `curl` command line for a person. Secrets are masked. `text`: the body, where it fits into one."""
     words = ["curl", "--request", request.method]
     for name, value in masked(request.headers, secret=request.secret_headers).items():
         words += ["--header", f"{name}: {value}"]
-    if request.gzip and body == "@body":
-        body = "@body.gz"
-    return shlex.join([*words, "--data-binary", body, request.url])
+    if text is None or request.gzip or _NOT_TYPED.search(text):
+        words += ["--data-binary", "@body.gz" if request.gzip else "@body"]
+    else:  # --data-binary would take what begins with @ for the name of a file
+        words += ["--data-raw", text]
+    return shlex.join([*words, request.url])
 
 
 def _base(target: Target, connection: Connection) -> str:

@@ -224,10 +224,9 @@ def _as_curl(one: Shown) -> str:
     if one.request is None:
         return _as_text(one, 0)
     try:
-        body = _plain(one).decode()
+        return as_curl(one.request, text=_plain(one).decode())
     except UnicodeDecodeError:
         return as_curl(one.request)
-    return as_curl(one.request, body=body) if not one.request.gzip else as_curl(one.request)
 
 
 def _as_json(one: Shown) -> dict[str, Any]:

@@ -91,6 +91,7 @@ def _run(loaded: Loaded, jobs: Sequence[Job], *, progress: bool) -> Iterator[Res
     from agent.clock import SystemClock  # noqa: PLC0415
     from agent.render import Context  # noqa: PLC0415
     from agent.testing import run_test  # noqa: PLC0415
+    from agent.testing.report import one_line  # noqa: PLC0415
 
     settings = loaded.plan.settings
     count = sum(len(job.tests) for job in jobs)
@@ -105,7 +106,7 @@ def _run(loaded: Loaded, jobs: Sequence[Job], *, progress: bool) -> Iterator[Res
         for job in jobs:
             connection = loaded.plan.connections[job.target.connection]
             for test in job.tests:
-                step(f"{job.name}: {test.name}")
+                step(one_line(f"{job.name}: {test.name}"))
                 result = run_test(job, connection, test, context)
                 step.clear()
                 yield result
@@ -142,15 +143,15 @@ def _progress(count: int, *, shown: bool) -> Iterator[_Step]:
 
 def _tell(result: Result, *, first: bool) -> None:
     from agent.logs import blotter  # noqa: PLC0415 - beside its use
-    from agent.testing.report import lines  # noqa: PLC0415
+    from agent.testing.report import lines, one_line  # noqa: PLC0415
 
     if first:
         click.echo(click.style(result.job, bold=True))
-    where = result.test.where
+    where, name = result.test.where, one_line(result.test.name)
     if result.passed:
-        click.echo(f"  {good('ok')}      {result.test.name}")
+        click.echo(f"  {good('ok')}      {name}")
         return
-    click.echo(f"  {bad('FAILED')}  {result.test.name}  ({where.file}:{where.line})")
+    click.echo(f"  {bad('FAILED')}  {name}  ({where.file}:{where.line})")
     for failure in result.failures:
         place, expected, got = (blotter.clean(line) for line in lines(failure))
         click.echo(f"      {place}")

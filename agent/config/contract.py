@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,9 @@ from agent.contracts import ContractError, compiled, gather
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of one file of a schema."""
+
+
+_REMOTE = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]+://")
 
 
 def check_map(body: View, contract: Contract | None, tree: MapNode | None, nulls: str) -> None:
@@ -41,6 +45,13 @@ def build_contract(body: View, kind: Literal["json", "xsd"]) -> Contract | None:
     """None when there is none, or when it is wrong: then that has been told."""
     path, where = body.path("schema"), body.at("schema")
     if path is None:
+        if body.word("check", "all") != "all":  # the default may stand there
+            message, hint = "there is no `schema` to check records against", "add it, or delete `check`"
+            body.found.error(body.at("check"), message, hint)
+        return None
+    if _REMOTE.match(written := body.text("schema") or ""):
+        message = f"{written} is not read: nothing is fetched over the network"
+        body.found.error(where, message, "save that file in the config folder and name it by its path")
         return None
 
     def read(name: str) -> bytes:

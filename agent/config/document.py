@@ -208,7 +208,7 @@ class _Builder:
         name = event.value
         if name == "<<" and not event.style:
             raise self._at(event, "`<<` (merge) is not supported", "write the keys out")
-        if not name:
+        if not name and not event.style:  # a quoted one is meant: the default namespace of XML
             raise self._at(event, "a key is missing before the colon")
         if name in top.node.entries:
             first = top.node.entries[name].line
@@ -296,4 +296,4 @@ def _where(event: yaml.Event) -> tuple[int, int]:
 
 def _short(text: str) -> str:
     text = text if len(text) <= 60 else f"{text[:57]}..."  # noqa: PLR2004 - fits a line
-    return text if text.isprintable() else ascii(text)
+    return text if text and text.isprintable() else ascii(text)

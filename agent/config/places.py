@@ -36,5 +36,5 @@ def join(path: str, step: str | int) -> str:
     """One step deeper. Keys that are no plain words are quoted."""
     if isinstance(step, int):
         return f"{path}[{step}]"
-    shown = step if step.isprintable() and not set(step) & set('.[]" ') else f'"{ascii(step)[1:-1]}"'
+    shown = step if step and step.isprintable() and not set(step) & set('.[]" ') else f'"{ascii(step)[1:-1]}"'
     return f"{path}.{shown}" if path else shown

@@ -56,7 +56,7 @@ def _problems(error: ValidationError, root: Tree, file: str) -> Iterator[Problem
     if "propertyNames" in error.absolute_schema_path:
         steps.append(str(error.instance))  # a key is what is wrong
     for said in say(error):
-        place = place_of(root, [*steps, said.key] if said.key else steps)
+        place = place_of(root, steps if said.key is None else [*steps, said.key])
         yield Problem(
             file=file,
             line=place.line,

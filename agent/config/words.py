@@ -45,8 +45,8 @@ class Said(NamedTuple):
 
     message: str
     hint: str = ""
-    key: str = ""
-    """The offending key below the place of the error; empty: the place itself."""
+    key: str | None = None
+    """The offending key below the place of the error; None: the place itself."""
     missing: str = ""
     """A key that should be there."""
 

@@ -2,6 +2,7 @@
 
 gather(kind, path, read)     the schema and the local files that it names
 compiled(kind, files)        a Checker: document → what is wrong with it
+refusal(schema, value)       what a small JSON Schema has against one value
 
 json_schema.py   drafts 4 to 2020-12, with jsonschema-rs; xsd.py: XML Schema 1.0, with lxml
 files.py         which files a schema is made of; nothing is ever fetched over the network
@@ -9,7 +10,7 @@ files.py         which files a schema is made of; nothing is ever fetched over t
 
 from __future__ import annotations
 
-from agent.contracts.checker import Checker, ContractError, Kind, compiled
+from agent.contracts.checker import Checker, ContractError, Kind, compiled, refusal
 from agent.contracts.files import File, gather
 
-__all__ = ["Checker", "ContractError", "File", "Kind", "compiled", "gather"]
+__all__ = ["Checker", "ContractError", "File", "Kind", "compiled", "gather", "refusal"]

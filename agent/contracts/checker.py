@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from agent.contracts.errors import ContractError
 from agent.contracts.files import File
 
-__all__ = ["Checker", "ContractError", "Kind", "compiled"]
+__all__ = ["Checker", "ContractError", "Kind", "compiled", "refusal"]
 
 Kind: TypeAlias = Literal["json", "xsd"]
 
@@ -34,6 +34,13 @@ def compiled(kind: Kind, files: tuple[File, ...]) -> Checker:
     from agent.contracts.xsd import XsdChecker  # noqa: PLC0415 - lxml is an extra
 
     return XsdChecker(files)
+
+
+def refusal(schema: dict[str, Any], value: object) -> str:
+    """See `json_schema.refusal`."""
+    from agent.contracts import json_schema  # noqa: PLC0415 - 35 ms
+
+    return json_schema.refusal(schema, value)
 
 
 @lru_cache(maxsize=256)

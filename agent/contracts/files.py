@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from os.path import normpath
 from pathlib import Path
 from typing import TypeAlias
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 from xml.etree import ElementTree as ET
 
 from agent.contracts.errors import ContractError
@@ -17,6 +17,7 @@ File: TypeAlias = "tuple[str, bytes]"
 
 MOST_FILES = 100
 XS = "{http://www.w3.org/2001/XMLSchema}"
+_URI_SAFE = "%/:?#[]@!$&'()*+,;=~"
 _NAMING = frozenset({f"{XS}include", f"{XS}import", f"{XS}redefine", f"{XS}override"})
 
 
@@ -40,6 +41,12 @@ def gather(kind: str, path: str, read: Callable[[str], bytes]) -> tuple[File, ..
     return tuple(found.items())
 
 
+_OF_NAMES = frozenset(
+    {"properties", "patternProperties", "dependentSchemas", "dependencies", "$defs", "definitions"}
+)
+"""Keywords that hold a schema for each name."""
+
+
 def parsed_json(path: str, text: bytes) -> object:
     """What a JSON file holds. Raises ContractError with the place where it is no JSON."""
     try:
@@ -56,19 +63,21 @@ def parsed_json(path: str, text: bytes) -> object:
 
 def local_names(schema: object) -> Iterator[str]:
     """The relative paths in a JSON Schema's references."""
-    todo = [schema]
+    todo = [(schema, False)]
     while todo:
-        node = todo.pop()
+        node, named = todo.pop()
         if isinstance(node, dict):
             for key, value in node.items():
-                if key in {"$ref", "$dynamicRef"} and isinstance(value, str):
+                if named:  # a key of the documents, whatever it is called
+                    todo.append((value, False))
+                elif key in {"$ref", "$dynamicRef"} and isinstance(value, str):
                     name = value.partition("#")[0]
                     if name and not urlsplit(name).scheme:
                         yield unquote(name)
                 elif key not in {"const", "enum", "default", "examples"}:
-                    todo.append(value)
+                    todo.append((value, key in _OF_NAMES))
         elif isinstance(node, list):
-            todo += node
+            todo += [(item, False) for item in node]
 
 
 def _json_names(path: str, text: bytes) -> list[str]:
@@ -91,6 +100,8 @@ def _xsd_names(path: str, text: bytes) -> list[str]:
         if urlsplit(name).scheme:
             hint = "save that file beside the schema and name it by its path"
             raise ContractError(f"{_name(path)}: names {name}, and nothing is read over the network", hint)
+        if (escaped := quote(name, safe=_URI_SAFE)) != name:  # libxml2 would not even look for it
+            raise ContractError(f"{_name(path)}: names {name}, which is no URI", f"write {escaped}")
         names.append(unquote(name))
     return names
 

@@ -48,7 +48,7 @@ class JsonChecker:
             hint = "save that file beside the schema and name it by its path"
             return ContractError(f"{self._name}: names {missing[1]}, which is no file here", hint)
         at = f"{place}: " if place else ""
-        return ContractError(f"{self._name}: is no JSON Schema: {at}{said.splitlines()[0]}")
+        return ContractError(f"{self._name}: is no JSON Schema: {at}{told(said.splitlines()[:1])}")
 
     def all_good(self, documents: Sequence[str]) -> bool:
         """See `Checker`. JSON of many documents is parsed in one go."""
@@ -72,6 +72,18 @@ class JsonChecker:
         except (ValueError, RecursionError) as error:
             return f"cannot be checked: {error}"
         return told(problems)
+
+
+def refusal(schema: dict[str, Any], value: object) -> str:
+    """Why a small schema without references refuses a value; empty where it does not, or is no schema.
+
+    Not with Python's patterns: at some texts they would look for ever.
+    """
+    try:
+        errors = jsonschema_rs.Draft202012Validator(schema).iter_errors(value)
+        return next((told([error.message]) for error in errors), "")
+    except (jsonschema_rs.ValidationError, ValueError):
+        return ""
 
 
 def _resources(files: tuple[File, ...]) -> list[tuple[str, Any]]:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from agent.mapping.frames import Frame, constants, frame
 from agent.mapping.json import NAIVE, constant, document, may_fail, record
-from agent.mapping.places import header, path
+from agent.mapping.places import header, header_trouble, path, path_trouble
 from agent.mapping.records import json_value, leaf, one_line, plain_text, text, unfit
 from agent.mapping.sql import (
     JSON,
@@ -46,6 +46,7 @@ __all__ = [
     "expressions",
     "frame",
     "header",
+    "header_trouble",
     "identifier",
     "is_literal",
     "json_value",
@@ -54,6 +55,7 @@ __all__ = [
     "may_fail",
     "one_line",
     "path",
+    "path_trouble",
     "plain_text",
     "record",
     "spliced",

@@ -28,7 +28,9 @@ INTEGERS = frozenset({"UBIGINT", "BIGINT"})
 NO_SHAPE = Shape(keys=(), kinds={})
 NUMBERS = INTEGERS | {"DOUBLE"}
 WRONG = (
-    "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' "
+    "CASE WHEN NOT json_valid(__l) THEN 'not valid JSON' || "
+    r"CASE WHEN regexp_matches(__l, '(?i)\\ud[89a-f]') "
+    "THEN ', or half of a surrogate pair alone, which is no character' ELSE '' END "
     "WHEN NOT __json_ok(__l) THEN 'NaN, Infinity and trailing commas are not JSON' "
     "WHEN (starts_with(__l, '{') OR json_type(__l) = 'OBJECT') IS NOT TRUE THEN 'not a JSON object' END"
 )
@@ -110,7 +112,7 @@ def _columns(
         elif type_.startswith("{"):
             columns.append(Column(name=key, sql=f"from_json({json_text}, {literal(type_)})"))
         else:
-            column, check = typed(key, text, type_)
+            column, check = typed(key, text, type_, exact=_exact(key, type_))
             columns.append(column)
             checks.append(check)
     return columns, checks
@@ -127,6 +129,14 @@ def _counts(uses: Uses, source: NdjsonSource | JsonSource, key: str) -> bool:
     return key != "" and (
         uses.every or uses.shaped or (key.lower() in uses.compound and key not in source.types)
     )
+
+
+def _exact(key: str, type_: str) -> str:
+    """SQL of a DECIMAL with all digits: out of the record itself, since what is extracted is a double."""
+    if not type_.upper().startswith(("DEC", "NUMERIC")):
+        return ""
+    shape = json.dumps({key: type_})
+    return f"struct_extract(from_json(__j, {literal(shape)}), {literal(key)})"
 
 
 def _found(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import zlib
 from itertools import groupby
 from operator import itemgetter
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.errors import AgentError, RecordError, SourceError
 from agent.sources import duck
+from agent.sources.longest import PLAIN_LINE, longest_line
 from agent.sources.query import Query
 from agent.sources.relation import Opened, Relation
 
@@ -19,6 +22,8 @@ ABOUT_VALUES = ("Conversion Error", "Out of Range Error", "Invalid Input Error",
 """By its text, because what fails in mid-stream comes as an OSError of Arrow with DuckDB's text in it."""
 _THROUGH = re.compile(r"^Invalid Input Error: reading the stream registered as '.*?' failed: (?:IOError: )?")
 """Before what another connection said, whose result is read."""
+_NO_TEXT = (b"PAR1", b"PK")
+"""How a table of columns or of an office begins: it has no lines."""
 LONGEST = 200
 """Characters of a record or a message in an error."""
 
@@ -36,7 +41,7 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
         said = f"{file.name}: cannot be read as CSV: quotes are not RFC 4180, or line endings are mixed"
         return RecordError(said, hint="write the file with one kind of line ending, quotes in fields doubled")
     if text.startswith("Out of Memory Error"):
-        said = f"{file.name}: not enough memory"
+        said = f"{file.name}: not enough memory{_longest(file)}"
         hint = "raise `collect.memory` in agent.yaml, or make the records smaller (of a thousand columns, "
         return SourceError(said, hint=f"{hint}let a `map` name those that are needed)")
     if text.startswith("INTERRUPT Error"):
@@ -55,26 +60,37 @@ def translated(error: Exception, file: Opened) -> AgentError:  # noqa: PLR0911 -
     return SourceError(f"{file.name}: {_said(file, text)}", lasting=True)
 
 
+def _longest(file: Opened) -> str:
+    """The line that takes it, if there is a long one. Reads the file again."""
+    path = Path(file.reading)
+    try:
+        with path.open("rb") as plain:
+            text = not plain.read(4).startswith(_NO_TEXT)
+        line, size = longest_line(path, gzipped=file.gzipped) if text else (0, 0)
+    except (OSError, EOFError, zlib.error):  # what was wrong before is told
+        return ""
+    return f": line {line + file.lines} has {size / 1e6:.1f} MB" if size > PLAIN_LINE else ""
+
+
 def _csv(file: Opened, line: int, text: str) -> RecordError:
+    said, hint = _split(text) or (text.split("\n", 2)[-1].splitlines()[0][:LONGEST], "")
+    return RecordError(f"{file.name} line {line}: {said}", hint=hint)
+
+
+def _split(text: str) -> tuple[str, str] | None:
+    """Why a line could not be split into fields, and what to do; None where DuckDB says something else."""
     expected = re.search(r"Expected Number of Columns: (\d+) Found: (\d+)", text)
     if expected is not None:
-        said, hint = (
-            f"{expected.group(2)} fields instead of {expected.group(1)}",
-            "see `on_bad_row: dead_letter`",
-        )
-    elif "Invalid unicode" in text:
-        said, hint = "not UTF-8", "set `encoding` of the source"
-    elif "unterminated quote" in text:
-        said, hint = (
-            "a quote that does not end, or text after it",
-            "quotes inside a field are doubled (RFC 4180)",
-        )
-    elif (most := re.search(r"Maximum line size of (\d+) bytes", text)) is not None:
-        said = f"the line is longer than {int(most.group(1)) // 1_000_000} MB"
-        hint = "is a quote or a line ending missing?"
-    else:
-        said, hint = text.split("\n", 2)[-1].splitlines()[0][:LONGEST], ""
-    return RecordError(f"{file.name} line {line}: {said}", hint=hint)
+        return f"{expected[2]} fields instead of {expected[1]}", "see `on_bad_row: dead_letter`"
+    if "Invalid unicode" in text:
+        return "not UTF-8", "set `encoding` of the source"
+    if "unterminated quote" in text:
+        hint = "quotes inside a field are doubled (RFC 4180)"
+        return "a quote that does not end, or text after it", hint
+    if (most := re.search(r"Maximum line size of (\d+) bytes", text)) is not None:
+        said = f"the line is longer than {int(most[1]) // 1_000_000} MB"
+        return said, "is a quote or a line ending missing?"
+    return None
 
 
 def of_record(
@@ -142,7 +158,7 @@ def rejected(con: DuckDBPyConnection, file: Opened) -> list[tuple[int, str, str]
         lines = [int(str(row[1])) for row in same]
         lines = lines if file.cut is None else file.cut.lines(str(path), lines)
         told += [
-            (line + file.lines, str(text), str(why))
+            (line + file.lines, str(text), (_split(str(why)) or (str(why),))[0])
             for line, (_, _, text, why) in zip(lines, same, strict=True)
         ]
     return told

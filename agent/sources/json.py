@@ -77,13 +77,18 @@ def _taken(file: Opened, pointer: str, temp: Path) -> Path:
 
 
 def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Uses) -> Relation:
-    """The records of a JSON file. Raises SourceError when it is empty or holds neither array nor object."""
+    """The records of a JSON file.
+
+    Raises SourceError when it is empty or holds neither array nor object, RecordError when it breaks off.
+    """
     import duckdb  # noqa: PLC0415
 
     first = _first_byte(file)
     if first not in (b"[", b"{"):
         said = "is empty" if not first else "holds neither an array nor an object"
         raise SourceError(f"{file.name} {said}", lasting=True)
+    if first == b"[" and _last_byte(file) == b",":  # DuckDB takes it for whole
+        raise RecordError(f"{file.name}: the array does not end: is the file complete?")
     shape = "array" if first == b"[" else "unstructured"
     try:
         found = _over(con, file, source, uses, shape, USUAL_OBJECT)
@@ -91,10 +96,6 @@ def relation(con: DuckDBPyConnection, file: Opened, source: JsonSource, uses: Us
         if "maximum_object_size" not in str(error):
             raise
         found = _over(con, file, source, uses, shape, _largest(file))
-    if (
-        first == b"[" and _last_byte(file) != b"]"
-    ):  # all that DuckDB takes: a file that was cut off at a comma
-        raise RecordError(f"{file.name} at its end: not valid JSON: the array is not closed")
     return found
 
 

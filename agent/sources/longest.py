@@ -12,6 +12,7 @@ No line of a piece is looked at for itself.
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,6 +92,25 @@ def within(text: bytes, mark: bytes) -> bool:
 
 def _others(mark: bytes) -> bytes:
     return bytes(byte for byte in range(256) if byte not in mark + b"\r\n")
+
+
+def longest_line(path: Path, *, gzipped: bool) -> tuple[int, int]:
+    """Which line is the longest (from 1), and its bytes; (0, 0) where none is longer than a piece."""
+    number, start, before, found = 1, 0, 0, (0, 0)
+    with gzip.open(path) if gzipped else path.open("rb") as file:
+        while piece := file.read(PIECE):
+            end = piece.find(b"\n")
+            if end >= 0:
+                found = max(found, (before + end - start, number), key=_bytes)
+                number += piece.count(b"\n")
+                start = before + piece.rfind(b"\n") + 1
+            before += len(piece)
+    size, line = max(found, (before - start, number), key=_bytes)
+    return (line, size) if size > PIECE else (0, 0)
+
+
+def _bytes(found: tuple[int, int]) -> int:
+    return found[0]
 
 
 def _within(piece: bytes, mark: bytes, others: bytes, *, inside: bool) -> tuple[bool, bool]:

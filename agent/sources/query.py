@@ -20,6 +20,7 @@ from agent.config.model import (
     MapList,
     MapNode,
     MapObject,
+    Template,
     Where,
     XmlBody,
 )
@@ -202,12 +203,24 @@ def _extras(wanted: Wanted) -> tuple[list[tuple[str, str]], tuple[str, ...]]:
     if wanted.per_record:
         path = wanted.target.path
         extras += [("path", mapping.path(path))] if path is not None and path.fixed is None else []
-        filled = [(name, template) for name, template in wanted.target.headers if template.fixed is None]
+        filled = _filled(wanted)
         extras += [(f"h{number}", mapping.header(*pair)) for number, pair in enumerate(filled)]
         names = tuple(name for name, _ in filled)
     if isinstance(wanted.delivery.order, ByKey):
         extras.append(("lane", dealing.lane(wanted.delivery.order)))
     return extras, names
+
+
+def _filled(wanted: Wanted) -> list[tuple[str, Template]]:
+    """The headers that each record fills."""
+    return [(name, template) for name, template in wanted.target.headers if template.fixed is None]
+
+
+def _troubles(wanted: Wanted) -> dict[str, str]:
+    """SQL of what is wrong with the path or a header, by the name of the extra."""
+    path = wanted.target.path
+    found = {f"h{number}": mapping.header_trouble(*pair) for number, pair in enumerate(_filled(wanted))}
+    return found | ({"path": mapping.path_trouble(path)} if path is not None and path.fixed is None else {})
 
 
 def _query(  # noqa: PLR0917 - the parts of one sentence
@@ -220,7 +233,7 @@ def _query(  # noqa: PLR0917 - the parts of one sentence
     names: tuple[str, ...],
     start_row: int,
 ) -> Query:
-    ours = _ours(relation)
+    ours, troubles = _ours(relation), _troubles(wanted)
     others = "".join(f", {sql} AS {name}" for name, sql in (*extras, *wanted.carried))
     # the text is computed below the CASE: inside of it, what an expression has twice would be computed twice
     below = f"SELECT *, {body} AS {ours}text FROM ({_rows(relation, start_row)})"
@@ -231,13 +244,13 @@ def _query(  # noqa: PLR0917 - the parts of one sentence
         chosen += "".join(f", {sql} AS {name}" for name, sql in wanted.carried)
         stream = (
             f"SELECT {ours}body AS body, "
-            f"CASE WHEN {ours}body IS NULL THEN {why(ours, whys, extras)} END AS why, "
+            f"CASE WHEN {ours}body IS NULL THEN {why(ours, whys, extras, troubles)} END AS why, "
             f"CASE WHEN {ours}body IS NULL THEN {relation.shown} END AS shown{chosen} "
             f"FROM ({_tried(ours, body, extras, _rows(relation, start_row))})"
         )
     tried = _tried(ours, body, extras, _rows(relation, 0, numbered=True))
     first_bad = (
-        f"SELECT {ours}n, {why(ours, whys, extras)}, {relation.shown} FROM ({tried}) "
+        f"SELECT {ours}n, {why(ours, whys, extras, troubles)}, {relation.shown} FROM ({tried}) "
         f"WHERE {ours}body IS NULL LIMIT 1"
     )
     paths = any(name == "path" for name, _ in extras)

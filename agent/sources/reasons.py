@@ -17,11 +17,13 @@ _SAID = {
 }
 
 
-def why(ours: str, reasons: list[str], extras: list[tuple[str, str]]) -> str:
-    """What is wrong with a bad row."""
+def why(ours: str, reasons: list[str], extras: list[tuple[str, str]], troubles: dict[str, str]) -> str:
+    """What is wrong with a bad row. `troubles`: SQL that knows more about one of the extras, by its name."""
     reasons = [f"{ours}bad", *reasons]
     for name, _ in extras:
         said = literal(_SAID.get(name, "a header is not allowed"))
+        if name in troubles:
+            said = f"coalesce(TRY({troubles[name]}), {said})"
         reasons.append(f"CASE WHEN {ours}{name} IS NULL THEN {said} END")
     return f"concat_ws('; ', {', '.join(reasons)})"
 

@@ -126,13 +126,16 @@ def unique(file: Opened, names: tuple[str, ...], *, hint: str = "") -> None:
         seen.add(name)
 
 
-def typed(name: str, value: str, type_: str) -> tuple[Column, str]:
+def typed(name: str, value: str, type_: str, *, exact: str = "") -> tuple[Column, str]:
     """A column of text read as a type, and the check that says which text is none.
 
-    `type_` was found to be a type's name by `type_name`. Empty text is NULL.
+    `type_` was found to be a type's name by `type_name`. Empty text is NULL. `exact` is SQL of the value
+    where the text has lost digits already.
     """
     text = f"nullif({value}, '')"
     tried = f"TRY_CAST({text} AS {type_})"
+    if exact:
+        tried = f"CASE WHEN {tried} IS NOT NULL THEN {exact} END"
     said = "column " + name + ": "
     check = (
         f"CASE WHEN {text} IS NOT NULL AND {tried} IS NULL THEN "

@@ -36,7 +36,10 @@ def as_json(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def as_junit(results: Sequence[Result]) -> str:
-    """One `testsuite` for each job, as CI servers read it."""
+    """One `testsuite` for each job, as CI servers read it.
+
+    Only what the schemas in use know, or some of them refuse the whole report: where a test stands is text.
+    """
     root = ET.Element("testsuites", _sums(results))
     for job, group in groupby(results, key=lambda result: result.job):
         tests = list(group)
@@ -64,13 +67,12 @@ def _case(suite: ET.Element, result: Result) -> None:
         {
             "name": _text(result.test.name),
             "classname": _text(result.job),
-            "file": _text(where.file),
-            "line": str(where.line),
             "time": f"{result.seconds:.3f}",
         },
     )
     if result.failures:
-        told = "\n".join(line for failure in result.failures for line in lines(failure))
+        at = f"{where.file}:{where.line}"
+        told = "\n".join([at, *(line for failure in result.failures for line in lines(failure))])
         first = result.failures[0]
         said = f"{place(first)}: expected {first.expected}, got {first.got}"
         ET.SubElement(case, "failure", {"message": _text(said), "type": "difference"}).text = _text(told)
@@ -85,12 +87,12 @@ def lines(failure: Failure) -> tuple[str, str, str]:
     """The place, what was expected, what there is: three lines for people."""
     return (
         f"{place(failure)}:",
-        f"  expected: {_one_line(failure.expected)}",
-        f"  got:      {_one_line(failure.got)}",
+        f"  expected: {one_line(failure.expected)}",
+        f"  got:      {one_line(failure.got)}",
     )
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
     """Data may hold anything: nothing in it moves a cursor or begins another line."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from agent.request import Request
 from agent.testing.compare import MISSING, Difference, differences, shown
 from agent.testing.xml import NotXml, parsed, xml_differences
 
+_HINT = re.compile(r"\n +hint: ([^\n]*)")
 MOST_TOLD = 20
 """Differences of one request."""
 
@@ -47,8 +49,8 @@ def failures(test: JobTest, made: Made) -> tuple[Failure, ...]:
     if test.expect_error is not None:
         return tuple(_error(test.expect_error, made))
     if made.error is not None:
-        said = f"{made.error.message} ({made.error.hint})" if made.error.hint else made.error.message
-        return (Failure(what="the test", path="", expected=_counted(test.expect), got=f"an error: {said}"),)
+        got = f"an error: {_said(made.error)}"
+        return (Failure(what="the test", path="", expected=_counted(test.expect), got=got),)
     return (*_requests(test, made), *_dead(test.expect_dead, made))
 
 
@@ -56,10 +58,16 @@ def _error(wanted: str, made: Made) -> Iterator[Failure]:
     if made.error is None:
         got = _counted(made.requests)
     elif wanted not in f"{made.error.message}\n{made.error.hint}":
-        got = f"an error: {made.error.message}"
+        got = f"an error: {_said(made.error)}"
     else:
         return
     yield Failure(what="the test", path="", expected=f"an error with the words: {wanted}", got=got)
+
+
+def _said(error: AgentError) -> str:
+    """An error in one line, also where it tells of several things, each with its hint."""
+    lines = _HINT.sub(r" (\1)", error.message).split("\n")
+    return "; ".join(lines) + (f" ({error.hint})" if error.hint else "")
 
 
 def _counted(requests: Sequence[object]) -> str:

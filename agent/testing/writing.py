@@ -141,7 +141,7 @@ def _text(draft: Draft) -> str | None:
 
 def _under(key: str, value: object) -> Iterator[str]:
     lines = list(block(value, 2))  # type: ignore[arg-type] # without _GONE it is a JSON value
-    if len(lines) == 1 and not lines[0].startswith("  - "):
+    if lines == ["  " + flow(value)]:  # type: ignore[arg-type]
         yield f"{key}: {lines[0].strip()}"
     else:
         yield f"{key}:"
@@ -151,7 +151,7 @@ def _under(key: str, value: object) -> Iterator[str]:
 def _same(one: JsonValue, other: JsonValue) -> object:
     """What is the same in both and can be written; _GONE where nothing is left of it."""
     if isinstance(one, dict) and isinstance(other, dict):
-        kept = {key: _same(value, other.get(key)) for key, value in one.items() if key}
+        kept = {key: _same(value, other.get(key)) for key, value in one.items()}
         return {key: value for key, value in kept.items() if value is not _GONE}
     if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
         items = [_same(a, b) for a, b in zip(one, other, strict=True)]

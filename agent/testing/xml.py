@@ -26,19 +26,25 @@ def xml_differences(expected: ET.Element, got: ET.Element) -> Iterator[Differenc
     """Where two documents differ; nothing when their canonical forms are the same."""
     if canonical(expected) == canonical(got):
         return
-    yield from _elements(expected, got, _name(expected))
+    found = list(_elements(expected, got, _name(expected)))
+    # such as text on the other side of a child
+    yield from found or [Difference(path=_name(expected), expected=_written(expected), got=_written(got))]
 
 
 def canonical(root: ET.Element) -> str:
     """The canonical form, with prefixes of its own and without spaces between elements."""
-    text = ET.tostring(root, encoding="unicode")
-    copy = ET.fromstring(text)  # noqa: S314 - our own text
+    copy = ET.fromstring(_written(root))  # noqa: S314 - our own text
     for element in copy.iter():
         if len(element):
             element.text = _without_space(element.text)
             for child in element:
                 child.tail = _without_space(child.tail)
-    return ET.canonicalize(ET.tostring(copy, encoding="unicode"), rewrite_prefixes=True)
+    return ET.canonicalize(_written(copy), rewrite_prefixes=True)
+
+
+def _written(root: ET.Element) -> str:
+    """As text that is read back the same: a carriage return that is not escaped would become a line feed."""
+    return ET.tostring(root, encoding="unicode").replace("\r", "&#13;")
 
 
 def _without_space(text: str | None) -> str | None:
@@ -52,7 +58,7 @@ def _elements(expected: ET.Element, got: ET.Element, path: str) -> Iterator[Diff
     for name in sorted({*expected.keys(), *got.keys()}):
         one, other = expected.get(name), got.get(name)
         if one != other:
-            yield Difference(path=f"{path}/@{_local(name)}", expected=one or MISSING, got=other or MISSING)
+            yield Difference(path=f"{path}/@{_local(name)}", expected=_shown(one), got=_shown(other))
     if _text(expected) != _text(got):
         yield Difference(path=path, expected=_text(expected) or MISSING, got=_text(got) or MISSING)
     for number, (one_child, other_child) in enumerate(zip(expected, got, strict=False), start=1):
@@ -67,6 +73,10 @@ def _text(element: ET.Element) -> str:
         return element.text or ""
     pieces = [element.text, *(child.tail for child in element)]
     return "".join(piece for piece in pieces if piece and piece.strip())
+
+
+def _shown(value: str | None) -> str:
+    return MISSING if value is None else value or '""'
 
 
 def _children(element: ET.Element) -> str:

@@ -56,8 +56,8 @@ def block(value: JsonValue, indent: int) -> Iterator[str]:
 
 def _under(head: str, value: JsonValue, indent: int) -> Iterator[str]:
     lines = list(block(value, indent))
-    if len(lines) == 1 and not lines[0].lstrip().startswith("- "):
-        yield f"{head} {lines[0].strip()}"
+    if lines == [" " * indent + flow(value)]:  # a key or a `- ` alone in its line cannot stand behind another
+        yield f"{head} {flow(value)}"
     else:
         yield head
         yield from lines

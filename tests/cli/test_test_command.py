@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -81,7 +82,27 @@ def test_junit_says_the_same_to_ci_servers(call, jobs):
     assert [suite.get("name") for suite in root] == ["bad-one", "good-one"]
     (failure,) = root.iter("failure")
     assert failure.get("message") == "request 1, place.lat: expected 53, got 52.0"
+    assert failure.text.splitlines()[0] == f"{jobs.config}/jobs/bad-one.yaml:10"
     assert "got:      52.0" in failure.text
+
+
+def test_the_junit_report_has_only_what_every_ci_server_takes(call, jobs):
+    etree = pytest.importorskip("lxml.etree", reason="the extra `xml` is not installed")
+    _, out, _ = call("test", "--config", jobs.config, "--output", "junit")
+    schema = etree.XMLSchema(etree.parse(Path(__file__).with_name("junit.xsd")))
+    schema.assertValid(etree.fromstring(out.encode()))
+
+
+def test_several_things_that_are_wrong_are_told_in_one_line_with_their_hints(call, folder):
+    text = GOOD.replace("plate: BB, lat", "Platte: BB, Breite").replace("good-one", "odd")
+    folder.job("odd", text)
+    _, out, _ = call("test", "odd", "--config", folder.config)
+    told = next(line for line in out.splitlines() if "an error: " in line)
+    assert (
+        "body.map.plate: =plate: there is no column plate (did you mean lat? columns there are: Platte, Breite, lat)"
+        in told
+    )
+    assert "\\n" not in told
 
 
 def test_what_xml_cannot_hold_is_replaced_in_the_junit_report(call, folder):
@@ -92,9 +113,10 @@ def test_what_xml_cannot_hold_is_replaced_in_the_junit_report(call, folder):
 
 def test_data_with_control_characters_moves_no_cursor(call, folder):
     text = GOOD.replace("plate: BB, lat", 'plate: "\\e[2Jx\\ny", lat').replace("good-one", "odd")
-    folder.job("odd", text)
+    folder.job("odd", text.replace("name: good", 'name: "good\\a\\n"'))
     _, out, _ = call("test", "odd", "--config", folder.config)
     assert "\x1b" not in out
+    assert "ok      good\\x07\\n" in out
     assert 'got:      "\\u001b[2Jx\\ny"' in out
 
 

@@ -135,6 +135,14 @@ def test_yml_06_keys_are_always_texts():
     }
 
 
+def test_a_key_may_be_empty_where_it_is_quoted():
+    document = scan(b'a: {"": 1}\n', "x.yaml")
+    assert not document.problems
+    assert list(document.root.entries["a"].node.entries) == [""]
+    (problem,) = scan(b"a: {? : 1}\n", "x.yaml").problems
+    assert problem.message == "a key is missing before the colon"
+
+
 def test_every_node_knows_its_line_and_column():
     root = scan(b"a: 1\nb:\n  - c: x\n", "x").root
     line, column, node = root.entries["b"]

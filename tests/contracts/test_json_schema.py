@@ -47,6 +47,27 @@ def test_what_is_wrong_with_a_document_is_told_with_its_places(tmp_path):
     )
 
 
+def test_a_key_of_the_documents_may_have_the_name_of_a_keyword(tmp_path):
+    check = checker(
+        tmp_path,
+        main={"properties": {"default": {"$ref": "other.json"}, "const": {"$ref": "other.json"}}},
+        other={"type": "string"},
+    )
+    assert check.reason('{"default": "a", "const": 1}') == 'const: 1 is not of type "string"'
+
+
+def test_a_reference_that_is_only_a_value_names_no_file(tmp_path):
+    check = checker(tmp_path, main={"enum": [{"$ref": "none.json"}], "default": {"$ref": "none.json"}})
+    assert check.reason('{"$ref": "none.json"}') == ""
+
+
+def test_a_pattern_that_is_none_is_told_shortly(tmp_path):
+    with pytest.raises(ContractError) as told:
+        checker(tmp_path, main={"pattern": "(" * 100_000})
+    assert told.value.message.startswith('main.json: is no JSON Schema: pattern: "((((')
+    assert len(told.value.message) < 500
+
+
 def test_only_the_first_three_things_are_told_and_long_values_are_cut(tmp_path):
     check = checker(tmp_path, main={"additionalProperties": {"type": "number"}})
     told = check.reason(json.dumps({str(number): "x" * 5000 for number in range(5)}))

@@ -52,17 +52,20 @@ def test_a_map_that_fits_is_right(tested):
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"kind": "c"}, "body.map.kind: event.json refuses this: 'c' is not one of"),
+        ({"kind": "c"}, 'body.map.kind: event.json refuses this: "c" is not one of'),
         ({"place": {}}, "body.map.place: event.json wants the key lat, and it is not in the map"),
         ({"place": None}, "body.map: event.json wants the key place, and it is not in the map"),
         (
             {"place": {"lat": "52"}},
-            "body.map.place.lat: event.json refuses this: '52' is not of type 'number'",
+            'body.map.place.lat: event.json refuses this: "52" is not of type "number"',
         ),
         ({"place": [1]}, "body.map.place: event.json wants object here, this is a list"),
         ({"tags": {"a": 1}}, "body.map.tags: event.json wants array here, this is keys and values"),
-        ({"tags": ["a", "abcd"]}, "body.map.tags[1]: event.json refuses this: 'abcd' is too long"),
-        ({"note": 1}, "body.map.note: event.json refuses this: 1 is not of type 'string', 'null'"),
+        (
+            {"tags": ["a", "abcd"]},
+            'body.map.tags[1]: event.json refuses this: "abcd" is longer than 3 characters',
+        ),
+        ({"note": 1}, 'body.map.note: event.json refuses this: 1 is not of types "null", "string"'),
         ({"Kind": "a"}, "body.map.Kind: event.json has no key Kind here\n  hint: did you mean kind?"),
     ],
 )
@@ -85,6 +88,18 @@ def test_what_can_never_fit_is_told_at_its_place(tested, changes, said):
 )
 def test_what_cannot_be_known_is_not_told(tested, schema):
     assert put(tested, GOOD, schema) == []
+
+
+def test_patterns_at_which_python_would_look_for_ever_end(tested):
+    many = "a" * 40 + "b"
+    schema = {
+        "properties": {"k": {"pattern": "^(a+)+$"}},
+        "patternProperties": {"^(a|aa)+$": {}, "^(b+)+$": {}},
+        "additionalProperties": False,
+    }
+    refused, unknown = put(tested, {"k": many, many: 1, "b": 1}, schema)
+    assert f'body.map.k: event.json refuses this: "{many}" does not match "^(a+)+$"' in refused
+    assert f"body.map.{many}: event.json has no key {many} here" in unknown
 
 
 def test_a_null_that_is_left_out_is_not_refused(tested):

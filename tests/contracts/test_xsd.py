@@ -64,6 +64,7 @@ def test_files_that_it_includes_are_taken_as_they_were_read_and_never_from_the_d
         ("<a/>", "is no XSD"),
         (XSD.format("", "nothing"), "is no XSD"),
         (XSD.format('<xs:include schemaLocation="none.xsd"/>', "xs:int"), "none.xsd is not there"),
+        (XSD.format('<xs:include schemaLocation="o n.xsd"/>', "xs:int"), "names o n.xsd, which is no URI"),
         (
             XSD.format('<xs:import namespace="urn:y" schemaLocation="https://example.com/y.xsd"/>', "xs:int"),
             "nothing is read over the network",

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import pytest
@@ -149,3 +150,17 @@ def test_curl_says_method_headers_body_and_url():
     text = as_curl(made(connection=a_connection("https://t.test", accepts_gzip=True), method="PUT"))
     assert text.startswith("curl --request PUT --header 'User-Agent: push-agent/0.1.0'")
     assert text.endswith("--data-binary @body.gz https://t.test/in")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("a 'b'\r\n", ["--data-raw", "a 'b'\r\n"]),
+        ("@/etc/passwd", ["--data-raw", "@/etc/passwd"]),
+        ("\x1b[2J", ["--data-binary", "@body"]),
+        ("\0", ["--data-binary", "@body"]),
+        (None, ["--data-binary", "@body"]),
+    ],
+)
+def test_curl_takes_no_body_for_the_name_of_a_file(body, said):
+    assert shlex.split(as_curl(made(), text=body))[-3:-1] == said

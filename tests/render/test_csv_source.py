@@ -81,7 +81,10 @@ def test_a_header_alone_gives_nothing(csv_file):
 def test_empty_column_names_and_names_that_differ_in_case_are_sent_as_they_are(csv_file):
     path = csv_file(",id,ID\n1,2,3\n")
     assert documents(make_job("csv", path), path) == [{"": "1", "id": "2", "ID": "3"}]
-    assert "there is no column id" in failure(make_job("csv", path, map={"x": "=id"}), path).message
+    assert (
+        "the columns id, ID differ in case only"
+        in failure(make_job("csv", path, map={"x": "=id"}), path).message
+    )
 
 
 def test_five_thousand_columns(csv_file):
@@ -125,6 +128,14 @@ def test_a_field_of_ten_megabytes(csv_file):
 def test_nul_bytes_in_a_field_arrive_escaped(csv_file):
     path = csv_file(b"a,b\n1,x\x00y\n")
     assert documents(make_job("csv", path), path) == [{"a": "1", "b": "x\x00y"}]
+
+
+def test_columns_that_differ_in_case_only_are_told_where_one_is_named(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_text("Lat,lat,id\n1,2,3\n")
+    assert documents(make_job("csv", path, map={"id": "=id"}), path) == [{"id": "3"}]
+    with pytest.raises(SourceError, match="the columns Lat, lat differ in case only"):
+        render(make_job("csv", path, map={"lat": "=lat"}), path)
 
 
 def test_a_missing_column_is_named_with_its_yaml_line_and_the_columns_there_are(csv_file):
@@ -197,7 +208,17 @@ def test_bad_rows_become_bad_records_and_good_ones_go_on_in_order(csv_file):
     found = [(bad.line, bad.text, bad.reason) for chunk in chunks for bad in chunk.bad]
     assert found == [
         (4, '["3","x"]', 'column n: "x" is not a INTEGER'),
-        (3, "2", "Expected Number of Columns: 2 Found: 1"),
+        (3, "2", "1 fields instead of 2"),
+    ]
+
+
+def test_lines_that_cannot_be_split_are_told_in_our_words(csv_file):
+    path = csv_file(b'id,n\n1,\xff\n2,2,2\n3,3\n4,"x\n')
+    chunks = render(make_job("csv", path, on_bad_row="dead_letter"), path)
+    assert [(bad.line, bad.reason) for chunk in chunks for bad in chunk.bad] == [
+        (2, "not UTF-8"),
+        (3, "3 fields instead of 2"),
+        (5, "a quote that does not end, or text after it"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import csv
+import gzip
 import io
 import json
 import math
@@ -282,6 +283,8 @@ def test_del_47_numbers_keep_their_size(tmp_path):
         ("", "x.json is empty"),
         ("5", "x.json holds neither an array nor an object"),
         ('[{"a":1},{"a":', "x.json at byte"),
+        ('[{"a":1},', "x.json: the array does not end: is the file complete?"),
+        ('[{"a":1},' + " \r\n" * 200_000, "x.json: the array does not end"),
         ('[{"a":NaN}]', "x.json record 1: NaN, Infinity and trailing commas are not JSON"),
     ],
 )
@@ -291,6 +294,13 @@ def test_a_bad_json_file_is_named(tmp_path, content, message):
     with pytest.raises(Exception, match=message) as caught:
         render(make_job("json", path, map="=a"), path)
     assert type(caught.value).__name__ in ("RecordError", "SourceError")
+
+
+def test_a_gzipped_array_that_does_not_end_is_named(tmp_path):
+    path = tmp_path / "x.json.gz"
+    path.write_bytes(gzip.compress(b'[{"a":1},\n'))
+    with pytest.raises(RecordError, match="the array does not end"):
+        render(make_job("json", path, map="=a"), path)
 
 
 def test_a_corrupt_parquet_file_is_named(tmp_path):
@@ -308,6 +318,21 @@ def test_one_object_is_one_record(tmp_path):
     path.write_text('{"a": {"b": [1, {"c": 2}]}}')
     job = make_job("json", path, map={"c": "=a.b[2]", "x": "=a->'$.b[0]'"})
     assert documents(job, path) == [{"c": {"c": 2}, "x": 1}]
+
+
+@pytest.mark.parametrize("kind", ["json", "ndjson"])
+def test_a_number_that_is_a_decimal_keeps_its_digits(tmp_path, kind):
+    path = tmp_path / "x"
+    path.write_text('{"n": 12345678901234567890.123456789012345678, "a \\" b": "0.10"}\n')
+    types = {"n": "DECIMAL(38,18)", 'a " b': "numeric(4,2)"}
+    job = make_job(kind, path, types=types, map={"n": "=n", "more": "=n + 1", "q": '="a "" b"'})
+    (body,) = bodies(render(job, path))
+    assert body == (
+        b'[{"n":12345678901234567890.123456789012345678,"more":12345678901234567891.123456789012345678,"q":0.10}]'
+    )
+    path.write_text('{"n": true, "a \\" b": 12.4}\n')
+    with pytest.raises(RecordError, match=r'column n: "true" is not a DECIMAL'):
+        render(job, path)
 
 
 def test_keys_of_documents_have_the_type_of_all_their_values_in_expressions(tmp_path):

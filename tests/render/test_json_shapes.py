@@ -190,7 +190,8 @@ def test_nothing_of_an_array_whose_end_is_broken_is_given_away(tmp_path, end, ma
     spill = Path(tmp_path, "spill")
     spill.mkdir()
     with pytest.raises(
-        RecordError, match=r"x\.json at (byte \d+ in record/value \d+|its end): not valid JSON"
+        RecordError,
+        match=r"x\.json( at byte \d+ in record/value \d+: not valid JSON|: the array does not end)",
     ):
         next(iter(render_file(job, listed(path), context(spill))))
 
@@ -201,9 +202,7 @@ def test_the_end_of_an_array_is_looked_for_in_packed_files_too(tmp_path, space):
     path.write_bytes(gzip.compress(f'[{{"a":1}}]{space}'.encode()))
     assert documents(make_job("json", path), path) == [{"a": 1}]
     path.write_bytes(gzip.compress(f'[{{"a":1}},{space}'.encode()))
-    with pytest.raises(
-        RecordError, match=r"^x\.json\.gz at its end: not valid JSON: the array is not closed"
-    ):
+    with pytest.raises(RecordError, match=r"^x\.json\.gz: the array does not end"):
         render(make_job("json", path), path)
     plain = tmp_path / "x.json"
     plain.write_text(f'[{{"a":1}}]{space}')

@@ -135,7 +135,8 @@ def test_a_record_cannot_leave_its_path_segment(tmp_path, value, path):
     job = make_job("csv", file, per="record", target=target, on_bad_row="dead_letter")
     chunks = render(job, file)
     assert [draft.path for draft in drafts(chunks)] == ([path] if path else []) + ["/devices/ok/x"]
-    assert len([bad for chunk in chunks for bad in chunk.bad]) == (path is None)
+    said = "target.path: a piece of the path is . or .." if value else "target.path: {id} is empty"
+    assert [bad.reason for chunk in chunks for bad in chunk.bad] == ([said] if path is None else [])
     if path is None:
         with pytest.raises(SourceError, match=r"x.csv record 1 \(line 2\): target.path: "):
             render(make_job("csv", file, per="record", target=target), file)
@@ -151,6 +152,9 @@ def test_control_characters_never_reach_a_header(tmp_path, value):
     job = make_job("csv", file, per="record", target=target, on_bad_row="dead_letter")
     chunks = render(job, file)
     assert [dict(draft.headers) for draft in drafts(chunks)] == [{"X-Id": "id-fine"}]
+    assert [bad.reason for chunk in chunks for bad in chunk.bad] == [
+        "target.headers.X-Id: the header X-Id would hold a control character"
+    ]
     with pytest.raises(SourceError, match="control character"):
         render(make_job("csv", file, per="record", target=target), file)
 

@@ -9,7 +9,8 @@ import re
 import pytest
 
 from agent.config.model import Batch
-from agent.errors import RecordError
+from agent.errors import RecordError, SourceError
+from agent.sources import longest
 from agent.sources.csv import BUFFER, storage
 from agent.sources.longest import (
     LONGEST_LINE,
@@ -178,3 +179,24 @@ def test_a_record_that_is_too_long_for_what_may_be_held_of_it_is_told(text):
     said = "records.csv line 3: a quote that does not end, or a record of more than 16 MB"
     with pytest.raises(RecordError, match=re.escape(said)):
         render(make_job("csv", path), path)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_longest_line_is_found(tmp_path, packed):
+    path = tmp_path / "x"
+    for lines in ([b"a", b"b" * 600_000, b"c" * 700_000, b"d"], [b"", b"", b"c" * 700_000], [b"c" * 700_000]):
+        text = b"\n".join(lines)
+        path.write_bytes(gzip.compress(text, 1) if packed else text)
+        line, size = longest.longest_line(path, gzipped=packed)
+        assert (line, size) in {(len(lines), 700_000), (3, 700_000)}
+    path.write_bytes(gzip.compress(ROW * 100_000) if packed else ROW * 100_000)
+    assert longest.longest_line(path, gzipped=packed) == (0, 0)
+
+
+def test_a_record_that_takes_all_memory_is_named_with_its_size(tmp_path):
+    path = tmp_path / "x.ndjson"
+    path.write_text('{"s": "a"}\n{"s": "' + "x" * 4_000_000 + '"}\n')
+    with pytest.raises(SourceError) as told:
+        render(make_job("ndjson", path, map={"s": "=s"}), path, memory=32_000_000)
+    assert told.value.message == "x.ndjson: not enough memory: line 2 has 4.0 MB"
+    assert "collect.memory" in told.value.hint

@@ -64,6 +64,12 @@ def test_text_attributes_names_and_namespaces_matter():
     assert told("<r>a<c/></r>", "<r>b<c/></r>") == [("r", "a", "b")]
 
 
+def test_no_difference_is_silent():
+    assert told('<r a=""/>', "<r/>") == [("r/@a", '""', "(nothing)")]
+    assert told("<r>&#13;</r>", "<r>&#10;</r>") == [("r", "\r", "\n")]
+    assert told("<r>x<c/></r>", "<r><c/>x</r>") == [("r", "<r>x<c /></r>", "<r><c />x</r>")]
+
+
 @pytest.mark.parametrize("text", ["<r>", "", "<!DOCTYPE r [<!ENTITY a 'b'>]><r>&a;</r>"])
 def test_what_is_no_xml_is_told(text):
     with pytest.raises(NotXml):

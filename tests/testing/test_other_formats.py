@@ -50,6 +50,25 @@ def test_xml_is_compared_without_its_prefixes_and_spaces(tested):
     assert tested.told() == [("request 1", "realisation/tripRealisation[2]/speed[4]", "80.0", "90.0")]
 
 
+def test_the_empty_prefix_is_the_default_namespace(tested, call, tmp_path):
+    pytest.importorskip("lxml", reason="the extra `xml` is not installed")
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    xsd = (
+        '<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="urn:x" '
+        'elementFormDefault="qualified"><xs:element name="all"><xs:complexType><xs:sequence>'
+        '<xs:element name="one"><xs:complexType><xs:sequence><xs:element name="id" type="xs:int"/>'
+        "</xs:sequence></xs:complexType></xs:element></xs:sequence></xs:complexType></xs:element></xs:schema>"
+    )
+    (tested.config / "all.xsd").write_text(xsd)
+    tested.put(
+        f"source: {{type: csv, path: {tmp_path}/a.csv, settle: 0s}}\n"
+        'body: {format: xml, schema: all.xsd, root: {name: all, namespaces: {"": "urn:x"}}, each: one, map: {id: =id}}\n'
+    )
+    code, out, err = call("dry-run", "one", "--config", tested.config)
+    assert (code, err) == (0, "")
+    assert '<all xmlns="urn:x">\n<one><id>1</id></one>\n</all>' in out
+
+
 @pytest.mark.parametrize("per", ["record", "batch"])
 def test_records_that_break_an_xsd_are_set_aside_and_the_rest_is_what_the_platform_takes(tested, per):
     pytest.importorskip("lxml", reason="the extra `xml` is not installed")
