@@ -166,7 +166,10 @@ def _explained(expr: Expr, error: Exception, names: tuple[str, ...]) -> Problem:
     same = [one for one in names if one.lower() == name.lower()]
     if len(same) > 1:
         hint = "SQL does not tell them apart: rename one in the source, or send the record as it is"
-        return _problem(expr, f"the columns {listed(tuple(same))} differ in case only", hint=hint)
+        said = f"the columns {listed(tuple(same))} differ in case only"
+        if len(set(same)) == 1:
+            said = f"there are {len(same)} columns called {name}"
+        return _problem(expr, said, hint=hint)
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
     hint = (f"did you mean {close[0]}? " if close else "") + f"columns there are: {listed(names)}"
     return _problem(expr, f"there is no column {name}", hint=hint)

@@ -92,7 +92,10 @@ def text_block(text: str, indent: int) -> list[str]:
     """A text of lines below a key: what follows `key: `, and the lines below it."""
     lines = text.split("\n")
     fits = (
-        text.endswith("\n") and not text.endswith("\n\n") and not any(_ESCAPED.search(one) for one in lines)
+        text.strip("\n")
+        and text.endswith("\n")
+        and not text.endswith("\n\n")
+        and not any(_ESCAPED.search(one) for one in lines)
     )
     if not fits or any(line.startswith((" ", "\t")) for line in lines):
         return [quoted(text)]

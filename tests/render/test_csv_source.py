@@ -213,7 +213,7 @@ def test_bad_rows_become_bad_records_and_good_ones_go_on_in_order(csv_file):
 
 
 def test_lines_that_cannot_be_split_are_told_in_our_words(csv_file):
-    path = csv_file(b'id,n\n1,\xff\n2,2,2\n3,3\n4,"x\n')
+    path = csv_file(b'id,n\n1,\xff\n2,2,2\n3,3\n4,"x"y\n')
     chunks = render(make_job("csv", path, on_bad_row="dead_letter"), path)
     assert [(bad.line, bad.reason) for chunk in chunks for bad in chunk.bad] == [
         (2, "not UTF-8"),

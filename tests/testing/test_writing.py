@@ -67,6 +67,7 @@ def test_every_value_is_read_back_as_it_was_written(value):
 
 
 @given(TEXT)
+@example("\n")
 @example("a\n\nb\n")
 @example("\na\n")
 @example("a \n")
