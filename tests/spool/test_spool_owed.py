@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 import sqlite3
 import time
@@ -10,8 +11,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from agent.errors import StateError
+from agent.errors import SpoolFull, StateError
 from agent.message import LANES, Layout
+from agent.receipt_keys import packed
 from agent.spool import Reader, owed, thread
 from tests.spool.test_spool_thread import hold, traced
 from tests.support.spool import bodies, draft, letter, open_spool, receipt, stamp
@@ -199,6 +201,30 @@ def test_large_bodies_leave_at_once(spool, run, state, monkeypatch):
     assert on_disk(state, "SELECT count(*) FROM messages") == [(3,)]
     acked(spool, second)
     until(lambda: on_disk(state, "SELECT count(*) FROM messages") == [(1,)])
+
+
+@pytest.mark.usefixtures("slow")
+@pytest.mark.parametrize("together", [True, False])
+def test_del_13_what_is_owed_makes_room_for_receipts_in_a_full_spool(state, together):
+    """Their keys take more room than there is beyond the limit, as long as no message leaves."""
+    spool = open_spool(state, max_bytes=2_000_000)
+    run = spool.start_run("gps", 1.0, "every", "sha").result()
+    keys = packed([os.urandom(48_000)])
+    with pytest.raises(SpoolFull):
+        while True:
+            spool.append(run, [draft(b"x", record_keys=keys)]).result()
+    waiting = spool.oldest("gps", 0, limit=1000).result()
+    go = hold(spool)
+    acks = [spool.ack(message, receipt(message)) for message in waiting]
+    if together:
+        go.set()
+    for ack in acks:
+        go.set()
+        ack.result()
+    assert bodies(spool) == []
+    spool.append(run, [draft(b"y")]).result()
+    spool.close()
+    assert sums(state)[2] == len(waiting)
 
 
 @pytest.mark.usefixtures("slow")
