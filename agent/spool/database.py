@@ -261,6 +261,11 @@ def code_of(error: BaseException) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
+def is_full(error: BaseException) -> bool:
+    """The disk, or what the database may take of it."""
+    return code_of(error) == sqlite3.SQLITE_FULL
+
+
 def is_damage(error: BaseException) -> bool:
     """The database itself is broken: only setting it aside helps."""
     return code_of(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -281,7 +286,7 @@ def translate(error: BaseException) -> BaseException:
     """SQLite's errors in the words of this product; all others as they are."""
     if not isinstance(error, sqlite3.Error) or isinstance(error, sqlite3.ProgrammingError):
         return error
-    if code_of(error) == sqlite3.SQLITE_FULL:
+    if is_full(error):
         return SpoolFull("the disk is full, or the spool is at its limit", hint="free space on the disk")
     if is_damage(error):
         return StateError(f"the state database is damaged ({error})", hint="it is repaired now; see the log")

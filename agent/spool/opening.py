@@ -67,8 +67,16 @@ def open_database(folder: Path, damage: str = "") -> tuple[Database, Recovered |
                 upgrade(path)
         path.chmod(0o600)
         db = connect(path)
-        collect(db)
-        return db, recovered
+        try:
+            collect(db)
+        except sqlite3.Error as error:
+            db.raw.close()
+            if recovered is not None or not is_damage(error):
+                raise
+            damage = str(error)  # of a large table, which was not checked
+        else:
+            return db, recovered
+    return open_database(folder, damage)
 
 
 @contextmanager

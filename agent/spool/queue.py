@@ -74,10 +74,10 @@ _NEXT_LANE = Statement(
     .order_by(messages.c.lane)
     .limit(1)
 )
-_ANY_VISIBLE = Statement(
-    select(messages.c.id)
-    .where(messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible())
-    .limit(1)
+_VISIBLE = Statement(
+    select(messages.c.id).where(
+        messages.c.job == bindparam("job"), messages.c.lane == bindparam("lane"), visible()
+    )
 )
 ANY_EARLIER = (
     select(messages.c.id)
@@ -262,7 +262,8 @@ def read_message(row: Row) -> Message | None:
 def lanes(db: Database, only: str | None = None) -> list[tuple[str, int]]:
     """(job, lane) of every lane with something to send: one seek per lane, whatever waits in them.
 
-    Of a job's layouts only the earliest one that has something to send.
+    Of a job's layouts only the earliest one that has something to send. What is owed is nothing to send, also
+    where it cannot be paid now: a lane would be opened for it again and again.
     """
     waiting = [only] if only is not None else [str(row[0]) for row in db.execute(_JOBS_WAITING)]
     return [(job, lane) for job in waiting for lane in _open_lanes(db, job)]
@@ -273,7 +274,7 @@ def _open_lanes(db: Database, job: str) -> list[int]:
     for lane in lanes_of(db, job):
         if found and layouts.first_lane(lane) != layouts.first_lane(found[0]):
             break
-        if db.execute(_ANY_VISIBLE, job=job, lane=lane).fetchone():
+        if any(row[0] not in db.owed for row in db.execute(_VISIBLE, job=job, lane=lane)):
             found.append(lane)
     return found
 

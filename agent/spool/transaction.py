@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from agent.spool.database import Database, needs_new_connection
+from agent.spool.database import Database, is_full, needs_new_connection
 from agent.spool.paying import pay
 from agent.spool.pending import Pending
 
@@ -37,7 +37,7 @@ def transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseExc
     db.appended = []
     writes = any(piece.writes for piece in group)
     if writes and len(group) == 1:
-        return [_transact_alone(db, group[0])]
+        return [_make_room(db, group[0])]
     try:
         if writes:
             db.begin(durable=any(piece.durable for piece in group))
@@ -47,6 +47,23 @@ def transact(db: Database, group: list[Piece[Any]]) -> list[tuple[Any] | BaseExc
     except (GroupLostError, sqlite3.Error) as error:
         raise _lost(db, error) from (error.__cause__ if isinstance(error, GroupLostError) else error)
     return results
+
+
+def _make_room(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
+    """One that finds no room is done again behind what is owed: messages that leave are what makes it."""
+    try:
+        result = _transact_alone(db, piece)
+    except GroupLostError as lost:  # SQLite itself has undone it
+        if not _lacks_room(db, piece, lost.__cause__):
+            raise
+    else:
+        if not (isinstance(result, BaseException) and _lacks_room(db, piece, result)):
+            return result
+    return _transact_alone(db, piece._replace(regardless=False))
+
+
+def _lacks_room(db: Database, piece: Piece[Any], error: BaseException | None) -> bool:
+    return piece.regardless and len(db.owed) > 0 and error is not None and is_full(error)
 
 
 def _transact_alone(db: Database, piece: Piece[Any]) -> tuple[Any] | BaseException:
