@@ -146,7 +146,7 @@ async def test_a_small_body_that_was_made_ahead_leaves_the_way_that_its_job_goes
     ]
 
 
-@pytest.mark.parametrize("body", [gzip.compress(b"damaged" * 9)[:-9], b"no gzip"])
+@pytest.mark.parametrize("body", [gzip.compress(b"damaged" * 9)[:-9], b"no gzip"], ids=["cut off", "no gzip"])
 async def test_a_small_damaged_body_is_refused_when_it_is_its_turn(world, server, body):
     server.script("/in", Answer(204))
     await world.spooled("a")
