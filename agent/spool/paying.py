@@ -51,8 +51,9 @@ _DELIVERED = Statement(delivered(messages, receipts))
 def collect(db: Database) -> None:
     """What a kill has left to be paid."""
     db.owed.clear()
-    for message, *debt in db.execute(_DELIVERED).fetchall():
-        db.owed.add(message, Debt(*debt))
+    for message, job, file, *sums in db.execute(_DELIVERED).fetchall():
+        if all(isinstance(each, int) for each in sums):  # not if damaged: nothing could be paid with it
+            db.owed.add(message, Debt(job, file, *sums))
 
 
 def pay(db: Database) -> None:

@@ -266,6 +266,20 @@ def test_an_id_that_was_given_twice_takes_nobody_with_it(spool, run, state, tmp_
 
 
 @pytest.mark.usefixtures("slow")
+def test_a_receipt_with_a_damaged_number_keeps_nobody_from_paying(spool, run, state, tmp_path):
+    waiting = spooled(spool, run, 3)
+    acked(spool, *waiting[:2])
+    copy = killed(spool, state, tmp_path / "copy")
+    with closing(sqlite3.connect(copy / "state.db", isolation_level=None)) as db:
+        db.execute("UPDATE receipts SET records = x'00' WHERE id = 1")
+    again = open_spool(copy)
+    assert bodies(again) == [b"0", b"2"]
+    again.note_attempt(waiting[2].id).result()
+    again.close()
+    assert on_disk(copy, "SELECT waiting, delivered FROM jobs") == [(2, 1)]
+
+
+@pytest.mark.usefixtures("slow")
 def test_del_19_what_is_saved_of_a_damaged_state_is_not_sent_again(spool, run, state, tmp_path):
     waiting = spooled(spool, run, 3)
     acked(spool, *waiting[:2])
