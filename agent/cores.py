@@ -34,11 +34,15 @@ class Cores(Protocol):
 
 
 class SystemCores:
-    """Linux. What is read is memory of the kernel, no disk: it takes a few microseconds."""
+    """Linux. What is read is memory of the kernel, no disk: it takes ten microseconds."""
 
     def used(self, thread: int) -> Used:
         """See proc(5), `/proc/PID/task/TID/schedstat`."""
-        ran, waited, _ = Path(f"/proc/self/task/{thread}/schedstat").read_text(encoding="ascii").split()
+        file = os.open(f"/proc/self/task/{thread}/schedstat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            ran, waited, _ = os.read(file, 100).split()
+        finally:
+            os.close(file)
         return Used(ran=int(ran) / 1e9, waited=int(waited) / 1e9)
 
     def where(self, thread: int) -> int:

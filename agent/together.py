@@ -21,7 +21,7 @@ from agent.logs import get_log
 
 log = get_log("cores")
 
-LOOK_EVERY = 0.25
+LOOK_EVERY = 0.5
 """Seconds between two looks while they run anywhere: a short burst gains, too."""
 STAY = 1.0
 """The same while they are kept: whether they are crowded shows in a longer while only."""
