@@ -24,6 +24,7 @@ from adbc_driver_sqlite import dbapi
 from pyarrow.lib import ArrowException
 
 from agent.config.model import Database
+from agent.databases.nothing import type_if_any, typed
 from agent.databases.steps import Steps
 from agent.databases.values import (
     MOST_ROWS,
@@ -35,8 +36,6 @@ from agent.databases.values import (
     in_short,
     rows_at_once,
     too_slow,
-    type_if_any,
-    typed,
 )
 from agent.errors import SourceError
 from agent.sources.asking import Answer, Question, WiderError

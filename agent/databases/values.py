@@ -10,8 +10,6 @@ from importlib import import_module
 from types import ModuleType
 from urllib.parse import quote
 
-import pyarrow as pa
-
 from agent.config.model import Database
 from agent.errors import SourceError
 from agent.logs import BLOT, blotter
@@ -83,20 +81,6 @@ def rows_at_once(sample: Sequence[Sequence[object]]) -> int:
     texts = sum(len(value) for row in sample for value in row if isinstance(value, str | bytes))
     size = max(texts // max(len(sample), 1), 1)
     return max(_FEWEST, min(MOST_ROWS, BATCH_BYTES // size))
-
-
-def type_if_any(type_: pa.DataType, column: pa.Array | None) -> pa.DataType:
-    """The type of a column; that of NULL where a whole result has no value in it (`column`: all of them).
-
-    A guess would not fit the map: `=upper(plate)` of a number is an error, even where there is no row.
-    """
-    return pa.null() if column is not None and column.null_count == len(column) else type_
-
-
-def typed(columns: Sequence[pa.Array], schema: pa.Schema) -> list[pa.Array]:
-    """Columns as a schema of `type_if_any` has them."""
-    pairs = zip(columns, schema.types, strict=True)
-    return [pa.nulls(len(one)) if pa.types.is_null(type_) else one for one, type_ in pairs]
 
 
 def hint_of(words: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import json
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -73,6 +75,15 @@ def test_a_function_fits_a_screen(path):
         and node.end_lineno - node.lineno + 1 > MOST_STATEMENT_LINES
     ]
     assert not long
+
+
+def test_a_daemon_begins_without_what_only_records_need():
+    """Whole-file jobs never load it: it is a quarter of an idle daemon's memory."""
+    look = (
+        "import sys, agent.daemon; print(*{'pyarrow', 'duckdb', 'jsonschema', 'alembic'} & set(sys.modules))"
+    )
+    found = subprocess.run([sys.executable, "-c", look], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == ""
 
 
 def test_nothing_is_called_utils():
