@@ -51,9 +51,10 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Opened:
     if source.encoding != "utf-8":
         file = replace(file, reading=str(_decoded(file, source, temp)), gzipped=False)
     measured = _measured(file, source.quote)
-    _check_widths(replace(file, measured=measured), source)
+    file = replace(file, measured=measured)
+    _check_widths(file, source)
     if not measured.folded:
-        return replace(file, measured=measured)
+        return file
     dialect = Dialect(delimiter=source.delimiter, quote=source.quote, header=source.header)
     most = max(measured.longest, USUAL_LINE)
     try:
@@ -64,7 +65,7 @@ def prepare(file: Opened, source: CsvSource, temp: Path) -> Opened:
         raise SourceError(
             said, hint="it needs room in the state folder, as much as the unpacked file"
         ) from error
-    return replace(file, measured=measured, cut=parts)
+    return replace(file, cut=parts)
 
 
 def _decoded(file: Opened, source: CsvSource, temp: Path) -> Path:

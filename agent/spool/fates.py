@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, case, func, select
 
 from agent.spool.database import Database, Statement
+from agent.spool.prune import SPAN
 from agent.spool.tables import dead, edits, jobs, messages, receipts
 from agent.spool.values import Fates, RunRow
 
@@ -58,12 +59,6 @@ _DEAD = Statement(
         func.sum(_NEWEST_DEAD.c.of_messages),
         func.min(_NEWEST_DEAD.c.died_at),
     ).group_by(_NEWEST_DEAD.c.run)
-)
-# Each on its own: asked for both at once, SQLite reads the whole table.
-_ENDS = Statement(
-    select(
-        select(func.min(receipts.c.id)).scalar_subquery(), select(func.max(receipts.c.id)).scalar_subquery()
-    )
 )
 _AT = Statement(
     select(receipts.c.delivered_at).where(receipts.c.id >= bindparam("at")).order_by(receipts.c.id).limit(1)
@@ -172,7 +167,7 @@ def _dead(db: Database, job: str, count: int, most: int) -> tuple[Mapping[int, _
 
 
 def _receipts(db: Database, run: RunRow, wanted: int, most: int) -> _Gone:
-    oldest, newest = db.execute(_ENDS).fetchone() or (None, None)
+    oldest, newest = db.execute(SPAN).fetchone() or (None, None)
     if oldest is None or newest is None or wanted <= 0:
         return _Gone(delivered=0, superseded=0, looked_at=0, to_the_end=oldest is None)
     begin = at = _first_since(db, run.started_at - _SLACK, oldest, newest)

@@ -10,7 +10,7 @@ what a kill has left (see `paying`), and who looks from outside looks through vi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 ENOUGH = 64
@@ -46,6 +46,10 @@ class Owed:
 
     def __contains__(self, message: int) -> bool:
         return message in self._debts
+
+    def has_all(self, ids: Iterable[tuple[int]]) -> bool:
+        """Whether all of these rows are owed; they are read up to the first that is not."""
+        return all(message in self._debts for (message,) in ids)
 
     def __len__(self) -> int:
         return len(self._debts)

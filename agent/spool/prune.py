@@ -26,7 +26,7 @@ _PRUNE = Statement(
 )
 
 # Each on its own: asked for both at once, SQLite reads the whole table.
-_SPAN = Statement(
+SPAN = Statement(
     select(
         select(func.min(receipts.c.id)).scalar_subquery(), select(func.max(receipts.c.id)).scalar_subquery()
     )
@@ -55,7 +55,7 @@ def receipt_bytes(db: Database) -> int:
 
 
 def _count(db: Database) -> int:
-    first, last = db.execute(_SPAN).fetchone() or (None, None)
+    first, last = db.execute(SPAN).fetchone() or (None, None)
     return 0 if first is None or last is None else int(last) - int(first) + 1
 
 

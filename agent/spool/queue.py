@@ -190,7 +190,7 @@ def change_file(db: Database, file: int, waiting: int, records: int, size: int) 
 
 def is_open(db: Database, job: str, first: int) -> bool:
     """Whether all of the job's layouts before the one with this lane 0 are empty."""
-    return not first or all(row[0] in db.owed for row in db.execute(_EARLIER, job=job, lane=first))
+    return not first or db.owed.has_all(db.execute(_EARLIER, job=job, lane=first))
 
 
 def oldest(  # noqa: PLR0917
@@ -274,7 +274,7 @@ def _open_lanes(db: Database, job: str) -> list[int]:
     for lane in lanes_of(db, job):
         if found and layouts.first_lane(lane) != layouts.first_lane(found[0]):
             break
-        if any(row[0] not in db.owed for row in db.execute(_VISIBLE, job=job, lane=lane)):
+        if not db.owed.has_all(db.execute(_VISIBLE, job=job, lane=lane)):
             found.append(lane)
     return found
 

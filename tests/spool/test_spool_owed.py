@@ -41,6 +41,18 @@ def acked(spool, *waiting):
         spool.ack(message, receipt(message)).result()
 
 
+def acked_at_once(spool, waiting, *, together):
+    """In one commit, as far as one takes so many; or each in its own."""
+    if not together:
+        acked(spool, *waiting)
+        return
+    go = hold(spool)
+    acks = [spool.ack(message, receipt(message)) for message in waiting]
+    go.set()
+    for ack in acks:
+        ack.result()
+
+
 def until(true):
     while not true():  # the time limit of a test ends it
         time.sleep(0.005)
@@ -185,13 +197,7 @@ def test_when_nobody_comes_all_is_paid(spool, run, state):
 @pytest.mark.parametrize("together", [True, False])
 def test_no_more_is_ever_owed_than_a_start_looks_for(spool, run, state, together):
     waiting = spooled(spool, run, owed.MOST + 20)
-    go = hold(spool)
-    acks = [spool.ack(message, receipt(message)) for message in waiting]
-    if together:
-        go.set()
-    for ack in acks:
-        go.set()
-        ack.result()
+    acked_at_once(spool, waiting, together=together)
     [(left,)] = on_disk(state, "SELECT count(*) FROM messages")
     assert left <= owed.MOST
     assert sums(state)[:3] == (0, 0, len(waiting))
@@ -218,13 +224,7 @@ def test_del_13_what_is_owed_makes_room_for_receipts_in_a_full_spool(state, toge
     while spool.append(run, [draft(b"x", record_keys=keys)]).exception() is None:
         pass
     waiting = spool.oldest("gps", 0, limit=1000).result()
-    go = hold(spool)
-    acks = [spool.ack(message, receipt(message)) for message in waiting]
-    if together:
-        go.set()
-    for ack in acks:
-        go.set()
-        ack.result()
+    acked_at_once(spool, waiting, together=together)
     assert bodies(spool) == []
     spool.append(run, [draft(b"y")]).result()
     spool.close()
