@@ -182,9 +182,7 @@ def _shaped(con: DuckDBPyConnection, parsed: str, key: str, value: str, kinds: f
     plain = mapping.plain_text(value, mapping.JSON)
     if kinds not in ({"OBJECT"}, {"ARRAY"}):
         return plain
-    place = literal(pointer(key))
-    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {place})) FROM ({parsed})")[0][0]
-    structure = json.dumps(_as_texts(json.loads(str(found))))
+    structure = json.dumps(_as_texts(json.loads(_grouped(con, parsed, key))))
     return f"from_json({value}, {literal(structure)})" if _possible(con, structure) else plain
 
 
@@ -197,10 +195,15 @@ def _as_texts(structure: object) -> object:
     return "JSON" if structure == "JSON" else "VARCHAR"
 
 
-def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
+def _grouped(con: DuckDBPyConnection, parsed: str, key: str) -> str:
+    """The structure that holds all values of a key."""
     place = literal(pointer(key))
-    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {place})) FROM ({parsed})")[0][0]
-    structure = str(found).replace('"NULL"', '"JSON"').replace('"UBIGINT"', '"BIGINT"')
+    found = duck.rows(con, f"SELECT json_group_structure(json_extract(__j, {place})) FROM ({parsed})")
+    return str(found[0][0])
+
+
+def _structure(con: DuckDBPyConnection, parsed: str, key: str) -> str:
+    structure = _grouped(con, parsed, key).replace('"NULL"', '"JSON"').replace('"UBIGINT"', '"BIGINT"')
     if not structure.startswith("{"):
         return "JSON"
     return structure if _possible(con, structure) else "JSON"
