@@ -29,6 +29,8 @@ log = get_log("deliver")
 WINDOW = 64
 """Messages that a lane holds in hand."""
 WINDOW_BYTES = 8_000_000
+LOOK_AHEAD = range(WINDOW // 2, WINDOW // 8, -1)
+"""Messages left in hand when more are asked for: not the same for all lanes, which often go in step."""
 SESSION_WAIT = 60.0
 """Seconds before a session that named no time is asked again; a change of it is noticed at once."""
 
@@ -46,6 +48,7 @@ class Lane:
         """What of the window has not left yet; the first one is being sent."""
         self._ahead: Pending[list[Message]] | None = None
         """What lies behind a window that was sent to its end."""
+        self._look_ahead = LOOK_AHEAD[lane_number(number) % len(LOOK_AHEAD)]
         self._house = house
         self._gone = gone
         self._trying = Trying(job, number, house, self.waiting)
@@ -83,7 +86,7 @@ class Lane:
         ahead: Pending[list[Message]] | None = None
         while self._window:
             message, *rest = self._window
-            if ahead is None and len(window) == WINDOW and len(rest) <= WINDOW // 2:
+            if ahead is None and len(window) == WINDOW and len(rest) <= self._look_ahead:
                 # While the target is waited for; what is small enough to come in so many has room twice.
                 ahead = self._oldest(after=window[-1].id)
             self._trying.following = rest[0] if rest else None

@@ -20,14 +20,13 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 
 from agent.errors import SpoolFull, StateError
+from agent.spool.folding import Folding
 from agent.spool.owed import Owed
 
 Value: TypeAlias = "str | int | float | bytes | None"
 Row: TypeAlias = "tuple[Value, ...]"
 
 ID_BLOCK = 250
-CHECKPOINT_PAGES = 1_000  # 4 MB of WAL: small, so that a full disk leaves room for acks
-WAL_LIMIT = 16_000_000  # bytes; a WAL that one big append made longer is cut back to this
 BUSY_MS = 10_000  # only a backup tool can hold a lock here: this process owns the folder
 _DIALECT = SQLiteDialect_pysqlite(paramstyle="qmark")
 
@@ -109,6 +108,7 @@ class Database:
         self.fresh_keys: int | None = None
         """Keys of receipts that are not sorted yet (see `key_index`); None: nobody has counted them."""
         self.owed = Owed()
+        self.folding: Folding | None = None
         self._ids: dict[str, tuple[int, int]] = {}
         """By table: the next id, and the last one of the block that was taken."""
         self._ids_before = self._ids
@@ -207,9 +207,9 @@ class Database:
             self.raw.execute(f"PRAGMA max_page_count={pages}")
             self._page_limit = pages
 
-    def checkpoint_every(self, pages: int) -> None:
-        """Fold the WAL away whenever it has grown to this."""
-        self.raw.execute(f"PRAGMA wal_autocheckpoint={pages}")
+    def fold_beside(self, path: Path, pages: int) -> None:
+        """From now on the WAL is folded away in a thread of its own (see `folding`)."""
+        self.folding = Folding(self.raw, path, pages)
 
     def tolerate(self) -> None:
         """From now on read text that is no UTF-8 too: the bytes were changed on the disk."""
@@ -217,6 +217,8 @@ class Database:
 
     def close(self) -> None:
         """Fold the WAL into the database, so that a stopped state is one file."""
+        if self.folding is not None:
+            self.folding.close()
         try:
             if self.raw.in_transaction:
                 self.rollback()
@@ -236,8 +238,6 @@ def connect(path: Path) -> Database:
         raw.execute(f"PRAGMA busy_timeout={BUSY_MS}")
         raw.execute("PRAGMA auto_vacuum=INCREMENTAL")  # counts for a new file only
         raw.execute("PRAGMA journal_mode=WAL")
-        raw.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-        raw.execute(f"PRAGMA journal_size_limit={WAL_LIMIT}")
         raw.execute("PRAGMA temp_store=MEMORY")
         raw.execute("PRAGMA cell_size_check=ON")
         # Debian's SQLite overwrites what is deleted: each ack would write its body's pages once more.

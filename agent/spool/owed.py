@@ -18,7 +18,7 @@ ENOUGH = 64
 MOST = 128
 """No more are ever owed when a transaction ends: a start, and who is outside, looks at so many receipts."""
 MOST_BYTES = 8_000_000
-"""The same of their bodies, as they lie in the spool: their room is wanted."""
+"""The same of their bodies, as they lie in the spool."""
 
 
 class Debt(NamedTuple):
@@ -61,7 +61,12 @@ class Owed:
     @property
     def is_enough(self) -> bool:
         """It is worth the while to pay."""
-        return len(self._debts) >= ENOUGH or self._weight >= MOST_BYTES
+        return len(self._debts) >= ENOUGH or self.is_heavy
+
+    @property
+    def is_heavy(self) -> bool:
+        """Their room is wanted."""
+        return self._weight >= MOST_BYTES
 
     @property
     def is_most(self) -> bool:

@@ -16,16 +16,15 @@ from pathlib import Path
 from agent.disk import disk_of
 from agent.errors import SpoolFull
 from agent.message import Draft
-from agent.spool.database import CHECKPOINT_PAGES, Database
+from agent.spool.database import Database
 from agent.spool.folder import DATABASE
 from agent.spool.limits import Limits
 
 _RESERVE_SHARE = 10  # one tenth of max_bytes, but …
 _RESERVE_LEAST, _RESERVE_MOST = 1_000_000, 256_000_000  # bytes
-# A checkpoint waits twice for the disk (3 ms each): where there is room for a longer WAL, that falls on 400
-# acks and not on 130.
+_WAL_PAGES = 1_000  # 4 MB: small, so that a full disk leaves room for acks
 _AMPLE_DISK = 1_000_000_000  # bytes
-_AMPLE_PAGES = 3_000
+_AMPLE_WAL_PAGES = 3_000  # the same pages are written again and again, and then folded but once
 _WAL_PAGE = 4_400  # bytes: a page, its header, and its share of a transaction on top
 ROW_BYTES = 600  # of the database for a message besides its body: columns and three index entries
 
@@ -44,13 +43,13 @@ class Quota:
         self.limits = Limits()
         self._reserve = min(max(max_bytes // _RESERVE_SHARE, _RESERVE_LEAST), _RESERVE_MOST)
         ample = disk_of(state).total >= _AMPLE_DISK
-        self._wal_pages = _AMPLE_PAGES if ample else CHECKPOINT_PAGES
+        self._wal_pages = _AMPLE_WAL_PAGES if ample else _WAL_PAGES
 
     def install(self, db: Database) -> None:
         """From now on the file cannot outgrow the limit and its reserve, nor the WAL what is usual here."""
         page = db.number("PRAGMA page_size")
         db.limit((self.max_bytes + self._reserve) // page)
-        db.checkpoint_every(self._wal_pages)
+        db.fold_beside(self._state / DATABASE, self._wal_pages // 2)
 
     def used(self, db: Database) -> int:
         """Bytes in use; pages that acks freed count no more."""

@@ -29,6 +29,10 @@ T = TypeVar("T")
 GROUP_PIECES = 256
 PAY_AFTER = 0.05
 """Seconds without work after which what is owed is paid."""
+PAUSE = 0.002
+"""The same when that is enough: answers come in bursts, and between two bursts nobody waits for it."""
+FEW = 2
+"""Pieces of a group: so few who wait send their next requests while it is paid, and do not wait for it."""
 PAY_AGAIN = 1.0
 """The same when that could not be done."""
 GROUP_BYTES = 32_000_000  # bounds memory in the WAL index and the time that an ack waits for a big append
@@ -99,19 +103,29 @@ class DatabaseThread:
                 _fail(group, error)
             if ended:
                 break
-            if self._db is not None and self._db.owed.is_enough:
-                self._pay()
+            self._tidy(len(group))
         self._pay()
         if self._db is not None:
             self._db.close()
 
     def _next(self) -> Piece[Any] | None:
         while self._db is not None and self._db.owed:
+            hurries = self._db.owed.is_enough and self._patience == PAY_AFTER
             try:
-                return self._queue.get(timeout=self._patience)
+                return self._queue.get(timeout=PAUSE if hurries else self._patience)
             except Empty:
                 self._pay()
         return self._queue.get()
+
+    def _tidy(self, pieces: int) -> None:
+        """Behind a group of so many pieces, whose waiters are told."""
+        db = self._db
+        if db is None:
+            return
+        if db.folding is not None:
+            db.folding.committed()
+        if db.owed.is_heavy or (db.owed.is_enough and pieces <= FEW):
+            self._pay()
 
     def _pay(self) -> None:
         """What is owed, in a transaction of its own. What cannot be paid now is owed on."""
