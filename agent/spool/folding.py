@@ -24,6 +24,8 @@ from agent.logs import get_log
 
 log = get_log("spool")
 
+PASSES = 2
+"""Beside the thread that writes: the second one folds what came during the first, which is much less."""
 _FRAME_HEADER, _WAL_HEADER = 24, 32  # bytes (sqlite.org/fileformat2.html, 4.1)
 
 
@@ -44,15 +46,33 @@ class Folding:
         """Bytes of the WAL from which on a pass is worth while."""
         self._passes = ThreadPoolExecutor(1, thread_name_prefix="folding", initializer=anywhere)
         self._pass: Future[None] | None = None
+        self._left = 0
+        """Passes that may follow it."""
 
     def committed(self) -> None:
         """Behind each commit. Waits only for a disk that is so slow that the WAL became twice as long."""
         size = self._size()
         if self._pass is None:
             if size > self._long:
+                self._left = PASSES
                 self._begin()
-        elif self._pass.done() or size > 2 * self._long:
-            self._finish()
+        elif size > 2 * self._long:
+            self.finish()
+        elif self._left and self._pass.done():
+            self._begin()
+
+    @property
+    def is_nearly_done(self) -> bool:
+        """Only `finish` is left."""
+        return self._pass is not None and not self._left and self._pass.done()
+
+    def finish(self) -> None:
+        """Fold what the passes have left: the WAL begins anew with the next commit."""
+        if self._pass is not None:
+            wait([self._pass])
+            self._pass = None
+        # Who reads a moment of long ago keeps the WAL from beginning anew: it is looked at in steps.
+        self._long = self._limit if _fold(self._raw) else self._size() + self._limit
 
     def close(self) -> None:
         """No pass runs any more. Twice is fine."""
@@ -61,10 +81,11 @@ class Folding:
     def _begin(self) -> None:
         try:
             self._commit_a_page()
+            self._left -= 1
             self._pass = self._passes.submit(self._beside)
         except (sqlite3.Error, RuntimeError) as error:  # a full disk; no more threads
             log.debug("the WAL is folded in the thread that writes", reason=str(error))
-            self._finish()
+            self.finish()
 
     def _commit_a_page(self) -> None:
         """The first one: it is written whether its content changes or not."""
@@ -74,13 +95,6 @@ class Folding:
         with closing(sqlite3.connect(self._database, isolation_level=None)) as raw:
             raw.execute("PRAGMA schema_version").fetchone()  # only what was read once knows its WAL
             _fold(raw)
-
-    def _finish(self) -> None:
-        if self._pass is not None:
-            wait([self._pass])
-            self._pass = None
-        # Who reads a moment of long ago keeps the WAL from beginning anew: it is looked at in steps.
-        self._long = self._limit if _fold(self._raw) else self._size() + self._limit
 
     def _size(self) -> int:
         try:

@@ -109,12 +109,14 @@ class DatabaseThread:
             self._db.close()
 
     def _next(self) -> Piece[Any] | None:
-        while self._db is not None and self._db.owed:
-            hurries = self._db.owed.is_enough and self._patience == PAY_AFTER
+        while (db := self._db) is not None:
+            chores = self._chores(db)
+            if not chores and not db.owed:
+                break
             try:
-                return self._queue.get(timeout=PAUSE if hurries else self._patience)
+                return self._queue.get(timeout=PAUSE if chores else self._patience)
             except Empty:
-                self._pay()
+                self._do_chores(db)
         return self._queue.get()
 
     def _tidy(self, pieces: int) -> None:
@@ -124,8 +126,18 @@ class DatabaseThread:
             return
         if db.folding is not None:
             db.folding.committed()
-        if db.owed.is_heavy or (db.owed.is_enough and pieces <= FEW):
-            self._pay()
+        if db.owed.is_heavy or (pieces <= FEW and self._chores(db)):
+            self._do_chores(db)
+
+    def _chores(self, db: Database) -> bool:
+        """Whether there is something that is to be done in the next pause."""
+        pays = db.owed.is_enough and self._patience == PAY_AFTER
+        return pays or (db.folding is not None and db.folding.is_nearly_done)
+
+    def _do_chores(self, db: Database) -> None:
+        self._pay()
+        if db.folding is not None and db.folding.is_nearly_done:
+            db.folding.finish()
 
     def _pay(self) -> None:
         """What is owed, in a transaction of its own. What cannot be paid now is owed on."""
