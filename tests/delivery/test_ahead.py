@@ -9,7 +9,7 @@ import pytest
 from agent.auth.fixed import NoSession
 from agent.auth.session import Signed
 from agent.deliver import trying
-from agent.deliver.lane import WINDOW
+from agent.deliver.lane import LOOK_AHEAD, WINDOW
 from agent.errors import StateError
 from agent.message import Draft
 from agent.spool.pending import Pending
@@ -47,6 +47,27 @@ async def test_the_next_window_is_asked_for_while_this_one_is_sent(world, server
     ahead = [(after, begun) for after, begun in asked if after]
     assert [after for after, _ in ahead] == [WINDOW, 2 * WINDOW, 3 * WINDOW]
     assert all(begun < after for after, begun in ahead)
+
+
+async def test_lanes_that_go_in_step_do_not_read_ahead_in_the_same_moment(world, server):
+    """To read 64 windows at once held up the acks of all of them."""
+    server.script("/in", Answer(204))
+    begun, oldest = {}, world.spool.oldest
+
+    def noting(job, lane, *, after=0, **more):
+        if after and lane not in begun:
+            begun[lane] = sum(text.startswith(f"{lane}-") for text in sent(server.requests))
+        return oldest(job, lane, after=after, **more)
+
+    world.spool.oldest = noting
+    lanes = range(0, 24, 6)
+    for lane in lanes:
+        await world.spooled(*(f"{lane}-{number}" for number in range(WINDOW + 5)), lane=lane)
+    await world.start()
+    await world.settled()
+    assert len(server.requests) == len(lanes) * (WINDOW + 5)
+    assert [begun[lane] for lane in lanes] == [WINDOW - LOOK_AHEAD[lane] - 1 for lane in lanes]
+    assert len(set(begun.values())) == len(lanes)
 
 
 async def test_a_window_that_could_not_be_read_ahead_is_read_when_it_is_needed(world, server):

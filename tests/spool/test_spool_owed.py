@@ -204,6 +204,23 @@ def test_no_more_is_ever_owed_than_a_start_looks_for(spool, run, state, together
 
 
 @pytest.mark.usefixtures("slow")
+def test_behind_many_acks_of_one_commit_is_paid_in_a_pause_and_behind_a_single_one_at_once(
+    spool, run, state, monkeypatch
+):
+    """Who is alone has its next request on its way meanwhile; of many, others are just coming."""
+    monkeypatch.setattr(thread, "PAY_AFTER", 3600)
+    monkeypatch.setattr(thread, "PAUSE", 3600)
+    waiting = spooled(spool, run, owed.ENOUGH + 3)  # in the first pause it waits with what was set above
+
+    def debts():
+        return spool._thread.submit(lambda db: len(db.owed), writes=False, regardless=True).result()
+
+    acked_at_once(spool, waiting[: owed.ENOUGH], together=True)
+    assert debts() == owed.ENOUGH
+    assert debts() == 0  # what asked before was alone
+    assert on_disk(state, "SELECT waiting FROM jobs") == [(3,)]
+
+
 def test_large_bodies_leave_at_once(spool, run, state, monkeypatch):
     monkeypatch.setattr(owed, "MOST_BYTES", 100)
     spool.append(run, [draft(b"x" * 60), draft(b"x" * 60), draft(b"y")]).result()
