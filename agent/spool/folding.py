@@ -16,7 +16,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from agent.cores import anywhere
@@ -92,9 +92,9 @@ class Folding:
         self._raw.execute("PRAGMA user_version=0")
 
     def _beside(self) -> None:
-        with closing(sqlite3.connect(self._database, isolation_level=None)) as raw:
+        with suppress(sqlite3.Error), closing(sqlite3.connect(self._database, isolation_level=None)) as raw:
             raw.execute("PRAGMA schema_version").fetchone()  # only what was read once knows its WAL
-            _fold(raw)
+            _fold(raw)  # and what goes wrong here, whoever finishes meets too
 
     def _size(self) -> int:
         try:

@@ -98,12 +98,12 @@ class DatabaseThread:
             group, ended = self._gather(first)
             try:
                 self._do(group)
+                self._tidy(len(group))
             except BaseException as error:  # noqa: BLE001 - a waiter must never wait for ever
                 log.bug("the spool thread met a bug", error)
                 _fail(group, error)
             if ended:
                 break
-            self._tidy(len(group))
         self._pay()
         if self._db is not None:
             self._db.close()
@@ -116,7 +116,7 @@ class DatabaseThread:
             try:
                 return self._queue.get(timeout=PAUSE if chores else self._patience)
             except Empty:
-                self._do_chores(db)
+                self._do_chores()
         return self._queue.get()
 
     def _tidy(self, pieces: int) -> None:
@@ -127,16 +127,17 @@ class DatabaseThread:
         if db.folding is not None:
             db.folding.committed()
         if db.owed.is_heavy or (pieces <= FEW and self._chores(db)):
-            self._do_chores(db)
+            self._do_chores()
 
     def _chores(self, db: Database) -> bool:
         """Whether there is something that is to be done in the next pause."""
         pays = db.owed.is_enough and self._patience == PAY_AFTER
         return pays or (db.folding is not None and db.folding.is_nearly_done)
 
-    def _do_chores(self, db: Database) -> None:
+    def _do_chores(self) -> None:
         self._pay()
-        if db.folding is not None and db.folding.is_nearly_done:
+        db = self._db  # another one, if that went wrong
+        if db is not None and db.folding is not None and db.folding.is_nearly_done:
             db.folding.finish()
 
     def _pay(self) -> None:
