@@ -18,6 +18,7 @@ import sqlite3
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import closing, suppress
 from pathlib import Path
+from urllib.parse import quote
 
 from agent.cores import anywhere
 from agent.logs import get_log
@@ -40,11 +41,12 @@ class Folding:
         raw.execute(f"PRAGMA journal_size_limit={self._limit}")
         raw.execute("PRAGMA wal_autocheckpoint=0")
         self._raw = raw
-        self._database = database
+        # A file that somebody took away is not made anew: it would be an empty one.
+        self._database = f"file:{quote(str(database))}?mode=rw"
         self._wal = f"{database}-wal"
         self._long = self._limit
         """Bytes of the WAL from which on a pass is worth while."""
-        self._passes = ThreadPoolExecutor(1, thread_name_prefix="folding", initializer=anywhere)
+        self._passes = _passes()
         self._pass: Future[None] | None = None
         self._left = 0
         """Passes that may follow it."""
@@ -83,16 +85,25 @@ class Folding:
             self._commit_a_page()
             self._left -= 1
             self._pass = self._passes.submit(self._beside)
-        except (sqlite3.Error, RuntimeError) as error:  # a full disk; no more threads
+        except (sqlite3.Error, RuntimeError, MemoryError) as error:  # a full disk; no more threads
             log.debug("the WAL is folded in the thread that writes", reason=str(error))
+            self._forget()
             self.finish()
+
+    def _forget(self) -> None:
+        """A pass for which no thread could be started stays in the queue: it must never begin later."""
+        self._passes.shutdown(cancel_futures=True)
+        self._passes = _passes()
 
     def _commit_a_page(self) -> None:
         """The first one: it is written whether its content changes or not."""
         self._raw.execute("PRAGMA user_version=0")
 
     def _beside(self) -> None:
-        with suppress(sqlite3.Error), closing(sqlite3.connect(self._database, isolation_level=None)) as raw:
+        with (
+            suppress(sqlite3.Error),
+            closing(sqlite3.connect(self._database, uri=True, isolation_level=None)) as raw,
+        ):
             raw.execute("PRAGMA schema_version").fetchone()  # only what was read once knows its WAL
             _fold(raw)  # and what goes wrong here, whoever finishes meets too
 
@@ -101,6 +112,10 @@ class Folding:
             return os.stat(self._wal).st_size  # noqa: PTH116 - for each commit: half the time of a Path
         except OSError:
             return 0
+
+
+def _passes() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="folding", initializer=anywhere)
 
 
 def _fold(raw: sqlite3.Connection) -> bool:
