@@ -118,7 +118,7 @@ def _against(job: Job, source: RecordSource, file: SourceFile, ctx: Context) -> 
         with ExitStack() as stack:
             temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
             logs = log_of(source)
-            feed = file_feed(source, file) if logs is None else first_of_log(logs, file, temp)
+            feed = file_feed(source, file, ctx.cancelled) if logs is None else first_of_log(logs, file, temp)
             if feed is None:
                 return []
             found = feed.open(stack, temp)

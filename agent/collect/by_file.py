@@ -112,6 +112,8 @@ class FileRun:
             elif isinstance(decision, Read):
                 self._read(file, decision.sha256)
         except SourceError as error:
+            if self._ctx.cancelled():  # which may be why
+                raise StoppedError from error
             self._not_now(file, error)
         except (StateError, StoppedError):
             raise

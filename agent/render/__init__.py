@@ -43,7 +43,9 @@ def render_file(
 
     reading = reading_of(job.source)
     assert reading is not None
-    yield from render_feed(job, reading, file_feed(reading, file), ctx, start_row=start_row, seen=seen)
+    yield from render_feed(
+        job, reading, file_feed(reading, file, ctx.cancelled), ctx, start_row=start_row, seen=seen
+    )
 
 
 def render_feed(

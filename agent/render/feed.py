@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,7 @@ class FileFeed:
 
     file: SourceFile
     source: RecordSource
+    cancelled: Callable[[], bool]
     once: bool = False
     positions: None = None
     _descriptor: int = field(init=False, default=-1)
@@ -72,6 +74,8 @@ class FileFeed:
         if path.endswith(".zst"):
             found = unpack_zstd(found, temp)
         kind = reader(self.source)
+        if hasattr(kind, "convert"):
+            return cast("Opened", kind.convert(found, self.source, temp, self.cancelled))
         return cast("Opened", kind.prepare(found, self.source, temp)) if hasattr(kind, "prepare") else found
 
     def relation(self, con: DuckDBPyConnection, found: Opened, uses: Uses) -> Relation:
@@ -90,7 +94,7 @@ class FileFeed:
             raise SourceError(f"{self.name}: was moved or replaced while it was read", hint=hint)
 
 
-def file_feed(source: RecordSource, file: SourceFile) -> FileFeed:
+def file_feed(source: RecordSource, file: SourceFile, cancelled: Callable[[], bool]) -> FileFeed:
     """The feed of a listed file."""
     assert isinstance(source, RecordFiles)
-    return FileFeed(file=file, source=source)
+    return FileFeed(file=file, source=source, cancelled=cancelled)

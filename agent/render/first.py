@@ -27,7 +27,7 @@ def first_of(
     job: Job, source: RecordSource, file: SourceFile, ctx: Context, count: int
 ) -> list[dict[str, JsonValue]]:
     """At most `count` of them. Raises SourceError where the file cannot be read as the job says."""
-    return _read(job, source, file_feed(source, file), ctx, count)
+    return _read(job, source, file_feed(source, file, ctx.cancelled), ctx, count)
 
 
 def first_of_query(

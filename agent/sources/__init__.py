@@ -16,7 +16,8 @@ READERS: Final = {
     ExcelSource: "agent.sources.excel",
 }
 """Kinds that are read record by record: `relation(con, file, source, uses)`, and `prepare(…)` where a file
-may have to be rewritten first. Named, not imported: a daemon of whole-file jobs never loads DuckDB."""
+may have to be rewritten first, or `convert(…, cancelled)` where another process does that. Named, not
+imported: a daemon of whole-file jobs never loads DuckDB."""
 
 
 def reader(source: RecordSource) -> ModuleType:

@@ -2,7 +2,8 @@
 
 The library holds a whole rectangle of cells: one cell in the last row and column of a small file makes it
 550 GB, and a library that gets no memory ends its process. It holds Python's lock for seconds, too. Here
-memory is bounded, and nobody waits for the lock. This file is run by its path: it imports nothing of us.
+memory and time are bounded, and nobody waits for the lock. This file is run by its path: it imports nothing
+of us.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ class Order:
     """None: to the end."""
     target: str
     """Where the sheet is to be written."""
+    seconds: int
+    """Of processor time that it may take, also when nobody waits for it any more."""
 
 
 class _UnfitError(Exception):
@@ -58,6 +61,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     order = Order(**json.loads(sys.argv[1]))
+    resource.setrlimit(resource.RLIMIT_CPU, (order.seconds, order.seconds + 1))
     try:
         with open(0, "rb") as plain:  # standard input, which is a file
             table = _table(order, plain)

@@ -20,6 +20,7 @@ from typing import Any
 
 from agent.message import LANES, Answer
 from agent.receipt_keys import bytes_of, holds, keys_left, mark_of
+from agent.spool.readonly import one_moment
 from agent.trace import Fate, LaneWait, Trace
 
 _SPLIT = re.compile(r"(.+?)\.\d+-\d+(?:\.[0-9a-f]+)?")
@@ -35,12 +36,8 @@ def texts() -> Mapping[str, str]:
 
 def look(raw: sqlite3.Connection, key: str, job: str, limit: int) -> list[Trace]:
     """What waits first, then dead letters, then what has left, each from the newest on; `limit` in all."""
-    raw.execute("BEGIN")  # one moment: what leaves meanwhile is not found twice
-    try:
+    with one_moment(raw):
         return list(islice(_each_once(raw, key, job), limit))
-    finally:
-        if raw.in_transaction:
-            raw.execute("ROLLBACK")
 
 
 def _each_once(raw: sqlite3.Connection, key: str, job: str) -> Iterator[Trace]:

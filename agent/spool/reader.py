@@ -15,6 +15,7 @@ from agent.spool.database import Database, Statement, Value, rows_of
 from agent.spool.files import settled
 from agent.spool.letters import Before, LetterCount, Spot, Which
 from agent.spool.outside import Outside
+from agent.spool.readonly import one_moment
 from agent.spool.rows import RowDict, file_of, receipt_of, run_of
 from agent.spool.tables import files, jobs, messages, receipts, runs
 from agent.spool.values import (
@@ -171,29 +172,26 @@ class Reader(Outside):
 
 
 def _fates(db: Database, asked: Sequence[RunRow], budget: fates.Budget) -> list[tuple[RunRow, Fates]]:
-    db.raw.execute("BEGIN")  # one moment: what leaves meanwhile is counted once
-    try:
+    with one_moment(db.raw):
         rows = [run_of(row) for run in asked for row in rows_of(db, _RUN, run=run.id)]
         found = fates.of_runs(db, rows[0].job, rows, budget) if rows else []
         return list(zip(rows, found, strict=True))
-    finally:
-        if db.raw.in_transaction:
-            db.raw.execute("ROLLBACK")
 
 
 def _overview(db: Database) -> list[JobOverview]:
-    waits: dict[str, list[LaneWait]] = {}
-    for wait in memory.lane_waits(db):
-        waits.setdefault(wait.job, []).append(wait)
-    failed = {
-        run.job: run
-        for (last,) in db.execute(_LAST_FAILED).fetchall()
-        for run in map(run_of, rows_of(db, _RUN, run=last))
-    }
-    return [
-        _job_overview(db, row, tuple(waits.get(str(row["job"]), ())), failed.get(str(row["job"])))
-        for row in rows_of(db, _OVERVIEW)
-    ]
+    with one_moment(db.raw):
+        waits: dict[str, list[LaneWait]] = {}
+        for wait in memory.lane_waits(db):
+            waits.setdefault(wait.job, []).append(wait)
+        failed = {
+            run.job: run
+            for (last,) in db.execute(_LAST_FAILED).fetchall()
+            for run in map(run_of, rows_of(db, _RUN, run=last))
+        }
+        return [
+            _job_overview(db, row, tuple(waits.get(str(row["job"]), ())), failed.get(str(row["job"])))
+            for row in rows_of(db, _OVERVIEW)
+        ]
 
 
 def _job_overview(

@@ -10,6 +10,8 @@ What is asked of its tables is asked of the views of `views.sql`, which know wha
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -47,6 +49,36 @@ def connect_readonly(path: Path, *, owner: bool = False) -> ReadOnly:
         return ReadOnly(raw=_connect(path, "mode=ro&readonly_shm=1"))
     except sqlite3.OperationalError:
         return _connect_copy(path, wal)
+
+
+@contextmanager
+def one_moment(raw: sqlite3.Connection) -> Iterator[None]:
+    """All that is asked in it sees one moment: what leaves meanwhile is counted once.
+
+    What acks owe is looked at once, too, and not again with each statement: as long as the transaction goes
+    on, a table in memory stands for that view. Its end brings the view back.
+    """
+    raw.execute("BEGIN")
+    try:
+        _hold_owed(raw)
+        yield
+    finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+
+def _hold_owed(raw: sqlite3.Connection) -> None:
+    found = raw.execute("SELECT * FROM owed")
+    key, *names = (column[0] for column in found.description)
+    rows = found.fetchall()
+    raw.execute("PRAGMA query_only=OFF")  # which forbids tables of our own, too
+    try:
+        raw.execute("DROP VIEW temp.owed")
+        raw.execute(f"CREATE TEMP TABLE owed ({key} INTEGER PRIMARY KEY, {', '.join(names)})")
+        marks = ", ".join("?" * (1 + len(names)))
+        raw.executemany(f"INSERT OR REPLACE INTO temp.owed VALUES ({marks})", rows)  # noqa: S608 - our own
+    finally:
+        raw.execute("PRAGMA query_only=ON")
 
 
 def _has_bytes(path: Path) -> bool:

@@ -13,9 +13,12 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.collect.files import AGAIN
+from agent.sources import excel
 from agent.spool import Reader, Spool
+from tests.render.test_excel_source import workbook
 from tests.support.clock import FakeClock
 from tests.support.collecting import Place, csv_text, job_of, run_child
+from tests.support.rendering import make_job
 from tests.support.spool import receipt
 
 ROWS = 40_000
@@ -252,6 +255,20 @@ def test_the_chunk_under_way_when_reading_fails_is_not_appended_again_by_the_nex
     place.stopped = lambda: False
     assert place.run(job).state == "done"
     assert sorted(place.ids()) == list(range(1, ROWS + 101))
+
+
+def test_a_stop_while_a_file_is_being_opened_stops_the_run(place, inbox, tmp_path, monkeypatch):
+    path = workbook(inbox / "plan.xlsx", S=[["id"], [1]])
+    begun = tmp_path / "begun"
+    (tmp_path / "endless.py").write_text(f"open({str(begun)!r}, 'w')\nwhile True: input")
+    job = make_job("excel", path)
+    place.stopped = begun.exists
+    with monkeypatch.context() as patched:
+        patched.setattr(excel, "_WORKBOOK", tmp_path / "endless.py")
+        stopped = place.run(job)
+    assert (stopped.state, stopped.records) == ("stopped", 0)
+    place.stopped = lambda: False
+    assert place.run(job).records == 1
 
 
 def test_a_file_gone_on_with_under_another_name_keeps_its_place_over_the_next_stop(place, big, inbox):
