@@ -155,12 +155,9 @@ def test_a_pass_that_found_no_thread_never_begins_later(written, monkeypatch):
         assert set(written.folded) == {"here"}
         assert written.wal.stat().st_size <= written.limit
     written.folded.clear()
-    begun = []
-    beside = written.folding._beside
-    monkeypatch.setattr(written.folding, "_beside", lambda: (begun.append(1), beside()))
     written.until_a_pass()
     written.settle()
-    assert len(begun) == 1
+    assert written.folded.count("beside") == 1
 
 
 def _no_thread(thread):
