@@ -41,7 +41,7 @@ class Kept:
     """A DuckDB that is kept from one file to the next. Used by one thread, for one file at a time."""
 
     def __init__(self, temp: Path) -> None:
-        self._temp = temp
+        self.temp = temp
         self._folder: Path | None = None
         self._con: DuckDBPyConnection | None = None
         self._setting: Setting | None = None
@@ -66,7 +66,7 @@ class Kept:
         After an error the DuckDB is gone too: one that has failed might fail again.
         """
         if self._folder is None:
-            self._folder = Path(tempfile.mkdtemp(dir=self._temp, prefix="kept-"))
+            self._folder = Path(tempfile.mkdtemp(dir=self.temp, prefix="kept-"))
         try:
             with tempfile.TemporaryDirectory(dir=self._folder, prefix="render-") as own:
                 yield Path(own)
