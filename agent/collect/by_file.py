@@ -10,7 +10,7 @@ The cursor moves in the same transaction as the messages (see `intake`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 from agent.collect.files import (
@@ -37,6 +37,7 @@ from agent.logs import get_log
 from agent.message import Cursor
 from agent.render import Chunk, Context, render_file
 from agent.sources.files import SourceFile, is_text, list_files
+from agent.sources.kept import Kept
 from agent.sources.seen import NOTHING
 from agent.spool import Spool
 
@@ -58,6 +59,7 @@ class FileRun:
         self._run = run
         self._spool = spool
         self._ctx = ctx
+        self._reading = ctx
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
@@ -70,6 +72,11 @@ class FileRun:
 
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
+        with Kept(self._ctx.temp) as kept:
+            self._reading = replace(self._ctx, kept=kept)
+            return self._go(limit)
+
+    def _go(self, limit: int | None) -> RunResult:
         self._hands.say("listing files")
         listing = list_files(self._files, self._ctx.clock)
         if listing.again is not None:
@@ -154,7 +161,7 @@ class FileRun:
         intake, before = self._intake, (self._intake.records, self._intake.messages)
         self._room.begin(hold=hold, row=start)
         try:
-            intake.take(place, partial(render_file, job, file, self._ctx, start_row=start, seen=seen))
+            intake.take(place, partial(render_file, job, file, self._reading, start_row=start, seen=seen))
         except StepBackError as error:
             self._spool.abandon_file(row, AGAIN + error.message, cursor=self._progress.drop(row)).result()
             intake.records, intake.messages = before

@@ -8,6 +8,7 @@ stopped.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from zlib import crc32
 
@@ -18,6 +19,7 @@ from agent.render.values import BadRecord, Chunk, Context
 from agent.sources import libraries
 from agent.sources.file import whole
 from agent.sources.files import SourceFile, opened
+from agent.sources.kept import SMALL
 from agent.sources.seen import NOTHING, Seen
 
 if TYPE_CHECKING:
@@ -43,6 +45,9 @@ def render_file(
 
     reading = reading_of(job.source)
     assert reading is not None
+    if ctx.kept is not None and file.stamp.size > SMALL:
+        ctx.kept.close()  # all of the memory is for this one
+        ctx = replace(ctx, kept=None)
     yield from render_feed(
         job, reading, file_feed(reading, file, ctx.cancelled), ctx, start_row=start_row, seen=seen
     )

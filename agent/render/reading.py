@@ -17,6 +17,7 @@ from agent.render.values import Context, UnfitError
 from agent.sources import duck, expressions
 from agent.sources.expressions import wrong_types
 from agent.sources.interrupt import interrupted_when
+from agent.sources.kept import Setting
 from agent.sources.keyed import Keyed, gone, keyed, wanting
 from agent.sources.query import Query, Wanted, build, parsed
 from agent.sources.relation import Opened, Relation
@@ -63,7 +64,7 @@ def open_feed(  # noqa: PLR0917 - the one place where a reading is put together
     dead_letter = source.on_bad_row == "dead_letter"
     connect = partial(_connected, job, found, ctx, stack, temp)
     explained = dead_letter or feed.once
-    con = connect(careful=explained)
+    con = _first(job, ctx, stack, connect, careful=explained)
     wrong = wrong_types(con, job.file, source)
     if wrong:
         raise UnfitError(wrong, found)
@@ -138,6 +139,20 @@ def _connected(
         timezone=job.timezone,
         careful=careful,
     )
+    return _entered(con, ctx, stack)
+
+
+def _first(
+    job: Job, ctx: Context, stack: ExitStack, connect: _Connect, *, careful: bool
+) -> DuckDBPyConnection:
+    """The connection of a reading; of a small file it is one to a DuckDB that was there before."""
+    if ctx.kept is None:
+        return connect(careful=careful)
+    setting = Setting(memory=ctx.memory, threads=ctx.threads, timezone=job.timezone, careful=careful)
+    return _entered(ctx.kept.connect(setting), ctx, stack)
+
+
+def _entered(con: DuckDBPyConnection, ctx: Context, stack: ExitStack) -> DuckDBPyConnection:
     stack.enter_context(closing(con))
     stack.enter_context(interrupted_when(ctx.cancelled, con.interrupt))
     return con

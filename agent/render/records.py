@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ from agent.render.pack import Packer
 from agent.render.reading import Reading, open_feed
 from agent.render.values import Chunk, Context, UnfitError
 from agent.sources import duck, faults
+from agent.sources.kept import within
 from agent.sources.seen import Seen
 
 if TYPE_CHECKING:
@@ -36,9 +37,11 @@ def records(
     """See `render_feed`."""
     assert not isinstance(job.body, RawBody), "the schema lets raw bodies stand with whole files only"
     with ExitStack() as stack:
-        # its own folder: what lies in DuckDB's temporary folder can be reached from SQL
-        temp = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-")))
+        temp = stack.enter_context(_folder(ctx))
         found = feed.open(stack, temp)
+        if ctx.kept is not None:
+            found = within(found, temp)
+            feed.recheck()  # what was copied is what was opened
         try:
             reading = open_feed(job, source, feed, found, ctx, stack, temp, start_row=start_row)
         except UnfitError:
@@ -79,6 +82,17 @@ def records(
             raise _explained(feed, reading, error) from error
         if feed.once:  # what came before an error is given away first
             feed.recheck()
+
+
+@contextmanager
+def _folder(ctx: Context) -> Iterator[Path]:
+    """A folder for this reading alone: what lies in DuckDB's temporary folder can be reached from SQL."""
+    if ctx.kept is None:
+        with tempfile.TemporaryDirectory(dir=ctx.temp, prefix="render-") as temp:
+            yield Path(temp)
+    else:
+        with ctx.kept.folder() as folder:
+            yield folder
 
 
 def _explained(feed: Feed, reading: Reading, error: Exception) -> Exception:

@@ -11,6 +11,7 @@ from agent.clock import Clock
 from agent.errors import Problem, SourceError
 from agent.message import Cursor, Draft
 from agent.sources.asking import Databases
+from agent.sources.kept import Kept
 from agent.sources.relation import Opened
 from agent.sources.seen import Marks
 from agent.window import Window
@@ -41,6 +42,8 @@ class Context:
     """Whether a person asked for the window: a query's cursor then neither counts nor moves."""
     fit: int | None = None
     """Bytes of a body that the job's target was found to take, where that is less than `batch.bytes`."""
+    kept: Kept | None = None
+    """For small files, of which a run may read many."""
     thorough: bool = False
     """Check every document against the job's schema, whatever `body.check` says: dry runs and tests do."""
 

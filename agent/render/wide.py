@@ -58,4 +58,4 @@ def register(con: DuckDBPyConnection, scan: DuckDBPyConnection, relation: Relati
 
 def narrowed(relation: Relation) -> Relation:
     """The relation over the batches."""
-    return replace(relation, base="SELECT * FROM __wide")
+    return replace(relation, base="SELECT * FROM __wide", typed_by="")

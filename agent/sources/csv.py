@@ -137,6 +137,7 @@ def relation(con: DuckDBPyConnection, file: Opened, source: CsvSource, uses: Use
         shown=shown,
         checks=tuple(checks),
         rejects=source.on_bad_row == "dead_letter",
+        typed_by="" if file.cut else file.reading,
         line_of=partial(line_of, file, source),
     )
 

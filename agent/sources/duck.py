@@ -98,6 +98,8 @@ def connect(
 ) -> DuckDBPyConnection:
     """Open a connection that can read `file` (or each of several) and nothing else.
 
+    Its cursors are connections of their own, locked down and set up as it is, but for `STREAMED`.
+
     `memory` is in bytes. `temp` is the folder it may spill to: DuckDB lets SQL reach what lies in it, so it
     must belong to this connection alone. `timezone` is how naive times are read. `careful` is for queries
     with TRY: an expression that is there twice would be computed once, before TRY stands around it.
@@ -116,8 +118,9 @@ def connect(
             f"SET memory_limit={literal(f'{max(memory, 32_000_000)}B')}",
             f"SET threads={max(1, threads)}",
             f"SET temp_directory={literal(str(temp))}",
-            f"SET TimeZone={literal(timezone)}",
+            f"SET GLOBAL TimeZone={literal(timezone)}",
             "SET preserve_insertion_order=true",
+            "SET enable_external_file_cache=false",
             f"SET streaming_buffer_size={literal(f'{STREAMED}B')}",
             f"SET allowed_paths=[{', '.join(literal(path) for path in allowed)}]",
             *MACROS,

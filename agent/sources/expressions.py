@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from agent.config.model import CsvBody, Expr, RecordBody, RecordSource, XmlBody
 from agent.errors import Problem
 from agent.mapping import SqlType, literal, spliced
 from agent.sources import duck
+from agent.sources.recent import Recent
 from agent.sources.relation import Uses, listed
 
 if TYPE_CHECKING:
@@ -47,24 +48,48 @@ class Parsed:
     """The column, where the expression is nothing else; in lower case."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Look:
+    """What the text of an expression is."""
+
+    columns: frozenset[str] = frozenset()
+    bare: str | None = None
+    wrong: str = ""
+    hint: str = ""
+
+
+_LOOKS: Recent[_Look] = Recent(2048)
+_TYPES: Recent[str] = Recent(256)
+_BOUND: Recent[Mapping[str, SqlType]] = Recent(64)
+
+
 def parse(con: DuckDBPyConnection, expr: Expr) -> Parsed | Problem:
     """Whether an expression is one scalar expression."""
+    look = _LOOKS.get(expr.sql) or _LOOKS.keep(_look(con, expr.sql), expr.sql)
+    if look.wrong:
+        return _problem(expr, look.wrong, hint=look.hint)
+    return Parsed(expr=expr, columns=look.columns, bare=look.bare)
+
+
+def _look(con: DuckDBPyConnection, text: str) -> _Look:
     try:
-        sql = f"SELECT\n{expr.sql}\n"
+        sql = f"SELECT\n{text}\n"
         sql.encode()
         tree = json.loads(str(duck.rows(con, f"SELECT json_serialize_sql({literal(sql)})")[0][0]))
     except UnicodeEncodeError:
-        return _problem(expr, "holds a lone surrogate")
+        return _Look(wrong="holds a lone surrogate")
     if tree["error"]:
-        return _problem(expr, _first_line(str(tree.get("error_message", "cannot be parsed"))))
+        return _Look(
+            wrong=_first_line(str(tree.get("error_message", "cannot be parsed"))) or "cannot be parsed"
+        )
     refusal = _refusal(tree["statements"])
     if refusal:
-        return _problem(expr, refusal, hint=SCALAR)
+        return _Look(wrong=refusal, hint=SCALAR)
     root = tree["statements"][0]["node"]["select_list"][0]
     nodes = list(_nodes(root))
     for node in nodes:
         if node.get("class") in REFUSED:
-            return _problem(expr, f"holds {REFUSED[node['class']]}", hint=SCALAR)
+            return _Look(wrong=f"holds {REFUSED[node['class']]}", hint=SCALAR)
     columns = frozenset(
         name.lower()
         for node in nodes
@@ -72,7 +97,7 @@ def parse(con: DuckDBPyConnection, expr: Expr) -> Parsed | Problem:
         for name in node["column_names"][:1]
     )
     alone = root["class"] == "COLUMN_REF" and len(root["column_names"]) == 1
-    return Parsed(expr=expr, columns=columns, bare=root["column_names"][0].lower() if alone else None)
+    return _Look(columns=columns, bare=root["column_names"][0].lower() if alone else None)
 
 
 def _refusal(statements: list[dict[str, object]]) -> str:
@@ -125,18 +150,23 @@ def uses(leaves: Iterable[Parsed], others: Iterable[Parsed], body: RecordBody) -
 
 
 def bind(
-    con: DuckDBPyConnection, rows: str, expressions: list[Expr], names: tuple[str, ...]
+    con: DuckDBPyConnection, rows: str, expressions: list[Expr], names: tuple[str, ...], *, file: str = ""
 ) -> tuple[dict[str, SqlType], list[Problem]]:
     """The type of every expression over `rows` (a FROM item), by its SQL; or what is wrong with which.
 
-    `names` are the columns there are, for the hint.
+    `names` are the columns there are, for the hint. `file`: a path in `rows`, where all else in them says
+    what the types are, whatever the file holds; with that, what was right for another one is not asked again.
     """
     import duckdb  # noqa: PLC0415
 
     if not expressions:
         return {}, []
+    texts = (rows.replace(file, "\0"), *(expr.sql for expr in expressions)) if file else ()
+    if texts and (known := _BOUND.get(*texts)) is not None:
+        return dict(known), []
     try:
-        return _bound(con, rows, expressions), []
+        bound = _bound(con, rows, expressions)
+        return dict(_BOUND.keep(bound, *texts) if texts else bound), []
     except duckdb.Error:
         pass
     found: dict[str, SqlType] = {}
@@ -216,6 +246,11 @@ def wrong_types(con: DuckDBPyConnection, job_file: str, source: RecordSource) ->
 
 def _wrong_type(con: DuckDBPyConnection, type_: str) -> str:
     """What is wrong with the name of a type; empty when nothing is."""
+    known = _TYPES.get(type_)
+    return known if known is not None else _TYPES.keep(_asked(con, type_), type_)
+
+
+def _asked(con: DuckDBPyConnection, type_: str) -> str:
     import duckdb  # noqa: PLC0415
 
     if not TYPE_NAME.fullmatch(type_):

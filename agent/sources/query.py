@@ -72,7 +72,7 @@ def build(
     tree = _replaced(wanted.body.map, own) if wanted.body.map is not None else _of_record(relation, wanted)
     rows = f"({_rows(relation, 0)})"
     exprs = [*mapping.expressions(tree), *wanted.fillings(), *wanted.dealt()]
-    types, problems = expressions.bind(con, rows, exprs, relation.names)
+    types, problems = expressions.bind(con, rows, exprs, relation.names, file=relation.typed_by)
     if relation.strict:
         types |= {sql: mapping.STRICT for sql in own.values() if types.get(sql) == mapping.JSON}
     if not problems and isinstance(wanted.body, XmlBody) and tree is not None:

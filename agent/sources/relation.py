@@ -67,6 +67,8 @@ class Relation:
     """SQL over `base`: what is wrong with the row, NULL when nothing is."""
     rejects: bool = False
     """Rows that could not be split into fields are in DuckDB's table `reject_errors`."""
+    typed_by: str = ""
+    """The file's path in `base`, where all else in it says what the types are, whatever the file holds."""
     line_of: Callable[[int], int | None]
     """The line in the file on which a record (from 1) ends; reads the file again."""
 

@@ -135,10 +135,14 @@ class DatabaseThread:
         return pays or (db.folding is not None and db.folding.is_nearly_done)
 
     def _do_chores(self) -> None:
-        self._pay()
-        db = self._db  # another one, if that went wrong
-        if db is not None and db.folding is not None and db.folding.is_nearly_done:
-            db.folding.finish()
+        try:
+            self._pay()
+            db = self._db  # another one, if that went wrong
+            if db is not None and db.folding is not None and db.folding.is_nearly_done:
+                db.folding.finish()
+        except Exception as error:  # noqa: BLE001 - nobody waits for it, and the next piece is waited for
+            self._patience = PAY_AGAIN
+            log.bug("the spool met a bug between two pieces", error)
 
     def _pay(self) -> None:
         """What is owed, in a transaction of its own. What cannot be paid now is owed on."""

@@ -134,7 +134,7 @@ def test_a_file_that_is_moved_or_replaced_before_it_is_read_is_refused_for_now(t
 
     path = put(tmp_path / "x.csv", 10, b'{"a":1}\n')
     job = make_job(kind, path, map={"a": "=a"} if kind != "csv" else None)
-    feed = Meanwhile(file=listed(path), source=job.source)
+    feed = Meanwhile(file=listed(path), source=job.source, cancelled=lambda: False)
     with pytest.raises(SourceError, match=r"^x.csv: was moved or replaced while it was read$") as caught:
         list(render_feed(job, job.source, feed, context(tmp_path)))
     assert not caught.value.lasting
