@@ -174,6 +174,20 @@ def test_a_database_that_was_taken_away_is_not_made_anew(written, held):
     assert not written.path.exists()
 
 
+def test_in_a_folder_that_somebody_moved_the_wal_stays_short_too(tmp_path):
+    (tmp_path / "here").mkdir()
+    written = Written(tmp_path / "here")
+    written.commit()
+    moved = (tmp_path / "here").rename(tmp_path / "there")
+    for _ in range(10 * PAGES):
+        written.commit()
+    assert (moved / written.wal.name).stat().st_size <= 2 * written.limit
+    assert not (tmp_path / "here").exists()
+    assert written.is_sound()
+    assert written.rows() == 10 * PAGES + 1
+    written.close()
+
+
 def test_close_waits_for_the_pass_and_folds_all(state, clock, monkeypatch):
     monkeypatch.setattr(quota, "_AMPLE_WAL_PAGES", 2 * PAGES)
     monkeypatch.setattr(quota, "_WAL_PAGES", 2 * PAGES)
