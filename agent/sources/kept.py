@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
+from agent.errors import SourceError
 from agent.sources.relation import Opened
 
 if TYPE_CHECKING:
@@ -107,10 +108,17 @@ class Kept:
 
 
 def within(found: Opened, temp: Path) -> Opened:
-    """The file within its folder: a copy, unless it was rewritten there already."""
+    """The file within its folder: a copy, unless it was rewritten there already.
+
+    Raises SourceError, for now, where there is no room for it.
+    """
     if Path(found.reading).is_relative_to(temp):
         return found
     target = temp / "file"  # not its own name: that may be as long as a name can be
-    with Path(found.reading).open("rb") as plain, target.open("wb") as out:
-        shutil.copyfileobj(plain, out)
+    try:
+        with Path(found.reading).open("rb") as plain, target.open("wb") as out:
+            shutil.copyfileobj(plain, out)
+    except OSError as error:
+        said = f"{found.name}: cannot be copied to be read: {error.strerror or error}"
+        raise SourceError(said, hint="it needs room in the state folder, as much as the file") from error
     return replace(found, reading=str(target))

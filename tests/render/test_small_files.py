@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import chain
 
@@ -53,6 +54,27 @@ def outcome(job, path, ctx):
     except AgentError as error:
         return found, type(error), error.message, error.hint
     return found
+
+
+def test_without_room_for_its_copy_a_file_waits(tmp_path, kept, monkeypatch):
+    (tmp_path / "a.csv").write_text("id\n1\n")
+    job = make_job("csv", tmp_path / "*.csv", map={"a": "=id"})
+    folder = kept.folder
+
+    @contextmanager
+    def full():
+        with folder() as own:
+            (own / "file").symlink_to("/dev/full")
+            yield own
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kept, "folder", full)
+        told = r"^a\.csv: cannot be copied to be read: No space left on device$"
+        with pytest.raises(SourceError, match=told) as caught:
+            read(job, tmp_path / "a.csv", kept)
+    assert not caught.value.lasting
+    assert caught.value.hint == "it needs room in the state folder, as much as the file"
+    assert read(job, tmp_path / "a.csv", kept) == [{"a": "1"}]
 
 
 def test_file_after_file_gives_its_own_records(tmp_path, kept):
