@@ -20,7 +20,10 @@ def test_res_01_without_file_descriptors_it_waits_says_so_and_recovers(living, s
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, before[1]))
         stage.numbers(10)
         told = "Too many open files"
-        living.until(lambda: told.lower() in living.logged_since_start().lower(), "it says what is missing")
+        # The look at the folder may be the first to find none; the next one is half a minute later.
+        living.until(
+            lambda: told.lower() in living.logged_since_start().lower(), "it says what is missing", seconds=45
+        )
     finally:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     stage.all_arrived()
