@@ -44,12 +44,13 @@ def fill(path, count):
     for start in range(0, count, 50_000):
         db.begin(durable=False)
         for n in range(start, min(start + 50_000, count)):
+            made = db.next_id("receipts")
             row = (
-                *("gps", 0, f"7f3c1a5e9b2d4c6f8a0b1c2d3e4f5a6b-{n}", n // 1000, 1, 500, f"gps row {n}"),
+                *(made, "gps", 0, f"7f3c1a5e9b2d4c6f8a0b1c2d3e4f5a6b-{n}", n // 1000, 1, 500, f"gps row {n}"),
                 *(1.8e9 + n, 1.8e9 + n, 1, "POST", "https://platform.example.com/otm5/realisation"),
-                *(200, "200 OK", '{"Server": "nginx"}', '{"accepted": 1}'),
+                *(200, "200 OK", '{"Server": "nginx"}', '{"accepted": 1}', None),
             )
-            made = db.raw.execute(text, row).lastrowid
+            db.raw.execute(text, row)
             key_index.keep(db, made, blob(f"trip {n}", f"plate {n % 5_000}"))
         db.commit()
     sizes = {name: db.number(f"SELECT count(*) FROM {name}") for name in ("receipts", "key_pages")}
