@@ -59,7 +59,6 @@ class FileRun:
         self._run = run
         self._spool = spool
         self._ctx = ctx
-        self._reading = ctx
         self._hands = hands
         self._room = Room(spool, ctx.clock, hands, poll)
         self._intake = Intake(job=job, run=run, spool=spool, ctx=ctx, hands=hands, room=self._room)
@@ -73,7 +72,7 @@ class FileRun:
     def go(self, limit: int | None) -> RunResult:
         """See `collect_job`."""
         with Kept(self._ctx.temp) as kept:
-            self._reading = replace(self._ctx, kept=kept)
+            self._ctx = replace(self._ctx, kept=kept)
             return self._go(limit)
 
     def _go(self, limit: int | None) -> RunResult:
@@ -161,7 +160,7 @@ class FileRun:
         intake, before = self._intake, (self._intake.records, self._intake.messages)
         self._room.begin(hold=hold, row=start)
         try:
-            intake.take(place, partial(render_file, job, file, self._reading, start_row=start, seen=seen))
+            intake.take(place, partial(render_file, job, file, self._ctx, start_row=start, seen=seen))
         except StepBackError as error:
             self._spool.abandon_file(row, AGAIN + error.message, cursor=self._progress.drop(row)).result()
             intake.records, intake.messages = before
