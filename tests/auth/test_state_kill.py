@@ -20,7 +20,7 @@ from agent.errors import StateLocked
 from agent.spool import Spool
 from agent.spool.folder import is_locked
 from tests.support.clock import FakeClock
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end, unmeasured
 from tests.support.session_child import refresh_of
 
 ROOT = Path(__file__).parents[2]
@@ -48,14 +48,8 @@ def stored(state):
 
 
 def child(*before, state, count):
-    return subprocess.run(
-        [*before, sys.executable, "-m", "tests.support.session_child", str(state), str(count)],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+    return run_to_its_end(
+        *before, sys.executable, "-m", "tests.support.session_child", str(state), str(count)
     )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import signal
 import sqlite3
-import subprocess
 import sys
 import threading
 from contextlib import closing
@@ -14,10 +13,9 @@ import pytest
 
 from agent.spool import Reader, folding, quota
 from agent.spool.folding import Folding
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end
 from tests.support.spool import bodies, draft, open_spool
 
-ROOT = Path(__file__).parents[2]
 PAGES = 16
 ROW = 3_000  # bytes: a page for each
 
@@ -243,15 +241,7 @@ while True:
 
 @pytest.mark.parametrize("at", [1, 2, 3, 8])
 def test_a_kill_in_a_pass_loses_nothing(state, at):
-    result = subprocess.run(
-        [sys.executable, "-c", _CHILD, str(state), str(at)],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    result = run_to_its_end(sys.executable, "-c", _CHILD, str(state), str(at))
     assert result.returncode == -signal.SIGKILL, result.stderr
     said = [line.split() for line in result.stdout.splitlines() if line.count(" ") == 1]
     acked = {key for word, key in said if word == "acked"}

@@ -4,30 +4,18 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
 import sys
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from agent.spool import Reader
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end
 from tests.support.spool import bodies, open_spool
-
-ROOT = Path(__file__).parents[2]
 
 
 def child(state, kill_at, what):
-    return subprocess.run(
-        [sys.executable, "-m", "tests.support.spool_child", str(state), str(kill_at), what],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
+    return run_to_its_end(sys.executable, "-m", "tests.support.spool_child", str(state), str(kill_at), what)
 
 
 def said(output, word):

@@ -7,21 +7,17 @@ import gzip
 import hashlib
 import random
 import signal
-import subprocess
 import sys
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from agent.errors import SpoolFull
 from agent.message import Layout
 from agent.spool import START, Reader, Which
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end
 from tests.support.spool import bodies, draft, letter, open_spool, receipt, stamp
-
-ROOT = Path(__file__).parents[2]
 
 
 def bury(spool, *wanted, reason="refused", lane=0):
@@ -289,9 +285,7 @@ def test_a_full_spool_lets_letters_be_sent_again_and_dropped_but_not_edited(stat
 )
 def test_a_kill_while_letters_are_sent_again_leaves_each_a_letter_or_a_message(state, text, number):
     words = [sys.executable, "-m", "tests.support.letters_child", str(state), text, str(number)]
-    done = subprocess.run(
-        words, cwd=ROOT, env=unmeasured(), capture_output=True, text=True, timeout=50, check=False
-    )
+    done = run_to_its_end(*words)
     assert done.returncode == -signal.SIGKILL, done.stderr
     spool = open_spool(state)
     assert len(bodies(spool)) + len(letters(state)) == 5

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import sqlite3
-import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,10 +20,9 @@ from agent.config.model import AgentSettings, Batch, Job, Only
 from agent.render import Context
 from agent.sources.asking import Databases
 from agent.spool import Spool
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end
 from tests.support.rendering import make_job, where
 
-ROOT = Path(__file__).parents[2]
 ROWS_A_REQUEST = 10
 
 
@@ -142,14 +140,8 @@ def die_at_fsync(number: int) -> None:
 def run_child(state, pattern, die_at=0, *, job=job_of, **options):
     """`child` in a process of its own. `options` are those of `keyed_job`, where that is the job."""
     words = [job.__name__, json.dumps(options)]
-    return subprocess.run(
-        [sys.executable, "-m", "tests.support.collecting", str(state), str(pattern), str(die_at), *words],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+    return run_to_its_end(
+        sys.executable, "-m", "tests.support.collecting", str(state), str(pattern), str(die_at), *words
     )
 
 

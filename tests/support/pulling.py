@@ -18,9 +18,9 @@ from agent.pull.tools import Tools
 from agent.render import Context
 from agent.spool import Reader, Spool
 from agent.window import Window
-from tests.support.collecting import ROOT, Hands, die_at
+from tests.support.collecting import Hands, die_at
 from tests.support.delivery import half
-from tests.support.processes import unmeasured
+from tests.support.processes import ROOT, unmeasured
 
 JOB = """\
 job: pulled

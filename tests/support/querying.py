@@ -21,10 +21,8 @@ from agent.render import Context
 from agent.spool import Spool
 from agent.window import Window
 from tests.support.collecting import Hands, bodies_of
-from tests.support.processes import unmeasured
+from tests.support.processes import run_to_its_end
 from tests.support.rendering import make_job, where
-
-ROOT = Path(__file__).parents[2]
 
 
 def database(url: str, *, name: str = "db", **more) -> Database:
@@ -122,15 +120,7 @@ def run_child(
 ) -> subprocess.CompletedProcess:
     """One run in a process of its own, which dies at a statement of its spool."""
     words = [str(state), url, query, cursor, str(moment), only, deleted]
-    return subprocess.run(
-        [sys.executable, "-m", "tests.support.querying", *words],
-        cwd=ROOT,
-        env=unmeasured(),
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    return run_to_its_end(sys.executable, "-m", "tests.support.querying", *words, timeout=300)
 
 
 class Death:
